@@ -1,0 +1,54 @@
+"""LayerDropBack: drop random layers from the backward pass only (arXiv 2412.18027).
+
+The names below are imported on first use, so that ``ldb --help`` need not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .controller import LayerDropBack
+    from .errors import (
+        AttachError,
+        EpochError,
+        LayerDropBackError,
+        LoaderError,
+        StateError,
+        VerificationError,
+    )
+    from .layers import Layer, find_layers
+    from .presets import PRESETS
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "LayerDropBack": "controller",
+    "Layer": "layers",
+    "find_layers": "layers",
+    "PRESETS": "presets",
+    "AttachError": "errors",
+    "EpochError": "errors",
+    "LayerDropBackError": "errors",
+    "LoaderError": "errors",
+    "StateError": "errors",
+    "VerificationError": "errors",
+}
+
+__all__ = [
+    "PRESETS",
+    "AttachError",
+    "EpochError",
+    "Layer",
+    "LayerDropBack",
+    "LayerDropBackError",
+    "LoaderError",
+    "StateError",
+    "VerificationError",
+    "find_layers",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,263 @@
+"""What would go wrong, found at attach time and told all at once."""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim import LBFGS, Optimizer
+
+from .errors import explain, name_some
+from .hooks import WeakHook
+from .layers import Layer
+from .sampling import STRATEGIES
+from .stepping import Settings
+from .wrappers import compile_ignores_flags, compiled_modules
+
+RESAMPLE = ("step", "epoch")
+
+
+def settings_problems(settings: Settings, seed: int) -> list[str]:
+    """Problems of the numbers and names that the user gave."""
+    found: list[str] = []
+
+    def check(good: bool, name: str, value: object, cause: str, cure: str) -> None:
+        if not good:
+            found.append(explain(f"{name}={value!r} is not usable", cause, cure))
+
+    schedule, strategy, resample = settings.schedule, settings.strategy, settings.resample
+    rate, lr, batch = schedule.drop_rate, schedule.lr_scale, schedule.batch_scale
+    check(
+        _number(rate) and 0 <= rate < 1,
+        "drop_rate",
+        rate,
+        "it is the probability with which a layer is dropped",
+        "give a number in [0, 1), 0 for plain training",
+    )
+    cure = f"give one of {', '.join(STRATEGIES)}"
+    check(strategy in STRATEGIES, "strategy", strategy, "there is no such strategy", cure)
+    cure = f"give one of {', '.join(RESAMPLE)}"
+    check(resample in RESAMPLE, "resample", resample, "masks are drawn per step or epoch", cure)
+    cause = "epochs are counted"
+    check(_count(schedule.every, 1), "every", schedule.every, cause, "give an integer from 1 on")
+    check(_count(schedule.start, 0), "start", schedule.start, cause, "give an integer from 0 on")
+    check(
+        lr == "inverse" or (_number(lr) and lr > 0),
+        "lr_scale",
+        lr,
+        "it multiplies the learning rate in drop epochs",
+        "give a number above 0, or 'inverse' for 1 / (1 - drop_rate)",
+    )
+    check(
+        _number(batch) and batch > 0,
+        "batch_scale",
+        batch,
+        "it multiplies the batch size in drop epochs",
+        "give a number above 0",
+    )
+    good_seed = _count(seed, 0) and seed < 2**64
+    check(good_seed, "seed", seed, "it keys the masks", "give an integer in [0, 2**64)")
+    return found
+
+
+def _number(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def attach_problems(
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    layers: Sequence[Layer],
+    settings: Settings,
+) -> list[str]:
+    """Problems of the model and its optimizers, where there are drop epochs at all."""
+    scales_lr = settings.schedule.lr_scale != 1
+    return [
+        *_wrapper_problems(model),
+        *_compile_problems(model, layers),
+        *_optimizer_problems(optimizers, scales_lr),
+        *_second_controller(model),
+        *parameter_problems(optimizers, layers),
+        *_keep_problems(layers, settings.keep),
+    ]
+
+
+def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
+    """Arguments that are no model or no optimizer; nothing else can be looked at then."""
+    found = []
+    if not isinstance(model, nn.Module):
+        fact = f"model is a {type(model).__name__}"
+        found.append(explain(fact, "a torch.nn.Module is needed", "pass the model itself"))
+    if not optimizers:
+        found.append(explain("there is no optimizer", "the sequence is empty", "pass at least one"))
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer) or "_optimizer_step_pre_hooks" not in vars(
+            optimizer
+        ):
+            fact = f"optimizer is a {type(optimizer).__name__}"
+            cause = "a torch.optim.Optimizer with step hooks is needed"
+            found.append(explain(fact, cause, "pass the torch optimizer inside it"))
+    return found
+
+
+def parameter_problems(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> list[str]:
+    """Trainable parameters and optimizers that do not belong together.
+
+    Asked again at the start of every epoch: the user may have unfrozen a layer.
+    """
+    trainable = {
+        id(parameter): name
+        for layer in layers
+        for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
+        if parameter.requires_grad
+    }
+    if not trainable:
+        cure = "unfreeze some, or train without LayerDropBack"
+        cause = "every parameter has requires_grad=False, or there is none"
+        return [explain("the model has no trainable parameter", cause, cure)]
+    found = []
+    held = [
+        {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for optimizer in optimizers
+    ]
+    homeless = [name for key, name in trainable.items() if not any(key in ids for ids in held)]
+    if homeless:
+        found.append(
+            explain(
+                f"trainable parameters are in no optimizer: {name_some(homeless)}",
+                "the optimizer was made before they were (un)frozen or replaced, or one is missing",
+                "optimizer.add_param_group(...), pass every optimizer as a list, or freeze them "
+                "with requires_grad_(False)",
+            )
+        )
+    for optimizer, ids in zip(optimizers, held, strict=True):
+        if not ids & trainable.keys():
+            found.append(
+                explain(
+                    f"optimizer {type(optimizer).__name__} has no layer to keep",
+                    "it holds no trainable parameter of this model",
+                    "pass only the optimizers that train this model",
+                )
+            )
+    return found
+
+
+def changed_parameters(model: nn.Module, layers: Sequence[Layer]) -> list[str]:
+    """Parameters that were put into or taken out of the model after the attachment."""
+    known = {id(p) for layer in layers for p in layer.parameters}
+    present = dict(model.named_parameters())
+    new = [name for name, parameter in present.items() if id(parameter) not in known]
+    gone = known - {id(parameter) for parameter in present.values()}
+    if not new and not gone:
+        return []
+    what = f"new: {name_some(new)}" if new else f"{len(gone)} are gone"
+    return [
+        explain(
+            f"the model's parameters are not those LayerDropBack was attached to ({what})",
+            "an adapter (LoRA), a new head, or fully_shard came after the attachment",
+            "make the model and its optimizer final first, then detach() and attach anew",
+        )
+    ]
+
+
+def _wrapper_problems(model: nn.Module) -> Iterator[str]:
+    for name, module in model.named_modules():
+        where = f"module {name!r}" if name else "the model"
+        kind = type(module).__name__
+        if isinstance(module, DistributedDataParallel):
+            if module.static_graph:
+                cause = "a dropped layer changes the graph in every step"
+                cure = "remove static_graph=True, set find_unused_parameters=True"
+                yield explain(f"{where} is DDP with static_graph=True", cause, cure)
+            elif not module.find_unused_parameters:
+                cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
+                cure = "DistributedDataParallel(..., find_unused_parameters=True)"
+                yield explain(f"{where} is DDP without find_unused_parameters", cause, cure)
+        elif isinstance(module, DataParallel):
+            cause = "its replicas share one set of flags between threads"
+            cure = "use DistributedDataParallel with find_unused_parameters=True"
+            yield explain(f"{where} is nn.DataParallel", cause, cure)
+        elif kind == "FullyShardedDataParallel":  # by name: importing FSDP takes a second
+            cause = "FSDP1 flattens layers into one parameter, which cannot be dropped in part"
+            yield explain(f"{where} is FullyShardedDataParallel", cause, "use fully_shard (FSDP2)")
+
+
+def _compile_problems(model: nn.Module, layers: Sequence[Layer]) -> Iterator[str]:
+    if getattr(model, "_compiled_call_impl", None) is not None:
+        cause = "its hooks are compiled too, and the flags could not be lowered before it runs"
+        cure = "compile block by block (block.compile()) with unit='block'"
+        yield explain("the model was compiled in place as a whole", cause, cure)
+        return
+    if not compile_ignores_flags():
+        return
+    for name, module in compiled_modules(model):
+        inside = {id(parameter) for parameter in module.parameters()}
+        held = [layer for layer in layers if any(id(p) in inside for p in layer.parameters)]
+        if len(held) > 1:
+            yield explain(
+                f"{name} is compiled as one graph that holds {len(held)} layers",
+                f"torch {torch.__version__} ignores in compiled graphs that requires_grad changed, "
+                "so gradients would be silently wrong (pytorch#139476; from 2.12 on it is right)",
+                "compile block by block (block.compile()) with unit='block', or use torch 2.12",
+            )
+
+
+def _optimizer_problems(optimizers: Iterable[Optimizer], scales_lr: bool) -> Iterator[str]:
+    for optimizer in optimizers:
+        kind = type(optimizer).__name__
+        if isinstance(optimizer, LBFGS):
+            cause = "it moves parameters that have no gradient"
+            cure = "use a first-order optimizer (SGD, AdamW, ...)"
+            yield explain(f"optimizer {kind} cannot drop layers", cause, cure)
+        if scales_lr and any(_no_rate(group) for group in optimizer.param_groups):
+            cause = "a param group of it has no 'lr' to scale"
+            yield explain(f"optimizer {kind} has no learning rate", cause, "set lr_scale=1")
+        if any(isinstance(hook, WeakHook) and hook.alive for hook in _hooks(optimizer)):
+            cause = "two would undo each other's work"
+            cure = "detach() the first one"
+            yield explain(f"optimizer {kind} has a LayerDropBack already", cause, cure)
+
+
+def _no_rate(group: dict[str, Any]) -> bool:
+    return group.get("lr") is None
+
+
+def _hooks(optimizer: Optimizer) -> Iterable[object]:
+    return optimizer._optimizer_step_pre_hooks.values()
+
+
+def _second_controller(model: nn.Module) -> Iterator[str]:
+    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
+    if any(isinstance(hook, WeakHook) and hook.alive for hook in hooks):
+        cause = "two would undo each other's work"
+        yield explain("the model has a LayerDropBack already", cause, "detach() the first one")
+
+
+def _keep_problems(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str]:
+    names = [layer.name for layer in layers]
+    everything = [*names, *(name for layer in layers for name in layer.parameter_names)]
+    for pattern in keep:
+        if not any(layer.matches(pattern) for layer in layers):
+            close = difflib.get_close_matches(pattern, everything, n=3)
+            hint = f"did you mean {name_some(close)}?" if close else f"there are {name_some(names)}"
+            cause = f"no layer or parameter has a name like it; {hint}"
+            cure = "give names as in find_layers(model), wildcards allowed"
+            yield explain(f"keep={pattern!r} matches nothing", cause, cure)
+    free = [
+        layer
+        for layer in layers
+        if layer.trainable and not any(layer.matches(pattern) for pattern in keep)
+    ]
+    trainable = sum(layer.trainable for layer in layers)
+    if trainable and (not free or trainable == 1):
+        cause = f"of {trainable} trainable layers all are kept (the last one always is)"
+        cure = "keep fewer, choose a finer unit, or set drop_rate=0"
+        yield explain("no layer can be dropped", cause, cure)

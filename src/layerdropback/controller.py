@@ -1,0 +1,353 @@
+"""LayerDropBack: attaches masks, flags and factors to a model and its optimizers."""
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import Any, Literal, Self, TypeVar
+
+from torch import nn
+from torch.optim import Optimizer
+
+from . import checks, presets, state
+from .batching import BatchScaler
+from .epoch import Epoch
+from .errors import AttachError, EpochError, explain
+from .layers import Layer, Unit, find_layers
+from .sampling import Mask, Strategy
+from .schedule import LRScale, Schedule
+from .stepping import Settings, Stepper
+from .summary import describe
+from .wrappers import unwrap
+
+Batch = TypeVar("Batch")
+
+
+class LayerDropBack:
+    """Drops random layers from the backward pass of a training loop.
+
+    The forward pass, the model and the optimizer stay as they are. In a drop epoch each optimizer
+    step draws a random subset of layers, which get no gradient and do not move (arXiv 2412.18027,
+    section 3; this project's promises are in DESIGN section 3).
+
+    Args:
+        model: what the training loop calls. ``DistributedDataParallel`` needs
+            ``find_unused_parameters=True``.
+        optimizer: a torch optimizer, or several; with several, a mask holds until each has stepped.
+        drop_rate: probability for each layer to be dropped in a drop step, in [0, 1). With 0 no
+            epoch is a drop epoch, and training is plain, bit for bit.
+        strategy: ``"uniform"``: every layer by itself (the paper). ``"none"``: the control, drop
+            epochs with their learning rate and batch but with nothing dropped.
+        unit: what is dropped as one: ``"layer"``, ``"block"`` or ``"tensor"``; see `find_layers`.
+        every: a drop epoch every this many epochs.
+        start: the first drop epoch, counted from 0. Before the first drop step ever, one full step
+            is made, from which the order of the layers is read.
+        lr_scale: learning-rate factor of drop steps, or ``"inverse"`` for 1 / (1 - rate).
+        batch_scale: batch-size factor of drop epochs; other than 1 it needs a ``DataLoader``.
+        resample: draw a mask per optimizer ``"step"`` or per ``"epoch"``.
+        keep: names of layers or parameters never to drop, wildcards allowed. The layer that is used
+            last (the classifier) is always kept, and so is each optimizer's last layer.
+        seed: of the masks; the global generators are neither read nor moved.
+        verify: check after every step that dropped layers stood still and kept ones had gradients;
+            costs a copy of the dropped parameters and their optimizer state.
+
+    Raises:
+        AttachError: with every problem that was found.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        >>> batches = [torch.ones(3, 4)] * 5
+        >>> ldb = LayerDropBack(model, optimizer, drop_rate=0.5)
+        >>> for epoch in range(2):
+        ...     for batch in ldb.epoch(batches, epoch):
+        ...         model(batch).sum().backward()
+        ...         optimizer.step()
+        ...         optimizer.zero_grad()
+        >>> ldb.stats()["drop_steps"]
+        5
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | Sequence[Optimizer],
+        drop_rate: float = 0.5,
+        *,
+        strategy: Strategy = "uniform",
+        unit: Unit = "layer",
+        every: int = 2,
+        start: int = 1,
+        lr_scale: LRScale = 2.0,
+        batch_scale: float = 1,
+        resample: Literal["step", "epoch"] = "step",
+        keep: Sequence[str] = (),
+        seed: int = 0,
+        verify: bool = False,
+    ):
+        optimizers = optimizer if isinstance(optimizer, Sequence) else (optimizer,)
+        self.model = model
+        self.optimizers: tuple[Optimizer, ...] = tuple(optimizers)
+        self.settings = Settings(
+            Schedule(drop_rate, every, start, lr_scale, batch_scale),
+            strategy,
+            unit,
+            resample,
+            (keep,) if isinstance(keep, str) else tuple(keep),
+            verify,
+        )
+        self.layers = self._check(seed)
+        self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, seed)
+        self._batch = BatchScaler(None, 1)
+        self._current: weakref.ref[Epoch[Any]] | None = None
+        self._serial = 0
+        # Also when the user lets go of this object without detach().
+        self._release = weakref.finalize(self, self._stepper.traces.close)
+        self._release.atexit = False
+
+    @classmethod
+    def from_preset(
+        cls,
+        model: nn.Module,
+        optimizer: Optimizer | Sequence[Optimizer],
+        preset: str,
+        **changes: Any,
+    ) -> Self:
+        """Attach with the settings of the authors' scripts.
+
+        Args:
+            model: as for the class.
+            optimizer: as for the class.
+            preset: ``"paper-scratch"`` or ``"paper-finetune"``; see `presets.PRESETS`.
+            **changes: arguments of the class that go before the preset's.
+
+        Raises:
+            AttachError: the preset is unknown, or anything that the class raises.
+
+        Example:
+            >>> import torch
+            >>> model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+            >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            >>> LayerDropBack.from_preset(model, optimizer, "paper-scratch").unit
+            'tensor'
+        """
+        return cls(model, optimizer, **(presets.settings(preset) | changes))
+
+    # ---- the epoch -------------------------------------------------------------------------------
+
+    def epoch(self, loader: Iterable[Batch] | None, epoch: int) -> Epoch[Batch]:
+        """Begin an epoch, and return its batches.
+
+        Args:
+            loader: any iterable of batches; None where ``with`` is used around a loop of one's own.
+            epoch: the epoch's number, from 0.
+
+        Returns:
+            An iterable with a length, which is a context manager too. The epoch ends with it.
+
+        Raises:
+            LoaderError: the batch factor cannot be applied to the loader.
+            AttachError: the model or an optimizer has changed in a way that cannot be followed.
+        """
+        self.begin_epoch(epoch, loader)
+        current = Epoch(loader, epoch, self._ender())
+        self._current = weakref.ref(current)  # an epoch that nobody holds any more is over
+        return current
+
+    def begin_epoch(self, epoch: int, loader: Iterable[Any] | None = None) -> None:
+        """Begin an epoch, for frameworks that own the loop; `end_epoch` ends it.
+
+        Args:
+            epoch: the epoch's number, from 0.
+            loader: needed where ``batch_scale`` is not 1.
+
+        Raises:
+            LoaderError: see `epoch`.
+            AttachError: see `epoch`.
+        """
+        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+            cause = "epochs are counted from 0"
+            raise EpochError(explain(f"epoch={epoch!r} is no epoch", cause, "give its number"))
+        self._require_attached()
+        self.end_epoch()
+        drops = self.settings.schedule.is_drop_epoch(epoch)
+        if self.settings.schedule.ever_drops:
+            self._follow_changes()
+        batch = BatchScaler(loader, self.settings.schedule.batch_scale if drops else 1)
+        batch.apply()
+        self._batch = batch
+        self._serial += 1
+        self._stepper.enter_epoch(epoch, drops)
+
+    def end_epoch(self) -> None:
+        """End the epoch that is open, if any; the batch size is the user's again.
+
+        Gradients that were accumulated and not yet stepped keep their mask and learning-rate
+        factor until the step that uses them.
+        """
+        self._batch.restore()
+        self._current = None
+        self._stepper.leave_epoch()
+
+    def redraw(self) -> None:
+        """Count a step and draw the next mask, for frameworks whose steps fire no hook."""
+        self._require_attached()
+        self._stepper.next_window()
+
+    def detach(self) -> None:
+        """Remove every hook and put every flag, learning rate and batch size back, for good."""
+        self.end_epoch()
+        self._release()
+
+    def total_steps(self, loader: Sized, epochs: int) -> int:
+        """How many batches `epochs` epochs have, for a scheduler that counts steps.
+
+        Args:
+            loader: as given to `epoch`.
+            epochs: how many, from epoch 0 on.
+
+        Raises:
+            LoaderError: see `epoch`.
+
+        Example:
+            >>> import torch
+            >>> from torch.utils.data import DataLoader
+            >>> model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+            >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            >>> ldb = LayerDropBack(model, optimizer, batch_scale=2)
+            >>> ldb.total_steps(DataLoader(range(12), batch_size=3), epochs=4)
+            12
+        """
+        dropping = sum(self.settings.schedule.is_drop_epoch(epoch) for epoch in range(epochs))
+        full = len(loader) * (epochs - dropping)
+        if not dropping:
+            return full
+        scaled = BatchScaler(loader, self.settings.schedule.batch_scale)  # type: ignore[arg-type]
+        scaled.apply()
+        try:
+            return full + len(loader) * dropping
+        finally:
+            scaled.restore()
+
+    # ---- what it says of itself ------------------------------------------------------------------
+
+    @property
+    def is_drop_epoch(self) -> bool:
+        """Whether the epoch that is open is a drop epoch."""
+        return self._stepper.drop_epoch
+
+    @property
+    def mask(self) -> Mask | None:
+        """True for each layer that is dropped now, shape ``(layers,)``; None in a full step."""
+        mask = self._stepper.window.mask
+        return None if mask is None else mask.copy()
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for a logger.
+
+        Returns:
+            ``epoch`` and ``is_drop_epoch``; ``step`` and ``drop_steps``, the optimizer steps since
+            the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of trainable
+            layers dropped per step of the current or last epoch; ``times_dropped`` per layer.
+        """
+        stepper = self._stepper
+        names = (layer.name for layer in self.layers)
+        return {
+            "epoch": stepper.epoch,
+            "is_drop_epoch": stepper.drop_epoch,
+            "step": stepper.step,
+            "drop_steps": stepper.drop_steps,
+            "lr_factor": stepper.window.lr_factor,
+            "share_dropped": stepper.epoch_share,
+            "times_dropped": dict(zip(names, stepper.times_dropped.tolist(), strict=True)),
+        }
+
+    def summary(self) -> str:
+        """A table of the layers with their drop rates, in the order of use once it is known."""
+        stepper = self._stepper
+        return describe(self.layers, self.settings, stepper.order, stepper.plan)
+
+    def __repr__(self) -> str:
+        return (
+            f"LayerDropBack(drop_rate={self.settings.schedule.drop_rate:g}, "
+            f"strategy={self.settings.strategy!r}, unit={self.settings.unit!r}, "
+            f"layers={len(self.layers)}, step={self._stepper.step})"
+        )
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state in plain containers; flags and learning rates are the user's when it returns.
+
+        It may be called between the batches of an epoch. An epoch that was begun and is in no loop
+        is ended.
+        """
+        self._close_abandoned()
+        stepper = self._stepper
+        return {
+            "version": state.VERSION,
+            "seed": stepper.seed,
+            "epoch": stepper.epoch,
+            "step": stepper.step,
+            "drop_steps": stepper.drop_steps,
+            "times_dropped": stepper.times_dropped.tolist(),
+            "layers": state.fingerprint(self.layers),
+            "order": None if stepper.order is None else stepper.order.to_state(),
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where the state was saved; the next epoch's masks are those of that run.
+
+        The seed is the state's. An epoch that is open is ended first.
+
+        Raises:
+            StateError: the state is of another model, or is damaged; nothing has changed then.
+        """
+        saved = state.check(state_dict, self.layers)
+        self.end_epoch()
+        self._stepper.restart(saved)
+
+    # ---- attaching -------------------------------------------------------------------------------
+
+    def _check(self, seed: int) -> tuple[Layer, ...]:
+        problems = checks.type_problems(self.model, self.optimizers)
+        if problems:
+            raise AttachError(problems)
+        problems = checks.settings_problems(self.settings, seed)
+        try:
+            layers = find_layers(self.model, self.settings.unit)
+        except AttachError as error:
+            raise AttachError([*problems, *error.problems]) from None
+        if problems or self.settings.schedule.ever_drops:
+            problems += checks.attach_problems(self.model, self.optimizers, layers, self.settings)
+        if problems:
+            raise AttachError(problems)
+        return layers
+
+    def _follow_changes(self) -> None:
+        problems = checks.changed_parameters(unwrap(self.model), self.layers)
+        problems = problems or checks.parameter_problems(self.optimizers, self.layers)
+        if problems:
+            raise AttachError(problems, "cannot begin the epoch")
+        if self._stepper.order is not None:
+            self._stepper.use_order(self._stepper.order)
+
+    def _ender(self) -> Callable[[], None]:
+        serial = self._serial
+
+        def end() -> None:
+            if self._serial == serial and self._current is not None:
+                self.end_epoch()
+
+        return end
+
+    def _close_abandoned(self) -> None:
+        self._stepper.put_back()
+        if self._current is not None:
+            current = self._current()
+            if current is None or not current.in_use:
+                self.end_epoch()
+
+    def _require_attached(self) -> None:
+        if not self._release.alive:
+            cause, cure = "detach() was called", "make a new LayerDropBack"
+            raise EpochError(explain("this LayerDropBack is not attached", cause, cure))

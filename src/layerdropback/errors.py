@@ -1,0 +1,59 @@
+"""The library's errors: what happened, why, and what to do about it."""
+
+from collections.abc import Sequence
+
+
+class LayerDropBackError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class AttachError(LayerDropBackError, ValueError):
+    """LayerDropBack cannot work with this model, optimizer or setting.
+
+    Args:
+        problems: every problem that was found, one text each.
+        subject: what was being done, for the first line.
+    """
+
+    def __init__(self, problems: Sequence[str], subject: str = "cannot attach LayerDropBack"):
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(problems, start=1))
+        super().__init__(f"{subject}: {count}\n{lines}")
+
+
+class LoaderError(LayerDropBackError, ValueError):
+    """The batch factor cannot be applied to this loader."""
+
+
+class EpochError(LayerDropBackError, RuntimeError):
+    """An epoch was begun, iterated or ended in a way that makes no sense."""
+
+
+class StateError(LayerDropBackError, ValueError):
+    """A saved state does not belong to this model, or is no state at all."""
+
+
+class VerificationError(LayerDropBackError, RuntimeError):
+    """A step did not do what LayerDropBack promises: see the text for the layer."""
+
+
+def explain(fact: str, cause: str, cure: str) -> str:
+    """Put an error's three parts into one line.
+
+    Example:
+        >>> explain("rate is 2", "a rate is a probability", "give one in [0, 1)")
+        'rate is 2. Cause: a rate is a probability. Cure: give one in [0, 1).'
+    """
+    return f"{fact}. Cause: {cause}. Cure: {cure}."
+
+
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """List names for an error text, the first few of many.
+
+    Example:
+        >>> name_some(["a", "b", "c"], most=2)
+        "'a', 'b' and 1 more"
+    """
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,233 @@
+"""What can be dropped: a model's parameters, grouped into layers.
+
+Every parameter, frozen ones too, is in exactly one layer, so that a layer keeps its place (and its
+random stream) when the user freezes or unfreezes it during training.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
+
+from torch import nn
+
+from .errors import AttachError, explain
+from .wrappers import canonical_name, unwrap
+
+Unit = Literal["layer", "block", "tensor"]
+UNITS: tuple[str, ...] = get_args(Unit)
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Parameters that are dropped together.
+
+    Attributes:
+        name: the module's name; a parameter's for ``unit="tensor"``. Where several modules are one
+            layer (they share a tied parameter, say) their names are joined by ``+``. What the model
+            itself owns is ``(root)``.
+        parameter_names: the names in ``model.named_parameters()``, without compile prefixes.
+        parameters: the parameters, in the order of their names.
+        owners: the modules that own them; the classifier's tensors are found by it.
+    """
+
+    name: str
+    parameter_names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...] = field(repr=False, compare=False)
+    owners: tuple[str, ...] = field(repr=False)
+
+    @property
+    def numel(self) -> int:
+        """How many numbers the layer's parameters hold."""
+        return sum(parameter.numel() for parameter in self.parameters)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether at least one of its parameters requires a gradient now."""
+        return any(parameter.requires_grad for parameter in self.parameters)
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a ``keep`` pattern names this layer.
+
+        A pattern is a shell-style wildcard for the layer's name or one of its parameters' names;
+        a module's name stands for everything inside it too.
+
+        Example:
+            >>> layer = find_layers(nn.Sequential(nn.Linear(2, 2)))[0]
+            >>> layer.matches("0"), layer.matches("*.bias"), layer.matches("1")
+            (True, True, False)
+        """
+        names = (self.name, *self.name.split("+"), *self.parameter_names)
+        return any(fnmatchcase(name, p) for name in names for p in (pattern, f"{pattern}.*"))
+
+
+def find_layers(model: nn.Module, unit: Unit = "layer") -> tuple[Layer, ...]:
+    """Group a model's parameters into layers, in the order of registration.
+
+    Args:
+        model: any module. ``DistributedDataParallel`` and ``torch.compile`` are looked through.
+        unit: ``"layer"``: the parameters that a module owns itself are one layer. ``"block"``:
+            the repeated blocks of a ``Sequential``, ``ModuleList`` or ``ModuleDict`` are one layer
+            each (timm's ``group_matcher`` says which, where the model has one); what lies outside
+            blocks is split as for ``"layer"``. ``"tensor"``: every parameter by itself, as in the
+            authors' scripts (arXiv 2412.18027).
+
+    Returns:
+        The layers. Modules that share a tied parameter are one layer; for ``"tensor"`` a tied
+        parameter is one layer under its first name.
+
+    Raises:
+        AttachError: the unit is unknown.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> [layer.name for layer in find_layers(net)]
+        ['0', '2']
+        >>> [layer.name for layer in find_layers(net, "tensor")]
+        ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+    if unit not in UNITS:
+        cure = f"give one of {', '.join(UNITS)}"
+        raise AttachError([explain(f"unit={unit!r} is unknown", "no such unit exists", cure)])
+    model = unwrap(model)
+    owned = list(_owned_parameters(model))
+    if unit == "tensor":
+        keys = [full for full, _, _ in owned]
+    else:
+        blocks = _blocks(model) if unit == "block" else {}
+        keys = [blocks.get(full, owner) for full, owner, _ in owned]
+    return tuple(_layer(model, members, unit) for members in _merge(owned, keys))
+
+
+_Owned = tuple[str, str, nn.Parameter]  # parameter's name, owner's name, parameter
+
+
+def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
+    """Every (module, parameter) pair; a tied parameter comes once for each owner."""
+    for raw, module in model.named_modules():
+        owner = canonical_name(raw)
+        for short, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            yield (f"{owner}.{short}" if owner else short), owner, parameter
+
+
+def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
+    """Group by key, and join the groups that share a parameter (union-find)."""
+    parent: dict[str | int, str | int] = {}
+
+    def root(node: str | int) -> str | int:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for key, (_, _, parameter) in zip(keys, owned, strict=True):
+        parent[root(id(parameter))] = root(key)
+    groups: dict[str | int, list[tuple[str, _Owned]]] = {}
+    for key, entry in zip(keys, owned, strict=True):
+        groups.setdefault(root(key), []).append((key, entry))
+    yield from groups.values()
+
+
+def _layer(model: nn.Module, members: list[tuple[str, _Owned]], unit: str) -> Layer:
+    parameters: dict[int, tuple[str, nn.Parameter]] = {}
+    for _, (full, _, parameter) in members:
+        parameters.setdefault(id(parameter), (full, parameter))
+    names = tuple(name for name, _ in parameters.values())
+    if unit == "tensor":
+        name = names[0]
+    else:
+        name = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
+    owners = tuple(dict.fromkeys(owner for _, (_, owner, _) in members))
+    return Layer(name, names, tuple(p for _, p in parameters.values()), owners)
+
+
+def _blocks(model: nn.Module) -> dict[str, str]:
+    """Parameter name to block name, for the parameters that lie inside a block."""
+    blocks: dict[str, str] = {}
+    done: list[str] = []  # a matcher speaks for every module inside its own
+    for raw, module in model.named_modules():
+        prefix = canonical_name(raw)
+        if not callable(getattr(module, "group_matcher", None)):
+            continue
+        if any(not outer or prefix.startswith(f"{outer}.") for outer in done):
+            continue
+        done.append(prefix)
+        for name, group in _timm_blocks(module).items():
+            blocks[_join(prefix, name)] = "+".join(_join(prefix, part) for part in group)
+    for name in [] if blocks else _repeated_blocks(model):
+        for full, _ in model.get_submodule(name).named_parameters():
+            clean = canonical_name(name)
+            blocks[_join(clean, canonical_name(full))] = clean
+    return blocks
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Parameter name to the modules of its block, as timm's ``group_matcher`` groups them."""
+    try:
+        from timm.models import group_parameters
+    except ImportError:
+        return {}
+    spec = model.group_matcher(coarse=False)  # type: ignore[operator]
+    rules = spec.get("blocks") if isinstance(spec, dict) else None
+    if not rules:
+        return {}
+    patterns = [re.compile(expression) for expression in _expressions(rules)]
+    names = [name for name, _ in model.named_parameters()]
+    in_blocks = {name for name in names if any(pattern.match(name) for pattern in patterns)}
+    groups = [
+        tuple(name for name in group if name in in_blocks)
+        for group in group_parameters(model, {"blocks": rules}).values()
+    ]
+    groups = [group for group in groups if group]
+    if len(groups) < 2:  # a matcher without an index says nothing about repeated blocks
+        return {}
+    modules = {group: _cover(group, names) for group in groups}
+    return {canonical_name(name): modules[group] for group in groups for name in group}
+
+
+def _expressions(rules: str | Iterable[tuple[str, object]]) -> list[str]:
+    return [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
+
+
+def _cover(group: Iterable[str], names: list[str]) -> tuple[str, ...]:
+    """The fewest modules that hold just this group of parameters."""
+    inside = set(group)
+    outside = [name for name in names if name not in inside]
+    cover: dict[str, None] = {}
+    for name in group:
+        parts = name.split(".")
+        prefixes = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+        whole = (p for p in prefixes if not any(o.startswith(f"{p}.") for o in outside))
+        cover[canonical_name(next(whole, name))] = None
+    return tuple(cover)
+
+
+def _repeated_blocks(model: nn.Module) -> list[str]:
+    """Names of the repeated modules inside the model's containers, outermost first."""
+    candidates: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, _CONTAINERS):
+            for child, block in module.named_children():
+                if any(True for _ in block.children()) and any(True for _ in block.parameters()):
+                    candidates[_join(name, child)] = block
+    kinds = [_kind(block) for block in candidates.values()]
+    repeated = [name for name, block in candidates.items() if kinds.count(_kind(block)) > 1]
+    real = [name for name in repeated if not isinstance(candidates[name], _CONTAINERS)]
+    # A container is a block only where no real block lies inside it: stages hold blocks.
+    blocks = real + [
+        name
+        for name in repeated
+        if name not in real and not any(other.startswith(f"{name}.") for other in real)
+    ]
+    return [name for name in blocks if not any(name.startswith(f"{other}.") for other in blocks)]
+
+
+def _kind(module: nn.Module) -> type[nn.Module]:
+    wrapped = module._modules.get("_orig_mod")
+    return type(module if wrapped is None else wrapped)

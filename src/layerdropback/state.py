@@ -1,0 +1,80 @@
+"""What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import StateError, explain
+from .layers import Layer
+
+VERSION = 1
+
+_KEYS: dict[str, Any] = {
+    "version": int,
+    "seed": int,
+    "epoch": (int, type(None)),
+    "step": int,
+    "drop_steps": int,
+    "times_dropped": list,
+    "layers": dict,
+    "order": (dict, type(None)),
+}
+
+
+def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
+    """Each layer's parameters and shapes; two models with the same one get the same masks.
+
+    Example:
+        >>> from torch import nn
+        >>> from layerdropback import find_layers
+        >>> fingerprint(find_layers(nn.Linear(2, 3)))
+        {'(root)': ['weight (3, 2)', 'bias (3,)']}
+    """
+    return {
+        layer.name: [
+            f"{name} {tuple(parameter.shape)}"
+            for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
+        ]
+        for layer in layers
+    }
+
+
+def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
+    """Make sure that a state was saved by this version for this model.
+
+    Raises:
+        StateError: it was not; the first differences are named.
+    """
+    if not isinstance(saved, Mapping) or "version" not in saved:
+        what = f"this {type(saved).__name__} is no state of LayerDropBack"
+        cure = "pass what ldb.state_dict() returned"
+        raise StateError(explain(what, "it has no version", cure))
+    if saved["version"] != VERSION:
+        fact = f"the state has version {saved['version']!r}, this release reads {VERSION}"
+        cause = "another release of layerdropback saved it"
+        raise StateError(explain(fact, cause, "load it with that release"))
+    wrong = [key for key, kind in _KEYS.items() if not isinstance(saved.get(key), kind)]
+    if wrong:
+        fact = f"the state has no usable {wrong[0]!r}"
+        raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
+    here, there = fingerprint(layers), saved["layers"]
+    if list(here.items()) != list(there.items()):
+        raise StateError(
+            explain(
+                f"the state belongs to another model: {_difference(here, there)}",
+                "the model or the unit changed since it was saved",
+                "build the same model, with the same unit, then load",
+            )
+        )
+    return saved
+
+
+def _difference(here: Mapping[str, list[str]], there: Mapping[str, list[str]]) -> str:
+    notes = [f"layer {name!r} is only in the state" for name in there if name not in here]
+    notes += [f"layer {name!r} is only in the model" for name in here if name not in there]
+    for name in here.keys() & there.keys():
+        if here[name] != there[name]:
+            mine, theirs = ", ".join(here[name]), ", ".join(map(str, there[name]))
+            notes.append(f"layer {name!r} has {mine} here and {theirs} in the state")
+    notes = notes or ["the same layers are in another order"]
+    more = f"; and {len(notes) - 3} more differences" if len(notes) > 3 else ""
+    return "; ".join(notes[:3]) + more

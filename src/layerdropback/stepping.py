@@ -1,0 +1,308 @@
+"""From one optimizer step to the next: the mask in force, and the hooks that keep it."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from .errors import explain
+from .flags import Flags
+from .hooks import WeakHook, hide_from_copies, on_failed_step
+from .keeping import Plan, make_plan
+from .layers import Layer, Unit
+from .learning_rate import LRScaler
+from .order import Order, Recorder
+from .sampling import DRAW, EPOCHS, STEPS, Mask, Strategy
+from .schedule import Schedule
+from .verification import Named, Verifier, check_gradients
+from .wrappers import is_compile_wrapper, unwrap
+
+# How much of each tensor the one check looks at that every run makes in its first drop step.
+_FIRST_LOOK = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose; see `LayerDropBack` for each."""
+
+    schedule: Schedule
+    strategy: Strategy
+    unit: Unit
+    resample: Literal["step", "epoch"]
+    keep: tuple[str, ...]
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is in force from one optimizer step to the next, however many batches lie between."""
+
+    mask: Mask | None = None  # None: a full step
+    parameters: tuple[nn.Parameter, ...] = ()
+    lr_factor: float = 1.0
+
+
+FULL = Window()
+
+
+class Stepper:
+    """Draws a mask for each optimizer step of a drop epoch, and makes it hold.
+
+    Args:
+        model: the model whose call is the forward pass.
+        optimizers: a window ends when each of them has stepped.
+        layers: of the model, in the order in which masks number them.
+        settings: the user's.
+        seed: of the masks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        layers: Sequence[Layer],
+        settings: Settings,
+        seed: int,
+    ):
+        self.seed = seed
+        self.step = 0
+        self.drop_steps = 0
+        self.times_dropped = np.zeros(len(layers), dtype=np.int64)
+        self.epoch: int | None = None
+        self.drop_epoch = False
+        self.window = FULL
+        self.order: Order | None = None
+        self.plan: Plan | None = None
+
+        self._model = model
+        self._optimizers = tuple(optimizers)
+        self._layers = tuple(layers)
+        self._settings = settings
+        self._flags = Flags()
+        self._scalers = {id(o): LRScaler(o) for o in optimizers}
+        limit = None if settings.verify else _FIRST_LOOK
+        self._verifiers = {id(o): Verifier(limit) for o in optimizers}
+        self._looked = False
+        self._stepped: set[int] = set()
+        self._backward_seen = False
+        self._forward_seen = False
+        self._warned = False
+        self._epoch_steps = 0
+        self._epoch_share = 0.0
+
+        self._unordered: list[nn.Parameter] = []
+        self._held: list[set[int]] = []
+        self._recorder: Recorder | None = None
+        self._recording = contextlib.ExitStack()
+        self._heads = contextlib.ExitStack()
+        # Closing this removes every trace. It holds no reference back to the stepper, so it can
+        # be closed when the user has let go of everything.
+        self.traces = contextlib.ExitStack()
+        self.traces.callback(self._heads.close)
+        self.traces.callback(self._recording.close)
+        self._attach()
+        self._open_window()
+
+    @property
+    def epoch_share(self) -> float:
+        """Mean share of the trainable layers dropped per step of the current or last epoch."""
+        return self._epoch_share / max(1, self._epoch_steps)
+
+    def enter_epoch(self, epoch: int, drops: bool) -> None:
+        """An epoch begins; a window whose gradients still wait for their step goes on."""
+        self.epoch, self.drop_epoch = epoch, drops
+        self._epoch_steps, self._epoch_share = 0, 0.0
+        if not self._window_is_open():
+            self._open_window()
+
+    def leave_epoch(self) -> None:
+        """The epoch ends; a window whose gradients still wait for their step goes on."""
+        self.put_back()
+        self.drop_epoch = False
+        if self.window.mask is not None and not self._window_is_open():
+            self.window = FULL
+
+    def put_back(self) -> None:
+        """Flags and learning rates are the user's again."""
+        self._flags.lift()
+        for scaler in self._scalers.values():
+            scaler.restore()
+
+    def use_order(self, order: Order) -> None:
+        """Plan by this order; also when flags or optimizers have changed since it was recorded."""
+        self.order = order
+        self._unordered = [p for name, p in self._named_parameters() if not order.knows(name)]
+        self._held = [
+            {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for optimizer in self._optimizers
+        ]
+        keep, rate = self._settings.keep, self._settings.schedule.drop_rate
+        self.plan = make_plan(self._layers, order, self._held, keep, rate)
+        self._heads.close()
+        for parameter in (p for i in self.plan.heads for p in self._layers[i].parameters):
+            if parameter.requires_grad:
+                hook = WeakHook(self._in_backward)
+                handle = parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+                self._heads.callback(handle.remove)
+
+    def restart(self, saved: Mapping[str, Any]) -> None:
+        """Take over the counters and the order of a saved state."""
+        self.seed, self.epoch = saved["seed"], saved["epoch"]
+        self.step, self.drop_steps = saved["step"], saved["drop_steps"]
+        self.times_dropped[:] = saved["times_dropped"]
+        if saved["order"] is not None:
+            self._stop_recording()
+            self.use_order(Order.from_state(saved["order"]))
+        self._open_window()
+
+    def next_window(self) -> None:
+        """Count a step, and draw the mask of the next one."""
+        if self._recorder is not None and self._recorder.saw_backward:
+            recorded = self._recorder.finish()
+            self._stop_recording()
+            self.use_order(recorded if self.order is None else self.order.updated(recorded))
+        mask = self.window.mask
+        self._epoch_steps += 1
+        if mask is not None and self.plan is not None:
+            self.drop_steps += 1
+            self.times_dropped += mask
+            trainable = sorted(self.plan.trainable)
+            self._epoch_share += float(mask[trainable].mean()) if trainable else 0.0
+        self.step += 1
+        self._open_window()
+
+    def _open_window(self) -> None:
+        self.window = FULL
+        self._stepped.clear()
+        self._backward_seen = self._forward_seen = False
+        if not self._settings.schedule.ever_drops:
+            return
+        if self.order is None or any(p.requires_grad for p in self._unordered):
+            self._record()
+        elif self.drop_epoch:
+            self.window = self._draw()
+
+    def _draw(self) -> Window:
+        assert self.plan is not None
+        by_step = self._settings.resample == "step"
+        stream, index = (STEPS, self.step) if by_step else (EPOCHS, self.epoch or 0)
+        mask = DRAW[self._settings.strategy](self.plan.rates, self.seed, stream, index)
+        dropped = tuple(p for i in np.flatnonzero(mask) for p in self._layers[i].parameters)
+        return Window(mask, dropped, self._settings.schedule.lr_factor(self.plan.mean_rate))
+
+    def _window_is_open(self) -> bool:
+        """Whether gradients wait for their step. Asks the device, so only between epochs."""
+        seen = self._backward_seen or (self._recorder is not None and self._recorder.saw_backward)
+        parameters = (p for layer in self._layers for p in layer.parameters)
+        return seen and any(p.grad is not None and bool(p.grad.any()) for p in parameters)
+
+    def _before_forward(self, module: nn.Module, args: Any) -> None:
+        if self.window.parameters and torch.is_grad_enabled():
+            self._forward_seen = True
+            self._flags.lower(self.window.parameters)
+
+    def _after_forward(self, module: nn.Module, args: Any, outputs: Any) -> None:
+        if self._recorder is not None and torch.is_grad_enabled():
+            self._recorder.saw_forward(outputs)
+
+    def _in_backward(self, head: torch.Tensor) -> None:
+        self._backward_seen = True
+        if self.window.parameters:
+            if not self._flags.lowered:  # a second backward may recompute checkpointed segments
+                self._flags.lower(self.window.parameters)
+            engine = torch.autograd.Variable._execution_engine
+            engine.queue_callback(self._flags.lift)  # runs when this backward pass ends
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.put_back()
+        if self._recorder is not None:
+            self._recorder.saw_gradients()
+        if self.window.mask is None:
+            return
+        for parameter in self.window.parameters:
+            parameter.grad = None  # a zeroed gradient would still bring momentum and decay
+        self._scalers[id(optimizer)].scale(self.window.lr_factor)
+        if self._settings.verify or not self._looked:
+            dropped = self._named(optimizer, self.window.mask)
+            self._verifiers[id(optimizer)].before(optimizer, dropped)
+
+    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.put_back()
+        mask = self.window.mask
+        if mask is not None:
+            self._verifiers[id(optimizer)].after(optimizer, self.step)
+            if self._settings.verify:
+                check_gradients(self._named(optimizer, ~mask), self.step)
+            self._warn_of_unseen_forward()
+        self._stepped.add(id(optimizer))
+        if len(self._stepped) == len(self._optimizers):
+            self._looked = self._looked or bool(self.window.parameters)
+            self.next_window()
+
+    def _put_back(self) -> None:
+        self._flags.lift()
+        for scaler in self._scalers.values():
+            scaler.restore()
+
+    def _warn_of_unseen_forward(self) -> None:
+        unseen = self.window.parameters and self._backward_seen and not self._forward_seen
+        if unseen and not self._warned:
+            self._warned = True
+            kind = type(self._model).__name__
+            fact = f"dropping saved nothing in step {self.step}: {kind} was never called"
+            cause = "the loop calls a method or a part of the model, not the model itself"
+            cure = "call model(...), or attach to the module that you call"
+            warnings.warn(explain(fact, cause, cure), stacklevel=4)
+
+    def _named(self, optimizer: Optimizer, chosen: Mask) -> Iterator[Named]:
+        """The trainable, reached parameters of the chosen layers that this optimizer holds."""
+        held = self._held[self._optimizers.index(optimizer)]
+        order = self.order
+        for i in np.flatnonzero(chosen):
+            layer = self._layers[i]
+            for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True):
+                if id(parameter) in held and order is not None and name in order.first:
+                    yield layer.name, name, parameter
+
+    def _attach(self) -> None:
+        traces = self.traces
+        for optimizer in self._optimizers:
+            before, after = WeakHook(self._before_step), WeakHook(self._after_step)
+            traces.callback(optimizer.register_step_pre_hook(before).remove)
+            traces.callback(optimizer.register_step_post_hook(after).remove)
+            traces.callback(on_failed_step(optimizer, WeakHook(self.put_back)))
+        if self._settings.schedule.ever_drops:
+            for module in self._called_modules():
+                hook = WeakHook(self._before_forward)
+                traces.callback(module.register_forward_pre_hook(hook, prepend=True).remove)
+                traces.callback(hide_from_copies(module))
+
+    def _called_modules(self) -> list[nn.Module]:
+        """The modules whose call is the forward pass; a compiled one must not be hooked inside."""
+        if is_compile_wrapper(self._model):
+            return [self._model]
+        inner = unwrap(self._model)
+        return [self._model] if inner is self._model else [self._model, inner]
+
+    def _record(self) -> None:
+        if self._recorder is not None:
+            return
+        self._recorder = Recorder(dict(self._named_parameters()))
+        self._recording.callback(self._recorder.stop)
+        for module in self._called_modules():
+            handle = module.register_forward_hook(WeakHook(self._after_forward))
+            self._recording.callback(handle.remove)
+
+    def _stop_recording(self) -> None:
+        self._recorder = None
+        self._recording.close()
+
+    def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for layer in self._layers:
+            yield from zip(layer.parameter_names, layer.parameters, strict=True)
