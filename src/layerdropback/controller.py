@@ -127,7 +127,7 @@ class LayerDropBack:
             >>> import torch
             >>> model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
             >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            >>> LayerDropBack.from_preset(model, optimizer, "paper-scratch").unit
+            >>> LayerDropBack.from_preset(model, optimizer, "paper-scratch").settings.unit
             'tensor'
         """
         return cls(model, optimizer, **(presets.settings(preset) | changes))

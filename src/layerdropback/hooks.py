@@ -55,10 +55,14 @@ def _nothing() -> None:
 _HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks")
 
 
-def hide_from_copies(module: nn.Module) -> Callable[[], None]:
+def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callable[[], None]:
     """Make ``copy.deepcopy`` and ``pickle`` of `module` leave the hooks of this library out.
 
     A copy is a model of its own (an average of weights, a snapshot); it must not toggle anything.
+
+    Args:
+        module: whose hooks to hide.
+        before: called before each copy is made, to put flags back.
 
     Returns:
         A function that undoes it.
@@ -66,6 +70,7 @@ def hide_from_copies(module: nn.Module) -> Callable[[], None]:
     reference = weakref.ref(module)
 
     def reduce(protocol: int) -> Any:
+        before()
         original = reference()
         kind: Any = type(original)
         reduced = kind.__reduce_ex__(original, protocol)

@@ -33,9 +33,13 @@ class LRScaler:
         self.restore()
         if factor == 1:
             return
+        scaled: set[int] = set()  # groups may share one tensor
         for group in self._optimizer.param_groups:
             rate = group["lr"]
             if isinstance(rate, torch.Tensor):
+                if id(rate) in scaled:
+                    continue
+                scaled.add(id(rate))
                 self._saved.append((group, rate, rate.detach().clone()))
                 with torch.no_grad():
                     rate.mul_(factor)

@@ -281,7 +281,7 @@ class Stepper:
             for module in self._called_modules():
                 hook = WeakHook(self._before_forward)
                 traces.callback(module.register_forward_pre_hook(hook, prepend=True).remove)
-                traces.callback(hide_from_copies(module))
+                traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
 
     def _called_modules(self) -> list[nn.Module]:
         """The modules whose call is the forward pass; a compiled one must not be hooked inside."""
