@@ -10,7 +10,6 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -37,7 +37,10 @@ def random_numbers(seed: int, stream: int, index: int, count: int) -> NDArray[np
         >>> bool((random_numbers(0, STEPS, 7, 3) == random_numbers(0, STEPS, 7, 3)).all())
         True
     """
-    generator = np.random.Philox(key=[seed, stream], counter=[0, index, 0, 0])
+    # As arrays: numpy would turn a list with a seed of 2**63 or more into rounded floats.
+    key = np.array([seed, stream], dtype=np.uint64)
+    counter = np.array([0, index, 0, 0], dtype=np.uint64)
+    generator = np.random.Philox(key=key, counter=counter)
     raw = generator.random_raw(count) >> np.uint64(11)
     return raw.astype(np.float64) * 2.0**-53
 

@@ -8,17 +8,6 @@ from .layers import Layer
 
 VERSION = 1
 
-_KEYS: dict[str, Any] = {
-    "version": int,
-    "seed": int,
-    "epoch": (int, type(None)),
-    "step": int,
-    "drop_steps": int,
-    "times_dropped": list,
-    "layers": dict,
-    "order": (dict, type(None)),
-}
-
 
 def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
     """Each layer's parameters and shapes; two models with the same one get the same masks.
@@ -52,7 +41,7 @@ def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
         fact = f"the state has version {saved['version']!r}, this release reads {VERSION}"
         cause = "another release of layerdropback saved it"
         raise StateError(explain(fact, cause, "load it with that release"))
-    wrong = [key for key, kind in _KEYS.items() if not isinstance(saved.get(key), kind)]
+    wrong = [key for key, usable in _usable(saved, layers).items() if not usable]
     if wrong:
         fact = f"the state has no usable {wrong[0]!r}"
         raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
@@ -66,6 +55,45 @@ def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
             )
         )
     return saved
+
+
+def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool]:
+    """For each entry whether `load_state_dict` can take it."""
+    times, epoch = saved.get("times_dropped"), saved.get("epoch")
+    names = {name for layer in layers for name in layer.parameter_names}
+    # Another model's names come with another fingerprint, which is told in its own words.
+    here = saved.get("layers") == fingerprint(layers)
+    return {
+        "layers": isinstance(saved.get("layers"), Mapping),
+        "seed": _is_count(saved.get("seed")) and saved["seed"] < 2**64,
+        "epoch": epoch is None or _is_count(epoch),
+        "step": _is_count(saved.get("step")),
+        "drop_steps": _is_count(saved.get("drop_steps")),
+        "times_dropped": isinstance(times, list)
+        and all(map(_is_count, times))
+        and (len(times) == len(layers) or not here),
+        "order": _is_order(saved.get("order", "missing"), names if here else None),
+    }
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_order(order: object, names: set[str] | None) -> bool:
+    if order is None:
+        return True
+    if not isinstance(order, Mapping):
+        return False
+    first, last, unreached = (order.get(key) for key in ("first", "last", "unreached"))
+    return (
+        isinstance(first, Mapping)
+        and isinstance(last, Mapping)
+        and isinstance(unreached, list)
+        and first.keys() == last.keys()
+        and all(_is_count(rank) for ranks in (first, last) for rank in ranks.values())
+        and (names is None or {*first, *unreached} <= names)
+    )
 
 
 def _difference(here: Mapping[str, list[str]], there: Mapping[str, list[str]]) -> str:

@@ -89,6 +89,7 @@ class Stepper:
         limit = None if settings.verify else _FIRST_LOOK
         self._verifiers = {id(o): Verifier(limit) for o in optimizers}
         self._looked = False
+        self._depth = dict.fromkeys(map(id, optimizers), 0)
         self._stepped: set[int] = set()
         self._backward_seen = False
         self._forward_seen = False
@@ -220,6 +221,10 @@ class Stepper:
             engine.queue_callback(self._flags.lift)  # runs when this backward pass ends
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        # An optimizer whose step calls its base class's step fires the hooks once for each.
+        self._depth[id(optimizer)] += 1
+        if self._depth[id(optimizer)] > 1:
+            return
         self.put_back()
         if self._recorder is not None:
             self._recorder.saw_gradients()
@@ -233,6 +238,9 @@ class Stepper:
             self._verifiers[id(optimizer)].before(optimizer, dropped)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._depth[id(optimizer)] -= 1
+        if self._depth[id(optimizer)] > 0:
+            return
         self.put_back()
         mask = self.window.mask
         if mask is not None:
@@ -249,6 +257,10 @@ class Stepper:
         self._flags.lift()
         for scaler in self._scalers.values():
             scaler.restore()
+
+    def _after_failure(self) -> None:
+        self.put_back()
+        self._depth = dict.fromkeys(self._depth, 0)
 
     def _warn_of_unseen_forward(self) -> None:
         unseen = self.window.parameters and self._backward_seen and not self._forward_seen
@@ -276,7 +288,7 @@ class Stepper:
             before, after = WeakHook(self._before_step), WeakHook(self._after_step)
             traces.callback(optimizer.register_step_pre_hook(before).remove)
             traces.callback(optimizer.register_step_post_hook(after).remove)
-            traces.callback(on_failed_step(optimizer, WeakHook(self.put_back)))
+            traces.callback(on_failed_step(optimizer, WeakHook(self._after_failure)))
         if self._settings.schedule.ever_drops:
             for module in self._called_modules():
                 hook = WeakHook(self._before_forward)
@@ -291,8 +303,9 @@ class Stepper:
         return [self._model] if inner is self._model else [self._model, inner]
 
     def _record(self) -> None:
-        if self._recorder is not None:
+        if self._recorder is not None and self._recorder.saw_backward:
             return
+        self._stop_recording()  # one that has seen nothing may watch yesterday's parameters
         self._recorder = Recorder(dict(self._named_parameters()))
         self._recording.callback(self._recorder.stop)
         for module in self._called_modules():

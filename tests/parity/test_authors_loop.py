@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from reference import train
 
 from layerdropback import LayerDropBack
+from reference import train
 from zoo import ZOO
 
 OPTIMIZERS = {

@@ -1,0 +1,50 @@
+"""The core needs torch and numpy alone, and its names come only when asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+import layerdropback
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_importing_the_package_imports_no_torch():
+    result = run("import sys, layerdropback; assert 'torch' not in sys.modules")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_core_needs_torch_and_numpy_alone():
+    code = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'timm', 'torchvision', 'sklearn', 'typer', 'rich', 'safetensors'}:
+            raise ImportError(name)
+import torch, torch._dynamo  # torch itself looks for some of them
+sys.meta_path.insert(0, Block())
+from layerdropback import LayerDropBack
+class Net(torch.nn.Linear):
+    def group_matcher(self, coarse=False):  # looks like timm, which is not there
+        return {}
+model = torch.nn.Sequential(Net(2, 2), torch.nn.Linear(2, 2))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+ldb = LayerDropBack(model, optimizer, unit='block')
+for epoch in range(2):
+    for batch in ldb.epoch([torch.ones(1, 2)], epoch):
+        model(batch).sum().backward()
+        optimizer.step()
+assert ldb.stats()['drop_steps'] == 1
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_public_name_exists_and_no_other():
+    for name in layerdropback.__all__:
+        assert getattr(layerdropback, name).__name__ if name != "PRESETS" else layerdropback.PRESETS
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = layerdropback.Nothing
