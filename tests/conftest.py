@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+# The models are tiny, and two workers of pytest-xdist share two cores.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _same_start():

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from torch import nn
 from torch.optim import Optimizer
@@ -11,10 +11,11 @@ from . import checks, presets, state
 from .batching import BatchScaler
 from .epoch import Epoch
 from .errors import AttachError, EpochError, explain
-from .layers import Layer, Unit, find_layers
-from .sampling import Mask, Strategy
+from .layers import Layer, find_layers
+from .sampling import Mask
 from .schedule import LRScale, Schedule
-from .stepping import Settings, Stepper
+from .settings import UNITS, Resample, Settings, Strategy, Unit, settings_problems
+from .stepping import Stepper
 from .summary import describe
 from .wrappers import unwrap
 
@@ -79,7 +80,7 @@ class LayerDropBack:
         start: int = 1,
         lr_scale: LRScale = 2.0,
         batch_scale: float = 1,
-        resample: Literal["step", "epoch"] = "step",
+        resample: Resample = "step",
         keep: Sequence[str] = (),
         seed: int = 0,
         verify: bool = False,
@@ -312,11 +313,9 @@ class LayerDropBack:
         problems = checks.type_problems(self.model, self.optimizers)
         if problems:
             raise AttachError(problems)
-        problems = checks.settings_problems(self.settings, seed)
-        try:
-            layers = find_layers(self.model, self.settings.unit)
-        except AttachError as error:
-            raise AttachError([*problems, *error.problems]) from None
+        problems = settings_problems(self.settings, seed)
+        known_unit = self.settings.unit in UNITS
+        layers = find_layers(self.model, self.settings.unit if known_unit else "layer")
         if problems or self.settings.schedule.ever_drops:
             problems += checks.attach_problems(self.model, self.optimizers, layers, self.settings)
         if problems:

@@ -8,15 +8,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal, get_args
 
 from torch import nn
 
 from .errors import AttachError, explain
+from .settings import UNITS, Unit
 from .wrappers import canonical_name, unwrap
-
-Unit = Literal["layer", "block", "tensor"]
-UNITS: tuple[str, ...] = get_args(Unit)
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 

@@ -6,13 +6,9 @@ it is the same on every rank and after a resume, and the global generators are n
 """
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-
-Strategy = Literal["uniform", "none"]
-STRATEGIES: tuple[str, ...] = get_args(Strategy)
 
 Mask = NDArray[np.bool_]
 Rates = NDArray[np.float64]

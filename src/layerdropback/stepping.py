@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,28 +15,16 @@ from .errors import explain
 from .flags import Flags
 from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan, make_plan
-from .layers import Layer, Unit
+from .layers import Layer
 from .learning_rate import LRScaler
 from .order import Order, Recorder
-from .sampling import DRAW, EPOCHS, STEPS, Mask, Strategy
-from .schedule import Schedule
+from .sampling import DRAW, EPOCHS, STEPS, Mask
+from .settings import Settings
 from .verification import Named, Verifier, check_gradients
 from .wrappers import is_compile_wrapper, unwrap
 
 # How much of each tensor the one check looks at that every run makes in its first drop step.
 _FIRST_LOOK = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user chose; see `LayerDropBack` for each."""
-
-    schedule: Schedule
-    strategy: Strategy
-    unit: Unit
-    resample: Literal["step", "epoch"]
-    keep: tuple[str, ...]
-    verify: bool
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from .keeping import Plan, first_use
 from .layers import Layer
 from .order import Order
 from .schedule import Schedule
-from .stepping import Settings
+from .settings import Settings
 
 
 def describe(
