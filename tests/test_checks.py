@@ -87,7 +87,7 @@ def test_a_trainable_parameter_in_no_optimizer_and_a_foreign_optimizer():
     text = problems(model, sgd(model[4]))
     assert "trainable parameters are in no optimizer: '0.weight', '0.bias', '2.weight'" in text
     text = problems(model, [sgd(model), sgd(mlp())])
-    assert "optimizer SGD has no layer to keep. Cause: it holds no trainable parameter" in text
+    assert "optimizer SGD has no layer to keep. Cause: it holds no parameter of this model" in text
 
 
 def test_frozen_parameters_outside_and_foreign_parameters_inside_are_normal():
@@ -126,8 +126,10 @@ def test_keep_names():
     assert "keep='blocks.0.atn' matches nothing" in text
     assert "did you mean 'blocks.0.attn" in text
     text = problems(mlp(), keep="*")
-    assert "no layer can be dropped. Cause: of 3 trainable layers all are kept" in text
-    assert "of 1 trainable layers" in problems(nn.Sequential(nn.Linear(2, 2)))
+    assert "no layer can be dropped. Cause: of 3 layers all are kept" in text
+    assert "of 1 layers" in problems(nn.Sequential(nn.Linear(2, 2)))
+    for keep in (None, 5, [0], [None]):
+        assert "layers are kept by name" in problems(mlp(), keep=keep)
 
 
 @pytest.fixture(scope="module")

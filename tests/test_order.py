@@ -5,13 +5,14 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from layerdropback.order import Order, Recorder
+from layerdropback import AttachError
+from layerdropback.order import Order, Recorder, graph_roots
 from zoo import ZOO, Attention, TiedGPT
 
 
 def record(model, forward, keep=True):
     recorder = Recorder(dict(model.named_parameters()))
-    handle = model.register_forward_hook(lambda *call: recorder.saw_forward(call[2]))
+    handle = model.register_forward_hook(lambda *call: recorder.saw_forward(graph_roots(call[2])))
     forward(model)
     recorder.saw_gradients()
     handle.remove()
@@ -92,22 +93,24 @@ def test_what_the_loss_never_reaches_is_reported_and_what_is_frozen_is_not():
     assert frozen.knows("2.weight")
 
 
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointed_segments_keep_their_place(reentrant):
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+        self.reentrant = reentrant
 
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = model
+    def forward(self, x):
+        return self.net[2](checkpoint(self.net[1], self.net[0](x), use_reentrant=self.reentrant))
 
-        def forward(self, x):
-            x = self.net[0](x)
-            x = checkpoint(self.net[1], x, use_reentrant=reentrant)
-            return self.net[2](x)
 
-    order = record(Net(), lambda m: m(torch.randn(2, 4)).sum().backward())
+def test_checkpointed_segments_keep_their_place():
+    order = record(Checkpointed(False), lambda m: m(torch.randn(2, 4)).sum().backward())
     assert modules(order.first) == modules(order.last) == ["net.0", "net.1", "net.2"]
+
+
+def test_reentrant_checkpointing_is_refused():
+    with pytest.raises(AttachError, match=r"reentrant checkpointing.*use_reentrant=False"):
+        record(Checkpointed(True), lambda m: m(torch.randn(2, 4)).sum().backward())
 
 
 def test_a_head_outside_the_models_forward_is_last():
@@ -175,3 +178,34 @@ def test_gradients_that_were_set_by_hand_count_as_reached():
         parameter.grad = torch.zeros_like(parameter)
     recorder.saw_gradients()
     assert ranked(recorder.finish().first) == [name for name, _ in model.named_parameters()]
+
+
+def test_each_forward_call_has_its_end_and_a_temperature_is_none():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(4, 4)
+            self.heads = nn.ModuleDict({"a": nn.Linear(4, 2), "b": nn.Linear(4, 2)})
+            self.temperature = nn.Parameter(torch.ones(()))
+
+        def forward(self, x, task):
+            return self.heads[task](self.body(x)) * self.temperature
+
+    def both(model):
+        for task in "ab":
+            model(torch.randn(2, 4), task).sum().backward()
+
+    order = record(Net(), both)
+    assert {name.rpartition(".")[0] for name in order.ends} == {"heads.a", "heads.b"}
+    assert ranked(order.last)[-1] == "temperature"
+
+
+def test_outputs_with_cycles_and_slots():
+    class Slots:
+        __slots__ = ("logits", "me")
+
+        def __init__(self, logits):
+            self.logits, self.me = logits, self
+
+    assert len(graph_roots(Slots(torch.ones(1, requires_grad=True).exp()))) == 1
+    assert graph_roots(torch.ones(1)) == graph_roots("text") == graph_roots(nn.Linear(2, 2)) == []

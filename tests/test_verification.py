@@ -30,17 +30,35 @@ class Remembers(torch.optim.SGD):
                 state["seen"] = state.get("seen", 0) + 1
 
 
-class EverySecond(Decays):
-    """Behaves in its first four steps, as a Lookahead does."""
+class Late(Decays):
+    """Behaves for longer than every run looks."""
 
     calls = 0
 
     def step(self, closure=None):
         self.calls += 1
-        if self.calls > 4:
+        if self.calls > 50:
             super().step(closure)
         else:
             torch.optim.SGD.step(self, closure)
+
+
+class Lookahead(torch.optim.SGD):
+    """Every sixth step moves all weights towards slow ones, kept outside the optimizer state."""
+
+    calls = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        torch.optim.SGD.step(self, closure)
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        if not self.calls:
+            self.slow = [p.clone() for p in parameters]
+        self.calls += 1
+        if self.calls % 6 == 0:
+            for slow, parameter in zip(self.slow, parameters, strict=True):
+                slow.lerp_(parameter, 0.5)
+                parameter.copy_(slow)
 
 
 def train(kind, verify, epochs=2, batches=3):
@@ -67,9 +85,14 @@ def test_an_optimizer_that_moves_dropped_layers_is_refused_at_its_first_drop_ste
 
 
 def test_what_happens_only_later_is_found_by_verify_alone():
-    train(EverySecond, verify=False)
-    with pytest.raises(VerificationError, match="dropped in step 4"):
-        train(EverySecond, verify=True)
+    train(Late, verify=False, batches=30)
+    with pytest.raises(VerificationError, match="dropped in step 5."):
+        train(Late, verify=True, batches=30)
+
+
+def test_slow_weights_that_are_synchronised_every_few_steps_are_found():
+    with pytest.raises(VerificationError, match="Lookahead changed the value"):
+        train(Lookahead, verify=False, batches=12)
 
 
 def test_a_kept_layer_without_a_gradient_is_found():

@@ -1,8 +1,9 @@
 """A loader's batch size, scaled for one drop epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from typing import cast
 
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from .errors import LoaderError, explain
 
@@ -22,39 +23,54 @@ class BatchScaler:
         scale: the factor; the result is rounded to at least one sample.
 
     Raises:
-        LoaderError: the loader's batch size cannot be changed from here.
+        LoaderError: the loader's batch size cannot be changed from here, or no batch would be left.
+
+    Example:
+        >>> scaler = BatchScaler(DataLoader(range(10), batch_size=2), 2)
+        >>> len(scaler)
+        3
     """
 
     def __init__(self, loader: Iterable[object] | None, scale: float):
+        self._loader = loader
         self._sampler: BatchSampler | None = None
         if scale == 1:
             return
         self._sampler = _batch_sampler(loader)
-        self._size = self._sampler.batch_size
-        self.size = max(1, round(self._size * scale))
-
-    def apply(self) -> None:
-        """Set the scaled size."""
-        if self._sampler is None:
-            return
-        self._sampler.batch_size = self.size
-        if _is_empty(self._sampler):
-            self.restore()
+        self._users = self._sampler.batch_size
+        self.size = max(1, round(self._users * scale))
+        if self._samples(self._sampler) is not None and len(self) == 0:
             fact = f"a drop epoch would have no batch of {self.size} samples"
             cause = "the loader has drop_last=True and fewer samples than that"
             raise LoaderError(explain(fact, cause, "use a smaller batch_scale or drop_last=False"))
 
+    def __len__(self) -> int:
+        """The number of batches of the scaled size; TypeError where the loader has no length."""
+        if self._sampler is None:
+            return len(cast(Sized, self._loader))
+        samples = self._samples(self._sampler)
+        if samples is None:
+            raise TypeError(f"this {type(self._loader).__name__} has no length")
+        # Not the DataLoader's own length: for an IterableDataset it ignores the scaled size.
+        return samples // self.size if self._sampler.drop_last else -(-samples // self.size)
+
+    def _samples(self, sampler: BatchSampler) -> int | None:
+        dataset = cast(DataLoader[object], self._loader).dataset
+        source = dataset if isinstance(dataset, IterableDataset) else sampler.sampler
+        try:
+            return len(cast(Sized, source))
+        except TypeError:
+            return None
+
+    def apply(self) -> None:
+        """Set the scaled size."""
+        if self._sampler is not None:
+            self._sampler.batch_size = self.size
+
     def restore(self) -> None:
         """Set the user's size again."""
         if self._sampler is not None:
-            self._sampler.batch_size = self._size
-
-
-def _is_empty(sampler: BatchSampler) -> bool:
-    try:
-        return len(sampler) == 0
-    except TypeError:  # an endless sampler (IterableDataset) has no length
-        return False
+            self._sampler.batch_size = self._users
 
 
 def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:

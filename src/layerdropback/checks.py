@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Optimizer
 
 from .errors import explain, name_some
@@ -26,10 +27,11 @@ def attach_problems(
     scales_lr = settings.schedule.lr_scale != 1
     return [
         *_wrapper_problems(model),
-        *_compile_problems(model, layers),
+        *compile_problems(model, layers),
         *_optimizer_problems(optimizers, scales_lr),
         *_second_controller(model),
-        *parameter_problems(optimizers, layers),
+        *_nothing_to_train(optimizers, layers),
+        *homeless_parameters(optimizers, layers),
         *_keep_problems(layers, settings.keep),
     ]
 
@@ -40,6 +42,17 @@ def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
     if not isinstance(model, nn.Module):
         fact = f"model is a {type(model).__name__}"
         found.append(explain(fact, "a torch.nn.Module is needed", "pass the model itself"))
+    elif isinstance(model, torch.jit.ScriptModule):
+        cause = "its forward pass cannot be hooked"
+        cure = "attach to the module before torch.jit.script"
+        found.append(explain(f"model is a {type(model).__name__}", cause, cure))
+    elif any(is_lazy(parameter) for parameter in model.parameters()):
+        cause = "lazy modules get their parameters in their first forward pass"
+        cure = "call the model once before you make the optimizer and attach"
+        found.append(explain("the model has uninitialized parameters", cause, cure))
+    if len({id(optimizer) for optimizer in optimizers}) < len(optimizers):
+        cause = "a mask holds until each has stepped"
+        found.append(explain("an optimizer was given twice", cause, "give each once"))
     if not optimizers:
         found.append(explain("there is no optimizer", "the sequence is empty", "pass at least one"))
     for optimizer in optimizers:
@@ -52,46 +65,46 @@ def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
     return found
 
 
-def parameter_problems(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> list[str]:
-    """Trainable parameters and optimizers that do not belong together.
+def homeless_parameters(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> Iterator[str]:
+    """Trainable parameters in no optimizer; asked again at every epoch, for what was unfrozen."""
+    held = set().union(*(_held(optimizer) for optimizer in optimizers))
+    homeless = [name for key, name in _trainable(layers).items() if key not in held]
+    if homeless:
+        yield explain(
+            f"trainable parameters are in no optimizer: {name_some(homeless)}",
+            "the optimizer was made before they were (un)frozen or replaced, or one is missing",
+            "optimizer.add_param_group(...), pass every optimizer as a list, or freeze them "
+            "with requires_grad_(False)",
+        )
 
-    Asked again at the start of every epoch: the user may have unfrozen a layer.
-    """
-    trainable = {
+
+def _nothing_to_train(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> Iterator[str]:
+    if not _trainable(layers):
+        cure = "unfreeze some, or train without LayerDropBack"
+        cause = "every parameter has requires_grad=False, or there is none"
+        yield explain("the model has no trainable parameter", cause, cure)
+        return
+    of_model = {id(parameter) for layer in layers for parameter in layer.parameters}
+    for optimizer in optimizers:
+        if not _held(optimizer) & of_model:
+            yield explain(
+                f"optimizer {type(optimizer).__name__} has no layer to keep",
+                "it holds no parameter of this model",
+                "pass only the optimizers that train this model",
+            )
+
+
+def _trainable(layers: Sequence[Layer]) -> dict[int, str]:
+    return {
         id(parameter): name
         for layer in layers
         for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
         if parameter.requires_grad
     }
-    if not trainable:
-        cure = "unfreeze some, or train without LayerDropBack"
-        cause = "every parameter has requires_grad=False, or there is none"
-        return [explain("the model has no trainable parameter", cause, cure)]
-    found = []
-    held = [
-        {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for optimizer in optimizers
-    ]
-    homeless = [name for key, name in trainable.items() if not any(key in ids for ids in held)]
-    if homeless:
-        found.append(
-            explain(
-                f"trainable parameters are in no optimizer: {name_some(homeless)}",
-                "the optimizer was made before they were (un)frozen or replaced, or one is missing",
-                "optimizer.add_param_group(...), pass every optimizer as a list, or freeze them "
-                "with requires_grad_(False)",
-            )
-        )
-    for optimizer, ids in zip(optimizers, held, strict=True):
-        if not ids & trainable.keys():
-            found.append(
-                explain(
-                    f"optimizer {type(optimizer).__name__} has no layer to keep",
-                    "it holds no trainable parameter of this model",
-                    "pass only the optimizers that train this model",
-                )
-            )
-    return found
+
+
+def _held(optimizer: Optimizer) -> set[int]:
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
 def changed_parameters(model: nn.Module, layers: Sequence[Layer]) -> list[str]:
@@ -134,7 +147,8 @@ def _wrapper_problems(model: nn.Module) -> Iterator[str]:
             yield explain(f"{where} is FullyShardedDataParallel", cause, "use fully_shard (FSDP2)")
 
 
-def _compile_problems(model: nn.Module, layers: Sequence[Layer]) -> Iterator[str]:
+def compile_problems(model: nn.Module, layers: Sequence[Layer]) -> Iterator[str]:
+    """Compiled graphs in which flags could not be lowered; asked again at every epoch."""
     if getattr(model, "_compiled_call_impl", None) is not None:
         cause = "its hooks are compiled too, and the flags could not be lowered before it runs"
         cure = "compile block by block (block.compile()) with unit='block'"
@@ -188,6 +202,7 @@ def _second_controller(model: nn.Module) -> Iterator[str]:
 def _keep_problems(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str]:
     names = [layer.name for layer in layers]
     everything = [*names, *(name for layer in layers for name in layer.parameter_names)]
+    keep = [pattern for pattern in keep if isinstance(pattern, str)]  # the rest is told elsewhere
     for pattern in keep:
         if not any(layer.matches(pattern) for layer in layers):
             close = difflib.get_close_matches(pattern, everything, n=3)
@@ -195,13 +210,9 @@ def _keep_problems(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str
             cause = f"no layer or parameter has a name like it; {hint}"
             cure = "give names as in find_layers(model), wildcards allowed"
             yield explain(f"keep={pattern!r} matches nothing", cause, cure)
-    free = [
-        layer
-        for layer in layers
-        if layer.trainable and not any(layer.matches(pattern) for pattern in keep)
-    ]
-    trainable = sum(layer.trainable for layer in layers)
-    if trainable and (not free or trainable == 1):
-        cause = f"of {trainable} trainable layers all are kept (the last one always is)"
+    # Frozen layers count: they may be unfrozen while the training goes on.
+    free = [layer for layer in layers if not any(layer.matches(pattern) for pattern in keep)]
+    if layers and (not free or len(layers) == 1):
+        cause = f"of {len(layers)} layers all are kept (the last one always is)"
         cure = "keep fewer, choose a finer unit, or set drop_rate=0"
         yield explain("no layer can be dropped", cause, cure)

@@ -1,8 +1,10 @@
 """LayerDropBack: attaches masks, flags and factors to a model and its optimizers."""
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from torch import nn
 from torch.optim import Optimizer
@@ -14,12 +16,39 @@ from .errors import AttachError, EpochError, explain
 from .layers import Layer, find_layers
 from .sampling import Mask
 from .schedule import LRScale, Schedule
-from .settings import UNITS, Resample, Settings, Strategy, Unit, settings_problems
+from .settings import UNITS, Resample, Settings, Strategy, Unit, names_of, settings_problems
 from .stepping import Stepper
 from .summary import describe
 from .wrappers import unwrap
 
 Batch = TypeVar("Batch")
+
+
+class _SizedIterable(Sized, Iterable[Any], Protocol):
+    pass
+
+
+class _OpenBatch:
+    """The batch factor of the epoch that is open; it holds nothing of the controller."""
+
+    def __init__(self) -> None:
+        self.scaler = BatchScaler(None, 1)
+
+    def open(self, loader: Iterable[Any] | None, scale: float) -> None:
+        self.scaler = BatchScaler(loader, scale)
+        self.scaler.apply()
+
+    def close(self) -> None:
+        self.scaler.restore()
+        self.scaler = BatchScaler(None, 1)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        self.scaler.restore()
+        try:
+            yield
+        finally:
+            self.scaler.apply()
 
 
 class LayerDropBack:
@@ -93,15 +122,16 @@ class LayerDropBack:
             strategy,
             unit,
             resample,
-            (keep,) if isinstance(keep, str) else tuple(keep),
+            cast(tuple[str, ...], names_of(keep)),
             verify,
         )
         self.layers = self._check(seed)
         self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, seed)
-        self._batch = BatchScaler(None, 1)
+        self._batch = _OpenBatch()
         self._current: weakref.ref[Epoch[Any]] | None = None
         self._serial = 0
         # Also when the user lets go of this object without detach().
+        self._stepper.traces.callback(self._batch.close)
         self._release = weakref.finalize(self, self._stepper.traces.close)
         self._release.atexit = False
 
@@ -150,7 +180,7 @@ class LayerDropBack:
             AttachError: the model or an optimizer has changed in a way that cannot be followed.
         """
         self.begin_epoch(epoch, loader)
-        current = Epoch(loader, epoch, self._ender())
+        current = Epoch(loader, epoch, self._batch.scaler.__len__, self._ender())
         self._current = weakref.ref(current)  # an epoch that nobody holds any more is over
         return current
 
@@ -165,7 +195,7 @@ class LayerDropBack:
             LoaderError: see `epoch`.
             AttachError: see `epoch`.
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        if isinstance(epoch, bool) or not isinstance(epoch, Integral) or epoch < 0:
             cause = "epochs are counted from 0"
             raise EpochError(explain(f"epoch={epoch!r} is no epoch", cause, "give its number"))
         self._require_attached()
@@ -173,11 +203,9 @@ class LayerDropBack:
         drops = self.settings.schedule.is_drop_epoch(epoch)
         if self.settings.schedule.ever_drops:
             self._follow_changes()
-        batch = BatchScaler(loader, self.settings.schedule.batch_scale if drops else 1)
-        batch.apply()
-        self._batch = batch
+        self._batch.open(loader, self.settings.schedule.batch_scale if drops else 1)
         self._serial += 1
-        self._stepper.enter_epoch(epoch, drops)
+        self._stepper.enter_epoch(int(epoch), drops)
 
     def end_epoch(self) -> None:
         """End the epoch that is open, if any; the batch size is the user's again.
@@ -185,7 +213,7 @@ class LayerDropBack:
         Gradients that were accumulated and not yet stepped keep their mask and learning-rate
         factor until the step that uses them.
         """
-        self._batch.restore()
+        self._batch.close()
         self._current = None
         self._stepper.leave_epoch()
 
@@ -199,7 +227,7 @@ class LayerDropBack:
         self.end_epoch()
         self._release()
 
-    def total_steps(self, loader: Sized, epochs: int) -> int:
+    def total_steps(self, loader: _SizedIterable, epochs: int) -> int:
         """How many batches `epochs` epochs have, for a scheduler that counts steps.
 
         Args:
@@ -218,16 +246,11 @@ class LayerDropBack:
             >>> ldb.total_steps(DataLoader(range(12), batch_size=3), epochs=4)
             12
         """
-        dropping = sum(self.settings.schedule.is_drop_epoch(epoch) for epoch in range(epochs))
-        full = len(loader) * (epochs - dropping)
-        if not dropping:
-            return full
-        scaled = BatchScaler(loader, self.settings.schedule.batch_scale)  # type: ignore[arg-type]
-        scaled.apply()
-        try:
-            return full + len(loader) * dropping
-        finally:
-            scaled.restore()
+        schedule = self.settings.schedule
+        dropping = sum(schedule.is_drop_epoch(epoch) for epoch in range(epochs))
+        with self._batch.closed():
+            scaled = BatchScaler(loader, schedule.batch_scale if dropping else 1)
+            return len(loader) * (epochs - dropping) + len(scaled) * dropping
 
     # ---- what it says of itself ------------------------------------------------------------------
 
@@ -324,7 +347,10 @@ class LayerDropBack:
 
     def _follow_changes(self) -> None:
         problems = checks.changed_parameters(unwrap(self.model), self.layers)
-        problems = problems or checks.parameter_problems(self.optimizers, self.layers)
+        problems = problems or [
+            *checks.homeless_parameters(self.optimizers, self.layers),
+            *checks.compile_problems(self.model, self.layers),
+        ]
         if problems:
             raise AttachError(problems, "cannot begin the epoch")
         if self._stepper.order is not None:

@@ -1,8 +1,8 @@
 """One epoch, as an iterable over its batches and as a context manager."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar
 
 from .errors import EpochError, explain
 
@@ -18,11 +18,19 @@ class Epoch(Generic[Batch]):
     Args:
         loader: the batches, or None for a loop of one's own inside ``with``.
         number: the epoch's number.
+        length: called for the number of batches.
         end: called to end the epoch; may be called more than once.
     """
 
-    def __init__(self, loader: Iterable[Batch] | None, number: int, end: Callable[[], None]):
+    def __init__(
+        self,
+        loader: Iterable[Batch] | None,
+        number: int,
+        length: Callable[[], int],
+        end: Callable[[], None],
+    ):
         self._loader = loader
+        self._length = length
         self._end = end
         self._entered = False
         self._iterating = False
@@ -44,7 +52,7 @@ class Epoch(Generic[Batch]):
         """The number of batches, the batch factor counted in."""
         if self._loader is None:
             raise TypeError("this epoch has no loader, so it has no length")
-        return len(cast(Sized, self._loader))
+        return self._length()
 
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is None:

@@ -38,6 +38,10 @@ class VerificationError(LayerDropBackError, RuntimeError):
     """A step did not do what LayerDropBack promises: see the text for the layer."""
 
 
+class UsageError(LayerDropBackError, ValueError):
+    """What was given on the command line cannot be used; the text is one line."""
+
+
 def explain(fact: str, cause: str, cure: str) -> str:
     """Put an error's three parts into one line.
 

@@ -1,11 +1,14 @@
 """Hooks that leave no trace: weak, absent from copies, removed as one."""
 
+import contextlib
+import copy
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MethodType
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,13 +28,22 @@ class WeakHook:
         >>> hook("you")
     """
 
+    __name__ = "layerdropback_hook"  # torch.jit asks every hook for one
+
+    # Calls a method without being traced by torch.compile: hooks decide anew in every step. Made
+    # with the first hook, for it imports half of the compiler.
+    _in_python: ClassVar[Callable[..., Any] | None] = None
+
     def __init__(self, method: Callable[..., Any]):
         self._method: Callable[[], Callable[..., Any] | None] = weakref.WeakMethod(method)
+        if WeakHook._in_python is None:
+            disabled = torch.compiler.disable(_call)  # type: ignore[no-untyped-call]
+            WeakHook._in_python = staticmethod(disabled)
 
     def __call__(self, *args: Any) -> Any:
         """Pass the call on."""
-        method = self._method()
-        return None if method is None else method(*args)
+        run = WeakHook._in_python
+        return None if run is None else run(self._method(), args)
 
     @property
     def alive(self) -> bool:
@@ -40,6 +52,10 @@ class WeakHook:
 
     def __reduce__(self) -> tuple[Callable[[], "WeakHook"], tuple[()]]:
         return _dead_hook, ()
+
+
+def _call(method: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
+    return None if method is None else method(*args)
 
 
 def _dead_hook() -> WeakHook:
@@ -52,7 +68,9 @@ def _nothing() -> None:
     """What a dead weak reference returns."""
 
 
+# Tables of a module that hold hooks by number, or facts about the hooks of those numbers.
 _HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks")
+_FACT_TABLES = ("_forward_hooks_always_called",)
 
 
 def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callable[[], None]:
@@ -69,29 +87,50 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     """
     reference = weakref.ref(module)
 
-    def reduce(protocol: int) -> Any:
-        before()
+    def deepcopy(memo: dict[int, Any]) -> Any:
         original = reference()
+        before()
+        with _hidden(original):
+            return copy.deepcopy(original, memo)
+
+    def reduce(protocol: int) -> Any:
+        original = reference()
+        before()
         kind: Any = type(original)
-        reduced = kind.__reduce_ex__(original, protocol)
-        state = reduced[2] if len(reduced) > 2 else None
-        if not isinstance(state, dict):
-            return reduced
-        state = {key: value for key, value in state.items() if value is not reduce}
-        for table in _HOOK_TABLES:
-            if table in state:
-                hooks = state[table].items()
-                kept = ((key, hook) for key, hook in hooks if not isinstance(hook, WeakHook))
-                state[table] = type(state[table])(kept)
-        return (*reduced[:2], state, *reduced[3:])
+        with _hidden(original):
+            reduced = kind.__reduce_ex__(original, protocol)
+            # The state is the module's own dictionary, which will have the hooks again.
+            return tuple(dict(part) if part is vars(original) else part for part in reduced)
 
     def undo() -> None:
         original = reference()
-        if original is not None and vars(original).get("__reduce_ex__") is reduce:
-            del original.__reduce_ex__
+        if original is not None and vars(original).get("__deepcopy__") is deepcopy:
+            del original.__deepcopy__, original.__reduce_ex__
 
+    module.__deepcopy__ = deepcopy  # type: ignore[assignment]
     module.__reduce_ex__ = reduce  # type: ignore[assignment]
     return undo
+
+
+@contextlib.contextmanager
+def _hidden(module: Any) -> Iterator[None]:
+    """The module without this library's entries, in tables of their own that a copy may keep."""
+    attributes = vars(module)
+    mine = {
+        number
+        for table in _HOOK_TABLES
+        for number, hook in attributes[table].items()
+        if isinstance(hook, WeakHook)
+    }
+    hidden = {table: attributes[table] for table in (*_HOOK_TABLES, *_FACT_TABLES)}
+    hidden |= {name: attributes.pop(name) for name in ("__deepcopy__", "__reduce_ex__")}
+    for name in (*_HOOK_TABLES, *_FACT_TABLES):
+        kept = ((number, entry) for number, entry in hidden[name].items() if number not in mine)
+        attributes[name] = type(hidden[name])(kept)
+    try:
+        yield
+    finally:
+        attributes.update(hidden)
 
 
 def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callable[[], None]:

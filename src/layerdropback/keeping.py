@@ -1,6 +1,6 @@
 """Which layers can drop, and which are always kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -8,30 +8,70 @@ import numpy as np
 
 from .layers import Layer
 from .order import Order
-from .sampling import Rates
+from .sampling import Mask, Rates
 
 
 @dataclass(frozen=True)
 class Plan:
     """Each layer's part in the drop steps.
 
+    What is frozen plays no part here: the user may unfreeze it at any step, and masking a frozen
+    layer changes nothing. Only the heads are chosen anew for each mask.
+
     Attributes:
-        rates: drop rate of each layer, shape ``(layers,)``; 0 where it cannot drop.
-        heads: indices of the layers that are kept because they come last (promise 9).
-        kept: indices of all layers that are always kept: the heads, and what ``keep`` names.
-        trainable: indices of the layers that train: the loss reaches them and they are not frozen.
+        layers: all layers of the model.
+        rates: drop rate of each layer, shape ``(layers,)``, heads included; 0 where ``keep`` names
+            the layer or the loss does not reach it.
+        reached: which layers the loss reaches, shape ``(layers,)``.
+        rankings: for each optimizer its layers by their last use, the latest first, each with what
+            is kept together with it.
+        ends: the layers with which a forward call ended.
     """
 
+    layers: Sequence[Layer]
     rates: Rates
-    heads: frozenset[int]
-    kept: frozenset[int]
-    trainable: frozenset[int]
+    reached: Mask
+    rankings: tuple[tuple[tuple[int, ...], ...], ...]
+    ends: frozenset[int]
 
-    @property
-    def mean_rate(self) -> float:
-        """The rate averaged over the layers that can drop."""
-        droppable = self.rates[self.rates > 0]
-        return float(droppable.mean()) if droppable.size else 0.0
+    def heads(self) -> frozenset[int]:
+        """The layers that are kept because they come last (DESIGN, promise 9), as things stand.
+
+        Each optimizer's last layer that is not frozen; of the whole model's last layer, the
+        classifier, this is one. Where the model is called for several outputs, each call's last.
+        """
+        found = set(self.ends)
+        for ranking in self.rankings:
+            last = next((group for group in ranking if self._trains(group)), ())
+            found.update(last or (ranking[0] if ranking else ()))
+        return frozenset(found)
+
+    def _trains(self, group: Iterable[int]) -> bool:
+        return any(self.layers[i].trainable for i in group)
+
+    def can_drop(self, heads: AbstractSet[int]) -> bool:
+        """Whether there is a layer that trains and is not kept.
+
+        Where all is frozen at this moment, whatever can be unfrozen counts.
+        """
+        candidates = [i for i in np.flatnonzero(self.rates).tolist() if i not in heads]
+        if any(self.layers[i].trainable for i in candidates):
+            return True
+        return bool(candidates) and not any(layer.trainable for layer in self.layers)
+
+    def mean_rate(self, heads: AbstractSet[int]) -> float:
+        """The rate averaged over the layers that can drop; 0 where none can."""
+        rates = [rate for i, rate in enumerate(self.rates) if rate > 0 and i not in heads]
+        return float(np.mean(rates)) if rates else 0.0
+
+    def describe(self, index: int) -> str:
+        """A layer's part, in a word or two."""
+        if not self.layers[index].trainable:
+            return "frozen"
+        if not self.reached[index]:
+            return "the loss does not reach it"
+        kept = self.rates[index] == 0 or index in self.heads()
+        return "always kept" if kept else f"{self.rates[index]:g}"
 
 
 def make_plan(
@@ -50,32 +90,51 @@ def make_plan(
         keep: name patterns, see `Layer.matches`.
         drop_rate: probability for each layer that can drop.
     """
-    trainable = [i for i, layer in enumerate(layers) if _reached(layer, order)]
-    heads: set[int] = set()
-    for held in optimizer_parameters:
-        heads.update(_last_layer([i for i in trainable if _in(layers[i], held)], layers, order))
-    named = {i for i in trainable if any(layers[i].matches(pattern) for pattern in keep)}
-    rates = np.zeros(len(layers))
-    rates[[i for i in trainable if i not in heads | named]] = drop_rate
-    return Plan(rates, frozenset(heads), frozenset(heads | named), frozenset(trainable))
+    reached = np.array([any(n in order.first for n in la.parameter_names) for la in layers])
+    named = np.array([any(layer.matches(pattern) for pattern in keep) for layer in layers])
+    rates = np.where(reached & ~named, drop_rate, 0.0)
+    ranked = sorted(np.flatnonzero(reached).tolist(), key=_Lateness(layers, order), reverse=True)
+    rankings = tuple(
+        tuple(_with_siblings(i, held, layers) for i in ranked if _holds(held, layers[i]))
+        for held in optimizer_parameters
+    )
+    ends = {
+        sibling
+        for i, layer in enumerate(layers)
+        if order.ends & set(layer.parameter_names)
+        for sibling in _siblings(i, layers)
+    }
+    return Plan(layers, rates, reached, rankings, frozenset(ends))
 
 
-def _reached(layer: Layer, order: Order) -> bool:
-    pairs = zip(layer.parameter_names, layer.parameters, strict=True)
-    return any(parameter.requires_grad and name in order.first for name, parameter in pairs)
+class _Lateness:
+    """Sorts layers by last use, but single numbers (a temperature after the head) before all."""
+
+    def __init__(self, layers: Sequence[Layer], order: Order):
+        self._layers, self._order = layers, order
+
+    def __call__(self, index: int) -> tuple[bool, int]:
+        layer = self._layers[index]
+        return layer.numel > 1, last_use(layer, self._order)
 
 
-def _in(layer: Layer, held: AbstractSet[int]) -> bool:
-    return any(id(p) in held and p.requires_grad for p in layer.parameters)
+def _holds(held: AbstractSet[int], layer: Layer) -> bool:
+    return any(id(parameter) in held for parameter in layer.parameters)
 
 
-def _last_layer(candidates: list[int], layers: Sequence[Layer], order: Order) -> list[int]:
-    """The classifier: what is used last, with the other tensors of the same module."""
-    if not candidates:
-        return []
-    last = max(candidates, key=lambda i: last_use(layers[i], order))
-    owners = set(layers[last].owners)
-    return [i for i in candidates if owners & set(layers[i].owners)]
+def _with_siblings(index: int, held: AbstractSet[int], layers: Sequence[Layer]) -> tuple[int, ...]:
+    return tuple(i for i in _siblings(index, layers) if _holds(held, layers[i]))
+
+
+def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
+    """The layer and, where layers are tensors, the other tensors of its module.
+
+    The root's own tensors have nothing in common but their owner.
+    """
+    owners = set(layers[index].owners) - {""}
+    for i, layer in enumerate(layers):
+        if i == index or owners & set(layer.owners):
+            yield i
 
 
 def last_use(layer: Layer, order: Order) -> int:

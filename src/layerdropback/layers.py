@@ -105,9 +105,11 @@ _Owned = tuple[str, str, nn.Parameter]  # parameter's name, owner's name, parame
 def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
     """Every (module, parameter) pair; a tied parameter comes once for each owner."""
     for raw, module in model.named_modules():
-        owner = canonical_name(raw)
+        # A parametrization (weight norm, spectral norm) is a part of the module it computes for.
+        owner = canonical_name(raw).partition(".parametrizations")[0]
+        prefix = canonical_name(raw)
         for short, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            yield (f"{owner}.{short}" if owner else short), owner, parameter
+            yield _join(prefix, short), owner, parameter
 
 
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:

@@ -6,13 +6,15 @@ fires a hook, and a position embedding belongs to the root module (DESIGN, promi
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.autograd.graph import Node
 from torch.utils.hooks import RemovableHandle
+
+from .errors import AttachError, explain
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class Order:
         first: rank of each parameter's first use in the forward pass, 0 for the earliest.
         last: rank of its last use; differs from `first` for tied and shared parameters.
         unreached: trainable parameters that the loss did not reach.
+        ends: the last parameter used in each forward call that the loss reached.
     """
 
     first: Mapping[str, int]
     last: Mapping[str, int]
-    unreached: frozenset[str]
+    unreached: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
 
     def knows(self, name: str) -> bool:
         """Whether the parameter was trainable in a recorded step."""
@@ -36,13 +40,14 @@ class Order:
     def updated(self, newer: "Order") -> "Order":
         """Take the newer recording, and keep what only this one knows, before it in rank.
 
-        What was frozen while the newer one was made is in the older one alone.
+        What was frozen, or not reached, while the newer one was made is in the older one alone.
         """
-        reached = {name for name in self.first if not newer.knows(name)}
+        only = self.first.keys() - newer.first.keys()
         return Order(
-            first=_ranks(_ranked(self.first, reached) + _ranked(newer.first, newer.first.keys())),
-            last=_ranks(_ranked(self.last, reached) + _ranked(newer.last, newer.last.keys())),
-            unreached=newer.unreached | {n for n in self.unreached if n not in newer.first},
+            first=_ranks(_ranked(self.first, only) + _ranked(newer.first, newer.first.keys())),
+            last=_ranks(_ranked(self.last, only) + _ranked(newer.last, newer.last.keys())),
+            unreached=(newer.unreached | self.unreached) - only - newer.first.keys(),
+            ends=self.ends | newer.ends,
         )
 
     def to_state(self) -> dict[str, Any]:
@@ -51,12 +56,14 @@ class Order:
             "first": dict(self.first),
             "last": dict(self.last),
             "unreached": sorted(self.unreached),
+            "ends": sorted(self.ends),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Order":
         """The inverse of `to_state`."""
-        return cls(dict(state["first"]), dict(state["last"]), frozenset(state["unreached"]))
+        unreached, ends = frozenset(state["unreached"]), frozenset(state["ends"])
+        return cls(dict(state["first"]), dict(state["last"]), unreached, ends)
 
 
 def _ranked(ranks: Mapping[str, int], names: AbstractSet[str]) -> list[str]:
@@ -72,8 +79,7 @@ class Recorder:
 
     The graph behind each forward's outputs gives every parameter's first and last use; the order in
     which gradients arrive says what the loss reached, and where a parameter belongs that the
-    outputs' graph does not show (a head applied outside the model's ``forward``, reentrant
-    checkpointing).
+    outputs' graph does not show (a head applied outside the model's ``forward``).
 
     Args:
         parameters: the model's parameters by name; frozen ones are left out.
@@ -83,6 +89,7 @@ class Recorder:
         self._watched = {n: p for n, p in parameters.items() if p.requires_grad}
         self._names = {id(p): name for name, p in self._watched.items()}
         self._uses: dict[str, tuple[int, int]] = {}
+        self._calls: list[dict[str, int]] = []  # last use of each parameter, call by call
         self._arrived: dict[str, None] = {}
         self._handles: list[RemovableHandle] = [
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
@@ -96,13 +103,20 @@ class Recorder:
         """Whether any gradient has arrived."""
         return bool(self._arrived)
 
-    def saw_forward(self, outputs: object) -> None:
-        """Walk the graph behind one forward pass's outputs, at once: it is not kept alive."""
-        for parameter, first, last in _uses(_roots(outputs)):
+    def saw_forward(self, roots: Iterable[Node]) -> None:
+        """Walk the graph behind one forward pass's outputs, at once: it is not kept alive.
+
+        Raises:
+            AttachError: the graph hides which parameters are used where.
+        """
+        call = {}
+        for parameter, first, last in _uses(roots):
             name = self._names.get(id(parameter))
             if name is not None:
                 before = self._uses.get(name, (first, last))
                 self._uses[name] = (min(before[0], first), max(before[1], last))
+                call[name] = last
+        self._calls.append(call)
 
     def saw_gradients(self) -> None:
         """Before the optimizer's step: take the gradients that came without an arrival.
@@ -126,7 +140,15 @@ class Recorder:
             first=_ranks(sorted(uses, key=lambda name: uses[name][0])),
             last=_ranks(sorted(uses, key=lambda name: uses[name][1])),
             unreached=frozenset(self._watched) - frozenset(uses),
+            ends=frozenset(self._ends(uses)),
         )
+
+    def _ends(self, reached: Mapping[str, Any]) -> Iterator[str]:
+        for call in self._calls:
+            # Not a single number: a temperature that scales the logits is no classifier.
+            candidates = [n for n in call if n in reached and self._watched[n].numel() > 1]
+            if candidates:
+                yield max(candidates, key=call.__getitem__)
 
     def stop(self) -> None:
         """Remove the hooks."""
@@ -143,20 +165,41 @@ class Recorder:
         return hook
 
 
-def _roots(outputs: object) -> Iterator[Node]:
-    """The graph nodes of every tensor in a model's output, however it is nested."""
-    if isinstance(outputs, torch.Tensor):
-        if outputs.grad_fn is not None:
-            yield outputs.grad_fn
-    elif isinstance(outputs, Mapping):
-        for value in outputs.values():
-            yield from _roots(value)
-    elif isinstance(outputs, (list, tuple)):
-        for value in outputs:
-            yield from _roots(value)
-    elif hasattr(outputs, "__dict__"):  # dataclasses and the like
-        for value in vars(outputs).values():
-            yield from _roots(value)
+@dataclass
+class _Search:
+    nodes: list[Node] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def visit(self, value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            if value.grad_fn is not None:
+                self.nodes.append(value.grad_fn)
+            return
+        if isinstance(value, (str, bytes, int, float, nn.Module)) or id(value) in self.seen:
+            return
+        self.seen.add(id(value))
+        if isinstance(value, Mapping):
+            parts: Iterable[object] = value.values()
+        elif isinstance(value, (list, tuple)):
+            parts = value
+        else:  # dataclasses and the like
+            slots = (getattr(value, name, None) for name in getattr(value, "__slots__", ()))
+            parts = (*getattr(value, "__dict__", {}).values(), *slots)
+        for part in parts:
+            self.visit(part)
+
+
+def graph_roots(outputs: object) -> list[Node]:
+    """The graph nodes of every tensor in a model's output, however it is nested.
+
+    Example:
+        >>> weight = torch.ones(2, requires_grad=True)
+        >>> [node.name() for node in graph_roots({"logits": [weight.exp()], "names": "ab"})]
+        ['ExpBackward0']
+    """
+    search = _Search()
+    search.visit(outputs)
+    return list(dict.fromkeys(search.nodes))
 
 
 def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
@@ -170,6 +213,7 @@ def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
     spans: dict[torch.Tensor, tuple[int, int]] = {}
     while stack:
         node = stack.pop()
+        _refuse_opaque(node)
         number: int = node._sequence_nr()
         for child, _ in node.next_functions:
             if child is None:
@@ -183,3 +227,20 @@ def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
                 stack.append(child)
     for leaf, (first, last) in spans.items():
         yield leaf, first, last
+
+
+def _refuse_opaque(node: Node) -> None:
+    """Some nodes stand for many layers, and say nothing of their order."""
+    kind = node.name()
+    if kind == "CheckpointFunctionBackward":
+        fact = "the model uses reentrant checkpointing"
+        cause = "it hides its layers from autograd, and kept layers would get no gradient"
+        raise AttachError([explain(fact, cause, "checkpoint(..., use_reentrant=False)")])
+    if kind == "CompiledFunctionBackward":
+        fact = "the model was compiled as a whole after the attachment"
+        cause = "one graph node stands for all of its layers, so the classifier cannot be told"
+        cure = (
+            "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or compile "
+            "block by block with unit='block'"
+        )
+        raise AttachError([explain(fact, cause, cure)])

@@ -1,7 +1,9 @@
 """What the user can choose, and whether it makes sense; imports nothing heavy."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 from .errors import explain
@@ -68,9 +70,22 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
         "it multiplies the batch size in drop epochs",
         "give a number above 0",
     )
+    keep = settings.keep
+    check(
+        all(isinstance(pattern, str) for pattern in keep),
+        "keep",
+        keep,
+        "layers are kept by name",
+        "give a list of names or patterns",
+    )
     good_seed = _count(seed, 0) and seed < 2**64
     check(good_seed, "seed", seed, "it keys the masks", "give an integer in [0, 2**64)")
     return found
+
+
+def names_of(keep: object) -> tuple[object, ...]:
+    """What was given as ``keep``, as a tuple; what is no sequence of names stays to be told."""
+    return tuple(keep) if isinstance(keep, Sequence) and not isinstance(keep, str) else (keep,)
 
 
 def _number(value: object) -> bool:
@@ -79,4 +94,4 @@ def _number(value: object) -> bool:
 
 
 def _count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

@@ -64,7 +64,8 @@ def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool
     # Another model's names come with another fingerprint, which is told in its own words.
     here = saved.get("layers") == fingerprint(layers)
     return {
-        "layers": isinstance(saved.get("layers"), Mapping),
+        "layers": isinstance(saved.get("layers"), Mapping)
+        and all(isinstance(parameters, list) for parameters in saved["layers"].values()),
         "seed": _is_count(saved.get("seed")) and saved["seed"] < 2**64,
         "epoch": epoch is None or _is_count(epoch),
         "step": _is_count(saved.get("step")),
@@ -85,14 +86,17 @@ def _is_order(order: object, names: set[str] | None) -> bool:
         return True
     if not isinstance(order, Mapping):
         return False
-    first, last, unreached = (order.get(key) for key in ("first", "last", "unreached"))
+    first, last, unreached, ends = (
+        order.get(key) for key in ("first", "last", "unreached", "ends")
+    )
     return (
         isinstance(first, Mapping)
         and isinstance(last, Mapping)
         and isinstance(unreached, list)
+        and isinstance(ends, list)
         and first.keys() == last.keys()
         and all(_is_count(rank) for ranks in (first, last) for rank in ranks.values())
-        and (names is None or {*first, *unreached} <= names)
+        and (names is None or {*first, *unreached, *ends} <= names)
     )
 
 

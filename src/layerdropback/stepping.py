@@ -17,14 +17,15 @@ from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan, make_plan
 from .layers import Layer
 from .learning_rate import LRScaler
-from .order import Order, Recorder
+from .order import Order, Recorder, graph_roots
 from .sampling import DRAW, EPOCHS, STEPS, Mask
 from .settings import Settings
 from .verification import Named, Verifier, check_gradients
 from .wrappers import is_compile_wrapper, unwrap
 
-# How much of each tensor the one check looks at that every run makes in its first drop step.
-_FIRST_LOOK = 64
+# Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
+# optimizer that moves them is found, at once or when it synchronises its slow weights.
+_LOOK_NUMBERS, _LOOK_STEPS = 64, 16
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,19 @@ class Stepper:
         self._layers = tuple(layers)
         self._settings = settings
         self._flags = Flags()
+        self._backward_hook = WeakHook(self._in_backward)
         self._scalers = {id(o): LRScaler(o) for o in optimizers}
-        limit = None if settings.verify else _FIRST_LOOK
+        limit = None if settings.verify else _LOOK_NUMBERS
         self._verifiers = {id(o): Verifier(limit) for o in optimizers}
-        self._looked = False
+        self._looks = _LOOK_STEPS
         self._depth = dict.fromkeys(map(id, optimizers), 0)
         self._stepped: set[int] = set()
         self._backward_seen = False
         self._forward_seen = False
-        self._warned = False
+        self._carried = False
+        self._unstepped = False
+        self._opened_to_record = False
+        self._warned: set[str] = set()
         self._epoch_steps = 0
         self._epoch_share = 0.0
 
@@ -89,13 +94,17 @@ class Stepper:
         self._held: list[set[int]] = []
         self._recorder: Recorder | None = None
         self._recording = contextlib.ExitStack()
-        self._heads = contextlib.ExitStack()
+        self._eager = contextlib.ExitStack()
         # Closing this removes every trace. It holds no reference back to the stepper, so it can
         # be closed when the user has let go of everything.
         self.traces = contextlib.ExitStack()
-        self.traces.callback(self._heads.close)
         self.traces.callback(self._recording.close)
-        self._attach()
+        self.traces.callback(self._eager.close)
+        try:
+            self._attach()
+        except BaseException:
+            self.traces.close()
+            raise
         self._open_window()
 
     @property
@@ -105,26 +114,37 @@ class Stepper:
 
     def enter_epoch(self, epoch: int, drops: bool) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
+        if self._unstepped:  # told now, for the last epoch may have ended by an exception
+            fact = f"drop epoch {self.epoch} had a backward pass, but no optimizer step was seen"
+            cause = "the loop steps another optimizer than the attached one, or none"
+            cure = "attach the optimizer whose step() the loop calls"
+            self._warn("unstepped", explain(fact, cause, cure))
+        self._unstepped = False
         self.epoch, self.drop_epoch = epoch, drops
         self._epoch_steps, self._epoch_share = 0, 0.0
-        if not self._window_is_open():
-            self._open_window()
+        # Asked again at the first forward pass: many loops zero the gradients only there.
+        self._carried = self._window_is_open()
+        if not self._carried:
+            self._open_window(look_again=True)
 
     def leave_epoch(self) -> None:
         """The epoch ends; a window whose gradients still wait for their step goes on."""
         self.put_back()
+        if self.drop_epoch:
+            self._unstepped = self._epoch_steps == 0 and self._backward_seen
         self.drop_epoch = False
         if self.window.mask is not None and not self._window_is_open():
             self.window = FULL
 
     def put_back(self) -> None:
         """Flags and learning rates are the user's again."""
+        self._eager.close()
         self._flags.lift()
         for scaler in self._scalers.values():
             scaler.restore()
 
     def use_order(self, order: Order) -> None:
-        """Plan by this order; also when flags or optimizers have changed since it was recorded."""
+        """Plan by this order; also when optimizers have changed since it was recorded."""
         self.order = order
         self._unordered = [p for name, p in self._named_parameters() if not order.knows(name)]
         self._held = [
@@ -133,20 +153,15 @@ class Stepper:
         ]
         keep, rate = self._settings.keep, self._settings.schedule.drop_rate
         self.plan = make_plan(self._layers, order, self._held, keep, rate)
-        self._heads.close()
-        for parameter in (p for i in self.plan.heads for p in self._layers[i].parameters):
-            if parameter.requires_grad:
-                hook = WeakHook(self._in_backward)
-                handle = parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
-                self._heads.callback(handle.remove)
 
     def restart(self, saved: Mapping[str, Any]) -> None:
         """Take over the counters and the order of a saved state."""
         self.seed, self.epoch = saved["seed"], saved["epoch"]
         self.step, self.drop_steps = saved["step"], saved["drop_steps"]
         self.times_dropped[:] = saved["times_dropped"]
+        self._stop_recording()
+        self.order = self.plan = None
         if saved["order"] is not None:
-            self._stop_recording()
             self.use_order(Order.from_state(saved["order"]))
         self._open_window()
 
@@ -161,29 +176,47 @@ class Stepper:
         if mask is not None and self.plan is not None:
             self.drop_steps += 1
             self.times_dropped += mask
-            trainable = sorted(self.plan.trainable)
-            self._epoch_share += float(mask[trainable].mean()) if trainable else 0.0
+            self._epoch_share += float(mask.sum() / self.plan.reached.sum())
         self.step += 1
         self._open_window()
 
-    def _open_window(self) -> None:
+    def _open_window(self, look_again: bool = False) -> None:
         self.window = FULL
         self._stepped.clear()
-        self._backward_seen = self._forward_seen = False
+        self._backward_seen = self._forward_seen = self._carried = False
         if not self._settings.schedule.ever_drops:
             return
-        if self.order is None or any(p.requires_grad for p in self._unordered):
+        self._stop_recording()
+        self._opened_to_record = self._must_record()
+        if self._opened_to_record:
             self._record()
         elif self.drop_epoch:
             self.window = self._draw()
+        elif (
+            look_again and self.order is not None and self.order.unreached
+        ):  # a loss may reach more by now
+            self._record()
+
+    def _must_record(self) -> bool:
+        """Whether the order of some layer that trains now is not known."""
+        return self.order is None or any(p.requires_grad for p in self._unordered)
 
     def _draw(self) -> Window:
         assert self.plan is not None
+        heads = self.plan.heads()
+        if not self.plan.can_drop(heads):
+            fact = f"no layer can be dropped in drop epoch {self.epoch}, which trains in full"
+            cause = "every layer is frozen, named by keep=, or an optimizer's last one"
+            cure = "unfreeze or keep less, or choose a finer unit"
+            self._warn("nothing to drop", explain(fact, cause, cure))
+            return FULL
         by_step = self._settings.resample == "step"
         stream, index = (STEPS, self.step) if by_step else (EPOCHS, self.epoch or 0)
         mask = DRAW[self._settings.strategy](self.plan.rates, self.seed, stream, index)
+        mask[list(heads)] = False
         dropped = tuple(p for i in np.flatnonzero(mask) for p in self._layers[i].parameters)
-        return Window(mask, dropped, self._settings.schedule.lr_factor(self.plan.mean_rate))
+        factor = self._settings.schedule.lr_factor(self.plan.mean_rate(heads))
+        return Window(mask, dropped, factor)
 
     def _window_is_open(self) -> bool:
         """Whether gradients wait for their step. Asks the device, so only between epochs."""
@@ -192,15 +225,35 @@ class Stepper:
         return seen and any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
     def _before_forward(self, module: nn.Module, args: Any) -> None:
-        if self.window.parameters and torch.is_grad_enabled():
-            self._forward_seen = True
-            self._flags.lower(self.window.parameters)
+        if not torch.is_grad_enabled():
+            return
+        if self._carried:
+            self._carried = False
+            if not self._window_is_open():
+                self._open_window(look_again=True)
+        elif not self._forward_seen and self._must_record() != self._opened_to_record:
+            self._open_window()  # the user changed flags since: this step's are what counts
+        self._forward_seen = True
+        self._flags.lower(self.window.parameters)
+        if self._recorder is not None:
+            if not self._recorder.saw_backward:
+                self._record()  # anew: the user may have changed flags since the window began
+            # A compiled graph is one node, and tells no order.
+            self._eager.enter_context(torch.compiler.set_stance("force_eager"))
 
     def _after_forward(self, module: nn.Module, args: Any, outputs: Any) -> None:
-        if self._recorder is not None and torch.is_grad_enabled():
-            self._recorder.saw_forward(outputs)
+        self._eager.close()
+        if outputs is None:  # the forward pass raised
+            self._flags.lift()
+        if not torch.is_grad_enabled():
+            return
+        roots = graph_roots(outputs)
+        if self._recorder is not None:
+            self._recorder.saw_forward(roots)
+        for node in roots:
+            node.register_prehook(self._backward_hook)
 
-    def _in_backward(self, head: torch.Tensor) -> None:
+    def _in_backward(self, gradients: Any) -> None:
         self._backward_seen = True
         if self.window.parameters:
             if not self._flags.lowered:  # a second backward may recompute checkpointed segments
@@ -221,7 +274,7 @@ class Stepper:
         for parameter in self.window.parameters:
             parameter.grad = None  # a zeroed gradient would still bring momentum and decay
         self._scalers[id(optimizer)].scale(self.window.lr_factor)
-        if self._settings.verify or not self._looked:
+        if self._settings.verify or self._looks > 0:
             dropped = self._named(optimizer, self.window.mask)
             self._verifiers[id(optimizer)].before(optimizer, dropped)
 
@@ -238,27 +291,26 @@ class Stepper:
             self._warn_of_unseen_forward()
         self._stepped.add(id(optimizer))
         if len(self._stepped) == len(self._optimizers):
-            self._looked = self._looked or bool(self.window.parameters)
+            self._looks -= bool(self.window.parameters)
             self.next_window()
-
-    def _put_back(self) -> None:
-        self._flags.lift()
-        for scaler in self._scalers.values():
-            scaler.restore()
 
     def _after_failure(self) -> None:
         self.put_back()
         self._depth = dict.fromkeys(self._depth, 0)
 
     def _warn_of_unseen_forward(self) -> None:
-        unseen = self.window.parameters and self._backward_seen and not self._forward_seen
-        if unseen and not self._warned:
-            self._warned = True
+        if self.window.parameters and not self._forward_seen:
             kind = type(self._model).__name__
-            fact = f"dropping saved nothing in step {self.step}: {kind} was never called"
+            fact = f"dropping saved nothing in drop epoch {self.epoch}: {kind} was never called"
             cause = "the loop calls a method or a part of the model, not the model itself"
-            cure = "call model(...), or attach to the module that you call"
-            warnings.warn(explain(fact, cause, cure), stacklevel=4)
+            cure = "call model(...), or attach to the module you call"
+            self._warn("not called", explain(fact, cause, cure))
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Say it once for each kind of problem."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(text, stacklevel=5)
 
     def _named(self, optimizer: Optimizer, chosen: Mask) -> Iterator[Named]:
         """The trainable, reached parameters of the chosen layers that this optimizer holds."""
@@ -279,8 +331,9 @@ class Stepper:
             traces.callback(on_failed_step(optimizer, WeakHook(self._after_failure)))
         if self._settings.schedule.ever_drops:
             for module in self._called_modules():
-                hook = WeakHook(self._before_forward)
-                traces.callback(module.register_forward_pre_hook(hook, prepend=True).remove)
+                before, after = WeakHook(self._before_forward), WeakHook(self._after_forward)
+                traces.callback(module.register_forward_pre_hook(before, prepend=True).remove)
+                traces.callback(module.register_forward_hook(after, always_call=True).remove)
                 traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
 
     def _called_modules(self) -> list[nn.Module]:
@@ -291,14 +344,9 @@ class Stepper:
         return [self._model] if inner is self._model else [self._model, inner]
 
     def _record(self) -> None:
-        if self._recorder is not None and self._recorder.saw_backward:
-            return
-        self._stop_recording()  # one that has seen nothing may watch yesterday's parameters
+        self._stop_recording()
         self._recorder = Recorder(dict(self._named_parameters()))
         self._recording.callback(self._recorder.stop)
-        for module in self._called_modules():
-            handle = module.register_forward_hook(WeakHook(self._after_forward))
-            self._recording.callback(handle.remove)
 
     def _stop_recording(self) -> None:
         self._recorder = None

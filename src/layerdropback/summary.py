@@ -28,7 +28,7 @@ def describe(
         (
             layers[i].name,
             f"{layers[i].numel:,}",
-            _rate(i, layers[i], settings.schedule, order, plan),
+            _rate(i, layers[i], settings.schedule, plan),
         )
         for i in ranked
     ]
@@ -51,15 +51,9 @@ def _headline(layers: Sequence[Layer], settings: Settings) -> str:
     )
 
 
-def _rate(
-    index: int, layer: Layer, schedule: Schedule, order: Order | None, plan: Plan | None
-) -> str:
+def _rate(index: int, layer: Layer, schedule: Schedule, plan: Plan | None) -> str:
+    if plan is not None:
+        return plan.describe(index)
     if not layer.trainable:
         return "frozen"
-    if order is None or plan is None:
-        return f"{schedule.drop_rate:g} (order not known before the first step)"
-    if index in plan.kept:
-        return "always kept"
-    if index not in plan.trainable:
-        return "the loss does not reach it"
-    return f"{plan.rates[index]:g}"
+    return f"{schedule.drop_rate:g} (order not known before the first step)"

@@ -1,0 +1,74 @@
+"""Trained weights as safetensors, with all that is needed to build their model again."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_model
+from torch import nn
+
+from .. import __version__
+from ..errors import UsageError, explain
+from .models import ModelSpec, build_model
+
+_KEY = "layerdropback"
+
+
+def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[str, Any]) -> None:
+    """Write a model's weights; the file is there whole or not at all.
+
+    Args:
+        model: a model that `build_model` made from `spec`.
+        path: the file.
+        spec: what the model is.
+        notes: more to keep with it: classes, mean and std, accuracy.
+    """
+    metadata = {"version": __version__, "spec": asdict(spec), **notes}
+    partial = path.with_name(path.name + ".partial")
+    save_model(model, str(partial), metadata={"format": "pt", _KEY: json.dumps(metadata)})
+    os.replace(partial, path)
+
+
+def read_metadata(path: Path | str) -> dict[str, Any]:
+    """What `export_weights` wrote beside the weights.
+
+    Raises:
+        UsageError: the file is missing, damaged, or not of this library.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
+    if _KEY not in metadata:
+        cause = "its metadata has no entry of layerdropback"
+        cure = "load it with safetensors and timm"
+        raise UsageError(explain(f"{path} was not written by ldb", cause, cure))
+    found: dict[str, Any] = json.loads(metadata[_KEY])
+    return found
+
+
+def load_exported(path: Path | str) -> nn.Module:
+    """Build the model that a file of weights belongs to, small stem and all, and load them.
+
+    Args:
+        path: a file that ``ldb train`` wrote.
+
+    Returns:
+        The plain timm model, in evaluation mode. It takes images on [0, 1], of which the mean is
+        subtracted and which are divided by the standard deviation that `read_metadata` tells.
+
+    Raises:
+        UsageError: see `read_metadata`.
+    """
+    from safetensors.torch import load_model
+
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
+        model, _ = build_model(ModelSpec(**read_metadata(path)["spec"]))
+    load_model(model, str(path))
+    return model.eval()

@@ -1,0 +1,96 @@
+"""Images in folders, ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``: found, not yet read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from ..errors import UsageError, explain
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of one split.
+
+    Attributes:
+        files: image files, class by class.
+        labels: index of each file's class.
+    """
+
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+    def limited(self, limit: int | None) -> "Listing":
+        """At most `limit` files, the same share of each class, always the same ones."""
+        if limit is None or limit >= len(self.files):
+            return self
+        chosen = stratified(self.labels, limit)
+        return Listing(tuple(self.files[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+
+
+def stratified(labels: Sequence[int], limit: int) -> list[int]:
+    """Indices of `limit` entries, as evenly over the classes as their numbers allow.
+
+    Example:
+        >>> sorted(labels[i] for labels in [[0, 0, 0, 1, 1, 1]] for i in stratified(labels, 4))
+        [0, 0, 1, 1]
+    """
+    order = list(range(len(labels)))
+    Random(0).shuffle(order)  # a generator of its own: the global one stays where it is
+    rounds: dict[int, int] = {}
+    ranked = []
+    for index in order:
+        label = labels[index]
+        rounds[label] = rounds.get(label, -1) + 1
+        ranked.append((rounds[label], index))
+    return sorted(index for _, index in sorted(ranked)[:limit])
+
+
+def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
+    """Find the classes and the files of both splits.
+
+    Returns:
+        The classes' names, sorted, and the listings of ``train`` and ``test``.
+
+    Raises:
+        UsageError: a folder is missing or empty, or the two splits disagree about the classes.
+    """
+    if not root.is_dir():
+        raise UsageError(explain(f"no folder {root}", "--data folder:DIR names it", "give another"))
+    splits = {split: _class_files(root / split) for split in ("train", "test")}
+    classes = tuple(splits["train"])
+    if len(classes) < 2:
+        fact = f"{root / 'train'} has only the class {classes[0]!r}"
+        raise UsageError(explain(fact, "two or more are needed", "add folders"))
+    for name in sorted(set(classes) ^ set(splits["test"])):
+        there, absent = ("train", "test") if name in classes else ("test", "train")
+        fact = f"class {name!r} is in {root / there}, but not in {root / absent}"
+        raise UsageError(explain(fact, "both need the same classes", "add or remove the folder"))
+    train, test = (
+        Listing(
+            tuple(file for name in classes for file in files[name]),
+            tuple(label for label, name in enumerate(classes) for _ in files[name]),
+        )
+        for files in (splits["train"], splits["test"])
+    )
+    return classes, train, test
+
+
+def _class_files(split: Path) -> dict[str, list[Path]]:
+    layout = "the layout is DIR/train/<class>/* and DIR/test/<class>/*"
+    if not split.is_dir():
+        raise UsageError(explain(f"no folder {split}", layout, "make it, or give another folder"))
+    folders = sorted(entry for entry in split.iterdir() if entry.is_dir())
+    if not folders:
+        raise UsageError(explain(f"{split} has no class folders", layout, "add them"))
+    found = {}
+    for folder in folders:
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"
+            fact = f"class folder {folder} has no images"
+            raise UsageError(explain(fact, cause, "add images or remove the folder"))
+        found[folder.name] = files
+    return found

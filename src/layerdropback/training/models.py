@@ -1,0 +1,100 @@
+"""timm models, built for a data set."""
+
+import difflib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..errors import UsageError, explain
+from . import stems
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build a model again.
+
+    Attributes:
+        name: timm's.
+        classes: number of outputs.
+        channels: of the images.
+        image_size: side in pixels.
+        small_stem: whether the stem is the table's for small images.
+    """
+
+    name: str
+    classes: int
+    channels: int
+    image_size: int
+    small_stem: bool
+
+
+def choose_stem(name: str, image_size: int, stem: str) -> bool:
+    """Decide whether a model gets a small stem.
+
+    Args:
+        name: a timm model's name.
+        image_size: side in pixels.
+        stem: ``"auto"``, ``"small"`` or ``"original"``.
+
+    Raises:
+        UsageError: the model is unknown, or there is no small stem for it though one is asked for.
+    """
+    family = _family(name)
+    if stem == "small" and family not in stems.TABLE:
+        fact = f"no small stem is known for {name}"
+        known = ", ".join(sorted(stems.TABLE))
+        raise UsageError(explain(fact, f"the families are {known}", "leave out --stem small"))
+    small = image_size <= stems.SMALL and family in stems.TABLE
+    return small if stem == "auto" else stem == "small"
+
+
+def build_model(spec: ModelSpec) -> tuple[nn.Module, str]:
+    """Build a model with fresh weights, drawn from torch's global generator.
+
+    Returns:
+        The model, and a line that says what its stem is.
+
+    Raises:
+        UsageError: the model is unknown, or cannot take such images.
+    """
+    import timm
+
+    stem = stems.TABLE[_family(spec.name)] if spec.small_stem else stems.Stem()
+    arguments = stem.arguments(spec.image_size)
+    try:
+        model = timm.create_model(
+            spec.name, num_classes=spec.classes, in_chans=spec.channels, **arguments
+        )
+        changes = stems.apply(model, stem)
+        _try(model, spec)
+    except Exception as error:  # timm's models fail in many ways on sizes they were not made for
+        text = str(error).splitlines()
+        cause = text[0] if text else type(error).__name__
+        fact = f"{spec.name} cannot take {spec.image_size}x{spec.image_size} images"
+        cure = "choose another --model or --image-size"
+        raise UsageError(explain(fact, cause.rstrip("."), cure)) from error
+    said = [", ".join(f"{key}={value}" for key, value in arguments.items()), changes]
+    said = [part for part in said if part]
+    size = f"images have {spec.image_size}x{spec.image_size} pixels"
+    return model, f"stem: {', '.join(said)} ({size})" if said else f"stem: as in timm ({size})"
+
+
+def _try(model: nn.Module, spec: ModelSpec) -> None:
+    """One forward pass in evaluation mode, which changes no buffer and draws no number."""
+    training = model.training
+    with torch.no_grad():
+        model.eval()(torch.zeros(2, spec.channels, spec.image_size, spec.image_size))
+    model.train(training)
+
+
+def _family(name: str) -> str:
+    import timm
+
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
+        fact = f"--model {name} is unknown"
+        raise UsageError(explain(fact, "timm has no model of that name", hint.rstrip(".")))
+    module: str = timm.model_entrypoint(name).__module__
+    return module.rpartition(".")[2]
