@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         LayerDropBackError,
         LoaderError,
         StateError,
+        UsageError,
         VerificationError,
     )
     from .layers import Layer, find_layers
@@ -31,6 +32,7 @@ _HOME = {
     "LayerDropBackError": "errors",
     "LoaderError": "errors",
     "StateError": "errors",
+    "UsageError": "errors",
     "VerificationError": "errors",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "LayerDropBackError",
     "LoaderError",
     "StateError",
+    "UsageError",
     "VerificationError",
     "find_layers",
 ]

@@ -20,7 +20,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
 )
 
 
@@ -176,7 +175,7 @@ def _training() -> Any:
 def main() -> None:
     """Run the command line; what the user got wrong is one line, and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except LayerDropBackError as error:
         text = error.problems[0] if isinstance(error, AttachError) else str(error)
         _fail(as_flags(text))
@@ -187,9 +186,7 @@ def main() -> None:
         # The parser's own errors; their class moved between releases of typer, their method not.
         if not hasattr(error, "format_message"):
             raise
-        if error.format_message():
-            _fail(error.format_message())
-        sys.exit(2)
+        _fail(error.format_message())
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -72,8 +72,8 @@ class TrainConfig:
     model: str = "resnet18"
     data: str = "digits"
     epochs: int = 10
-    batch_size: int = 128
-    lr: float = 0.1
+    batch_size: int = 64
+    lr: float = 0.05
     optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4

@@ -72,6 +72,7 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, data: ImageData):
+        _require_batches(config, len(data.train))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         self.config = config
@@ -101,14 +102,12 @@ class Trainer:
             rank=0,
             seed=config.seed,
         )
-        largest = config.batch_size * max(1, config.dropping.batch_scale)
         self.loader: DataLoader[Tensor] = DataLoader(
             indices,  # type: ignore[arg-type]
             batch_size=config.batch_size,
             sampler=self._order,
             collate_fn=torch.tensor,
-            # A last batch of one image would stop BatchNorm.
-            drop_last=len(data.train) >= largest,
+            drop_last=True,  # a last batch of one image would stop BatchNorm
         )
 
     def total_steps(self) -> int:
@@ -194,6 +193,15 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _require_batches(config: TrainConfig, images: int) -> None:
+    dropping = config.dropping
+    scale = dropping.batch_scale if dropping.settings().schedule.ever_drops else 1
+    if config.batch_size * max(1, scale) > images:
+        times = f" times --batch-scale {scale:g}" if scale > 1 else ""
+        fact = f"--batch-size {config.batch_size}{times} is more than the {images} training images"
+        raise UsageError(explain(fact, "there would be no batch", "use a smaller one"))
 
 
 def _device(name: str) -> torch.device:

@@ -1,21 +1,17 @@
 """One run from its settings to a folder of results."""
 
 import json
-import platform
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
 
-from .. import __version__
 from ..errors import UsageError, explain
 from .config import TrainConfig
 from .data import load_data
 from .export import export_weights
 from .loop import EpochMetrics, Trainer
+from .machine import machine
 from .progress import Progressing
 
 SETTINGS, METRICS, WEIGHTS = "settings.json", "metrics.jsonl", "weights.safetensors"
@@ -44,7 +40,9 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
     progress.say(trainer.stem)
 
     folder.mkdir(parents=True, exist_ok=True)
-    resolved = config.as_dict() | {"out": str(folder), "stem_line": trainer.stem} | machine(trainer)
+    resolved = (
+        config.as_dict() | {"out": str(folder), "stem_line": trainer.stem} | machine(trainer.device)
+    )
     (folder / SETTINGS).write_text(json.dumps(resolved, indent=2) + "\n")
     history = []
     with progress.running(), (folder / METRICS).open("w") as lines:
@@ -64,30 +62,6 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
     export_weights(trainer.model, folder / WEIGHTS, trainer.spec, notes)
     progress.say(f"final test accuracy {history[-1].test_accuracy:.2f} %; the run is in {folder}")
     return history
-
-
-def machine(trainer: Trainer) -> dict[str, Any]:
-    """What a number depends on beside the settings: versions and hardware."""
-    on_gpu = trainer.device.type == "cuda"
-    name = torch.cuda.get_device_name(trainer.device) if on_gpu else _processor()
-    return {
-        "versions": {
-            "layerdropback": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "hardware": {"device": name, "threads": torch.get_num_threads()},
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _folder(config: TrainConfig) -> Path:

@@ -41,7 +41,7 @@ def _windows(size: int) -> dict[str, Any]:
 # `timm.models.efficientnet` MobileNetV2 and MnasNet.
 TABLE: dict[str, Stem] = {
     "resnet": Stem(strided=("conv1",), pools=("maxpool",)),
-    "senet": Stem(strided=("layer0.conv1",), pools=("layer0.pool",)),
+    "senet": Stem(strided=("layer0.conv1",), pools=("pool0",)),
     "densenet": Stem(strided=("features.conv0",), pools=("features.pool0",)),
     "efficientnet": Stem(strided=("conv_stem",)),
     "mobilenetv3": Stem(strided=("conv_stem",)),
@@ -74,11 +74,9 @@ def apply(model: nn.Module, stem: Stem) -> str:
         done.append(f"{path} {kernel}x{kernel} stride 1 (was {before})")
     for name in stem.pools:
         parent, _, child = name.rpartition(".")
-        owner = model.get_submodule(parent)
-        if not hasattr(owner, child) or isinstance(getattr(owner, child), nn.Identity):
-            continue
-        setattr(owner, child, nn.Identity())
-        done.append(f"no {name}")
+        if not isinstance(model.get_submodule(name), nn.Identity):
+            setattr(model.get_submodule(parent), child, nn.Identity())
+            done.append(f"no {name}")
     return ", ".join(done)
 
 

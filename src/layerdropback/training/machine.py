@@ -1,0 +1,43 @@
+"""What a number depends on beside its settings: versions and hardware."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+
+from .. import __version__
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware, in plain values.
+
+    Example:
+        >>> sorted(machine(torch.device("cpu")))
+        ['hardware', 'versions']
+    """
+    on_gpu = device.type == "cuda"
+    return {
+        "versions": {
+            "layerdropback": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "numpy": np.__version__,
+        },
+        "hardware": {
+            "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

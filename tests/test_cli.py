@@ -1,0 +1,239 @@
+"""The command line: what it says, how fast, and what it leaves behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from layerdropback import cli
+from layerdropback.training.data import load_data
+from layerdropback.training.export import load_exported, read_metadata
+from test_data import make_folder
+
+CIFAR = Path(os.environ.get("LDB_CIFAR10", Path(__file__).parents[1] / "data" / "cifar10"))
+TINY = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
+
+
+def ldb(*arguments, capsys, monkeypatch):
+    """Run the command line in this process: exit code, output, error output."""
+    monkeypatch.setattr(sys, "argv", ["ldb", *map(str, arguments)])
+    threads = torch.get_num_threads()
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    torch.set_num_threads(threads)
+    output = capsys.readouterr()
+    return exit_.value.code, output.out, output.err
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: ldb(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_training_writes_settings_metrics_and_weights(run, tmp_path):
+    code, output, errors = run("train", *TINY, "--epochs", 2, "--out", tmp_path / "run")
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[0].startswith("resnet10t (4.9 M parameters) on digits: 64 training and 20 test")
+    assert "uniform at rate 0.5 over" in lines[0]
+    assert lines[1].startswith("stem: conv1.0 3x3 stride 1 (was 3x3 stride 2), no maxpool")
+    assert lines[2].startswith("epoch 1/2  full  dropped  0.0 %  loss ")
+    assert lines[3].startswith("epoch 2/2  drop  dropped ")
+    assert lines[4].startswith("final test accuracy ")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "metrics.jsonl",
+        "settings.json",
+        "weights.safetensors",
+    ]
+    first, second = metrics_of(tmp_path / "run")
+    assert (first["mode"], second["mode"]) == ("full", "drop")
+    assert (first["lr_factor"], second["lr_factor"]) == (1.0, 2.0)
+    assert first["share_dropped"] == 0 < second["share_dropped"] < 1
+    assert first["steps"] == second["steps"] == 4
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["dropping"]["drop_rate"] == 0.5
+    assert settings["versions"]["torch"] == torch.__version__
+
+    model = load_exported(tmp_path / "run" / "weights.safetensors")
+    notes = read_metadata(tmp_path / "run" / "weights.safetensors")
+    test = load_data("digits", limit_train=64, limit_test=20).test
+    mean, std = (torch.tensor(notes[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        guesses = model((test.pixels / 255 - mean) / std).argmax(1)
+    correct = 100 * (guesses == test.labels).double().mean()
+    assert correct == pytest.approx(notes["test_accuracy"]) == second["test_accuracy"]
+
+
+def test_the_same_seed_gives_the_same_run_and_rate_zero_is_plain(run, tmp_path):
+    """Rate 0 with any factors, and the control without factors, are one and the same run."""
+
+    def result(name, *flags):
+        folder = tmp_path / name
+        assert run("train", *TINY, "--epochs", 2, "--out", folder, *flags)[0] == 0
+        keys = ("train_loss", "test_loss", "test_accuracy")
+        return [[line[key] for key in keys] for line in metrics_of(folder)]
+
+    plain = result("plain", "--drop-rate", 0)
+    assert result("factors", "--drop-rate", 0, "--lr-scale", 3, "--batch-scale", 2) == plain
+    assert result("control", "--strategy", "none", "--lr-scale", 1) == plain
+    dropped = result("dropped")
+    assert dropped[0] == plain[0], "the first epoch is full"
+    assert dropped[1] != plain[1]
+    assert result("again") == dropped
+    assert result("seed", "--seed", 1)[0] != plain[0]
+
+
+def test_presets_and_flags_over_them(run, tmp_path):
+    flags = ["--preset", "paper-finetune", "--drop-rate", "0.25", "--optimizer", "adamw"]
+    flags += ["--lr", "0.001", "--verify", "--keep", "conv1*", "--keep", "bn1"]
+    code, _, errors = run("train", *TINY, "--epochs", 2, "--out", tmp_path / "run", *flags)
+    assert (code, errors) == (0, "")
+    _, second = metrics_of(tmp_path / "run")
+    assert second["steps"] == 2
+    assert second["batch_size"] == 32
+    assert second["lr_factor"] == pytest.approx(1 / 0.75)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["dropping"]["unit"] == "tensor"
+    assert settings["dropping"]["keep"] == ["conv1*", "bn1"]
+
+
+def test_folders_of_images(run, tmp_path):
+    make_folder(tmp_path / "images", size=(16, 16), train=12, test=4)
+    code, output, errors = run(
+        *("train", "--model", "resnet10t", "--data", f"folder:{tmp_path / 'images'}"),
+        *("--epochs", 1, "--batch-size", 8),
+    )
+    assert (code, errors) == (0, "")
+    assert "24 training and 8 test images" in output
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("resnet10t-folder-")
+    assert read_metadata(folder / "weights.safetensors")["classes"] == ["cat", "dog"]
+
+
+WRONG = {
+    "drop rate": (["--drop-rate", "1.5"], "--drop-rate 1.5 is not usable"),
+    "lr scale": (["--lr-scale", "double"], "--lr-scale 'double' is not usable"),
+    "strategy": (["--strategy", "random"], "--strategy 'random' is not usable"),
+    "unit": (["--unit", "stage"], "--unit 'stage' is not usable"),
+    "every": (["--every", "0"], "--every 0 is not usable"),
+    "preset": (["--preset", "paper"], "--preset 'paper' is unknown"),
+    "epochs": (["--epochs", "0"], "--epochs 0 is not usable"),
+    "lr": (["--lr", "nan"], "--lr nan is not usable"),
+    "momentum": (["--momentum", "1"], "--momentum 1.0 is not usable"),
+    "decay": (["--weight-decay", "-1"], "--weight-decay -1.0 is not usable"),
+    "optimizer": (["--optimizer", "lion"], "--optimizer lion is not usable"),
+    "stem": (["--stem", "tiny"], "--stem tiny is not usable"),
+    "device": (["--device", "tpu"], "--device tpu is not usable"),
+    "type": (["--batch-size", "many"], "Invalid value for '--batch-size'"),
+    "flag": (["--no-such-flag"], "No such option: --no-such-flag"),
+    "data": (["--data", "mnist"], "--data mnist is unknown"),
+    "folder": (["--data", "folder:nowhere"], "no folder nowhere"),
+    "model": (["--model", "resnet19"], "--model resnet19 is unknown"),
+    "keep": ([*TINY, "--keep", "nothing"], "--keep 'nothing' matches nothing"),
+    "all kept": ([*TINY, "--keep", "*"], "no layer can be dropped"),
+    "large batch": (["--batch-size", "4096"], "4096 is more than the 1437 training images"),
+    "batch": (
+        [*TINY, "--batch-scale", "8"],
+        "--batch-size 16 times --batch-scale 8 is more than the 64 training images",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_line_and_exit_code_2(name, run):
+    flags, message = WRONG[name]
+    code, _, errors = run("train", *flags)
+    assert code == 2
+    assert errors.startswith("ldb: error: ")
+    assert errors.count("\n") == 1
+    assert message in errors
+
+
+def test_a_run_is_not_overwritten_by_chance(run, tmp_path):
+    arguments = ["train", *TINY, "--epochs", "1", "--out", tmp_path / "run"]
+    assert run(*arguments)[0] == 0
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    code, _, errors = run(*arguments)
+    assert code == 2
+    assert "has a run already" in errors
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+    assert run(*arguments, "--overwrite")[0] == 0
+    (tmp_path / "file").write_text("")
+    code, _, errors = run("train", *TINY, "--out", tmp_path / "file")
+    assert code == 2
+    assert "is a file" in errors
+
+
+def test_training_that_diverges_is_told(run, tmp_path):
+    code, _, errors = run("train", *TINY, "--lr", "1e30", "--out", tmp_path / "run")
+    assert code == 2
+    assert "training diverged. Cure: use a smaller --lr" in errors
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_a_missing_extra_is_told(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "layerdropback.training.run", None)
+    monkeypatch.delattr("layerdropback.training.run", raising=False)
+    code, _, errors = run("train")
+    assert code == 2
+    assert "pip install 'layerdropback[cli]'" in errors
+
+
+def test_help_version_and_nothing(run):
+    for arguments in ([], ["--help"], ["train", "--help"], ["--version"]):
+        code, output, errors = run(*arguments)
+        assert (code, errors) == (0, "")
+        assert output
+    assert "Usage: ldb" in run()[1]
+    code, _, errors = run("paint")
+    assert (code, errors) == (2, "ldb: error: No such command 'paint'.\n")
+
+
+def seconds_of(*arguments):
+    """The fastest of five: the machine may be busy with something else."""
+    command = [shutil.which("ldb", path=Path(sys.executable).parent) or "ldb", *arguments]
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=False)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["train", "--drop-rate", "2"], ["train", "--x"]]
+)
+def test_help_and_wrong_flags_answer_in_under_half_a_second(arguments):
+    assert seconds_of(*arguments) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_default_run_reaches_95_percent_in_under_a_minute(run, tmp_path, seed):
+    start = time.perf_counter()
+    assert run("train", "--seed", seed, "--threads", 2, "--out", tmp_path / "run")[0] == 0
+    assert time.perf_counter() - start < 60
+    assert metrics_of(tmp_path / "run")[-1]["test_accuracy"] >= 95
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f"no CIFAR-10 images in {CIFAR} (LDB_CIFAR10)")
+def test_a_drop_epoch_on_cifar10_is_faster_than_a_full_one(run, tmp_path):
+    """Issue 2, point 3. Two epochs of each mode, so that the first full one is a warm-up."""
+    flags = ["--data", f"folder:{CIFAR}", "--limit-train", 2000, "--limit-test", 200]
+    flags += ["--model", "resnet18", "--epochs", 4, "--threads", 2]
+    assert run("train", *flags, "--out", tmp_path / "run")[0] == 0
+    lines = metrics_of(tmp_path / "run")
+    assert [line["mode"] for line in lines] == ["full", "drop"] * 2
+    assert lines[3]["seconds"] < lines[2]["seconds"]
