@@ -167,7 +167,7 @@ def main() -> None:
         f"and drop steps take turns in one process after {arguments.warmup} pairs of warm-up; n = "
         f"{arguments.pairs} pairs a row. Images of 32 pixels go through the small stem.",
         "",
-        "| model | pixels | batch | unit | drop / full (of medians) | per pair, median [quartiles] |",
+        "| model | pixels | batch | unit | drop / full, of medians | per pair, median [quartiles] |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",

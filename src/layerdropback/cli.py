@@ -175,7 +175,7 @@ def _training() -> Any:
 def main() -> None:
     """Run the command line; what the user got wrong is one line, and exit code 2."""
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="ldb", standalone_mode=False)
     except LayerDropBackError as error:
         text = error.problems[0] if isinstance(error, AttachError) else str(error)
         _fail(as_flags(text))

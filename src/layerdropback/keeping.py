@@ -2,13 +2,28 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .layers import Layer
 from .order import Order
 from .sampling import Mask, Rates
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What can drop.
+
+    Attributes:
+        rates: as a plan's, and 0 for the heads, shape ``(layers,)``.
+        layers: those with a rate above 0.
+        mean_rate: the rate averaged over them; 0 where there are none.
+    """
+
+    rates: Rates
+    layers: tuple[Layer, ...]
+    mean_rate: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,7 @@ class Plan:
     reached: Mask
     rankings: tuple[tuple[tuple[int, ...], ...], ...]
     ends: frozenset[int]
+    _known: dict[frozenset[int], "Candidates"] = field(default_factory=dict, repr=False)
 
     def heads(self) -> frozenset[int]:
         """The layers that are kept because they come last (DESIGN, promise 9), as things stand.
@@ -49,20 +65,25 @@ class Plan:
     def _trains(self, group: Iterable[int]) -> bool:
         return any(self.layers[i].trainable for i in group)
 
-    def can_drop(self, heads: AbstractSet[int]) -> bool:
+    def candidates(self, heads: frozenset[int]) -> "Candidates":
+        """What can drop while these are the heads; worked out once for each set of heads."""
+        if heads not in self._known:
+            rates = self.rates.copy()
+            rates[list(heads)] = 0
+            indices = np.flatnonzero(rates).tolist()
+            mean = float(rates[indices].mean()) if indices else 0.0
+            self._known[heads] = Candidates(rates, tuple(self.layers[i] for i in indices), mean)
+        return self._known[heads]
+
+    def can_drop(self, heads: frozenset[int]) -> bool:
         """Whether there is a layer that trains and is not kept.
 
         Where all is frozen at this moment, whatever can be unfrozen counts.
         """
-        candidates = [i for i in np.flatnonzero(self.rates).tolist() if i not in heads]
-        if any(self.layers[i].trainable for i in candidates):
+        candidates = self.candidates(heads).layers
+        if any(layer.trainable for layer in candidates):
             return True
         return bool(candidates) and not any(layer.trainable for layer in self.layers)
-
-    def mean_rate(self, heads: AbstractSet[int]) -> float:
-        """The rate averaged over the layers that can drop; 0 where none can."""
-        rates = [rate for i, rate in enumerate(self.rates) if rate > 0 and i not in heads]
-        return float(np.mean(rates)) if rates else 0.0
 
     def describe(self, index: int) -> str:
         """A layer's part, in a word or two."""

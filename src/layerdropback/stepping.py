@@ -212,10 +212,10 @@ class Stepper:
             return FULL
         by_step = self._settings.resample == "step"
         stream, index = (STEPS, self.step) if by_step else (EPOCHS, self.epoch or 0)
-        mask = DRAW[self._settings.strategy](self.plan.rates, self.seed, stream, index)
-        mask[list(heads)] = False
+        candidates = self.plan.candidates(heads)
+        mask = DRAW[self._settings.strategy](candidates.rates, self.seed, stream, index)
         dropped = tuple(p for i in np.flatnonzero(mask) for p in self._layers[i].parameters)
-        factor = self._settings.schedule.lr_factor(self.plan.mean_rate(heads))
+        factor = self._settings.schedule.lr_factor(candidates.mean_rate)
         return Window(mask, dropped, factor)
 
     def _window_is_open(self) -> bool:
