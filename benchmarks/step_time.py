@@ -129,6 +129,9 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
 
+    commit = subprocess.run(  # before the measuring: this is the code that is measured
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     rows, raw = [], []
     for name, size, cpu_batch, gpu_batch in CASES:
         if name not in arguments.models:
@@ -149,9 +152,6 @@ def main() -> None:
             raw.append({"model": name, "size": size, "batch": images, "unit": unit, **times})
     costs = controller_cost()
 
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     facts = machine(device)
     hardware, versions = facts["hardware"], facts["versions"]
     card = [
@@ -167,7 +167,7 @@ def main() -> None:
         f"and drop steps take turns in one process after {arguments.warmup} pairs of warm-up; n = "
         f"{arguments.pairs} pairs a row. Images of 32 pixels go through the small stem.",
         "",
-        "| model | pixels | batch | unit | drop / full, of medians | per pair, median [quartiles] |",
+        "| model | pixels | batch | unit | drop / full, medians | per pair: median [quartiles] |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",

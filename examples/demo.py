@@ -40,6 +40,7 @@ def main() -> None:
         f"{PLAIN.model} on {len(data.train):,} digits of 8x8 pixels, {EPOCHS} epochs, seed "
         f"{PLAIN.seed}; about a minute and a half on two cores.",
         highlight=False,
+        soft_wrap=True,
     )
     Trainer(PLAIN, data).train_epoch(0)  # warm-up: allocators, thread pools, kernels
 
@@ -61,16 +62,16 @@ def main() -> None:
         histories[SAME_TIME] = plain  # the time is worth as many whole epochs
 
     table = Table("", title="Digits")
-    for heading in ("epochs", "s / full epoch", "s / drop epoch", "run / plain run", "accuracy"):
+    for heading in ("epochs", "full epoch", "drop epoch", "run", "accuracy"):
         table.add_column(heading, justify="right")
     for arm, history in histories.items():
         full, drop = seconds(history, "full"), seconds(history, "drop")
         table.add_row(
             arm,
             str(len(history)),
-            f"{statistics.median(full):.2f}",
-            f"{statistics.median(drop):.2f}" if drop else "-",
-            f"{sum(seconds(history)) / sum(seconds(plain)):.2f}",
+            f"{statistics.median(full):.2f} s",
+            f"{statistics.median(drop):.2f} s" if drop else "-",
+            f"{sum(seconds(history)) / sum(seconds(plain)):.2f} x",
             f"{history[-1].test_accuracy:.1f} %",
         )
     console.print(table)
@@ -88,6 +89,7 @@ def main() -> None:
         f"{facts['hardware']['device']}, {facts['hardware']['threads']} threads, torch "
         f"{torch.__version__}; medians over epochs, n = 1 seed.",
         highlight=False,
+        soft_wrap=True,
     )
 
 

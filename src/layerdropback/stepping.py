@@ -100,11 +100,10 @@ class Stepper:
         self.traces = contextlib.ExitStack()
         self.traces.callback(self._recording.close)
         self.traces.callback(self._eager.close)
-        try:
+        with contextlib.ExitStack() as half_attached:
+            half_attached.callback(self.traces.close)
             self._attach()
-        except BaseException:
-            self.traces.close()
-            raise
+            half_attached.pop_all()
         self._open_window()
 
     @property
@@ -192,10 +191,8 @@ class Stepper:
             self._record()
         elif self.drop_epoch:
             self.window = self._draw()
-        elif (
-            look_again and self.order is not None and self.order.unreached
-        ):  # a loss may reach more by now
-            self._record()
+        elif look_again and self.order is not None and self.order.unreached:
+            self._record()  # the loss may reach more by now
 
     def _must_record(self) -> bool:
         """Whether the order of some layer that trains now is not known."""
