@@ -705,6 +705,7 @@ SCHEDULERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")  # torch's, up to 2.8
 @pytest.mark.parametrize("scheduler_first", [True, False])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_any_scheduler_sees_and_writes_its_own_values(name, scheduler_first):

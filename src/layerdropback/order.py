@@ -16,6 +16,9 @@ from torch.utils.hooks import RemovableHandle
 
 from .errors import AttachError, explain
 
+# The node that stands for a graph that torch.compile made.
+COMPILED = "CompiledFunctionBackward"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -236,11 +239,24 @@ def _refuse_opaque(node: Node) -> None:
         fact = "the model uses reentrant checkpointing"
         cause = "it hides its layers from autograd, and kept layers would get no gradient"
         raise AttachError([explain(fact, cause, "checkpoint(..., use_reentrant=False)")])
-    if kind == "CompiledFunctionBackward":
-        fact = "the model was compiled as a whole after the attachment"
+    if kind == COMPILED:
         cause = "one graph node stands for all of its layers, so the classifier cannot be told"
-        cure = (
-            "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or compile "
-            "block by block with unit='block'"
-        )
-        raise AttachError([explain(fact, cause, cure)])
+        raise AttachError([compiled_too_late(cause)])
+
+
+def compiled_too_late(cause: str) -> str:
+    """The problem of a model that was attached first and compiled as a whole then."""
+    fact = "the model was compiled as a whole after the attachment"
+    cure = (
+        "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or compile "
+        "block by block with unit='block'"
+    )
+    return explain(fact, cause, cure)
+
+
+def compiled_leaves(roots: Iterable[Node]) -> Iterator[list[torch.Tensor]]:
+    """The parameters that each compiled graph right behind an output holds."""
+    for node in roots:
+        if node.name() == COMPILED:
+            leaves = (getattr(child, "variable", None) for child, _ in node.next_functions)
+            yield [leaf for leaf in leaves if leaf is not None]

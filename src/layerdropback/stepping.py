@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.graph import Node
 from torch.optim import Optimizer
 
-from .errors import explain
+from .errors import AttachError, explain
 from .flags import Flags
 from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan, make_plan
 from .layers import Layer
 from .learning_rate import LRScaler
-from .order import Order, Recorder, graph_roots
+from .order import Order, Recorder, compiled_leaves, compiled_too_late, graph_roots
 from .sampling import DRAW, EPOCHS, STEPS, Mask
 from .settings import Settings
 from .verification import Named, Verifier, check_gradients
-from .wrappers import is_compile_wrapper, unwrap
+from .wrappers import compile_ignores_flags, is_compile_wrapper, unwrap
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.
@@ -74,6 +75,7 @@ class Stepper:
         self._layers = tuple(layers)
         self._settings = settings
         self._flags = Flags()
+        self._flags_are_ignored = compile_ignores_flags()
         self._backward_hook = WeakHook(self._in_backward)
         self._scalers = {id(o): LRScaler(o) for o in optimizers}
         limit = None if settings.verify else _LOOK_NUMBERS
@@ -245,10 +247,22 @@ class Stepper:
         if not torch.is_grad_enabled():
             return
         roots = graph_roots(outputs)
+        if self._flags_are_ignored:
+            self._refuse_compiled(roots)
         if self._recorder is not None:
             self._recorder.saw_forward(roots)
         for node in roots:
             node.register_prehook(self._backward_hook)
+
+    def _refuse_compiled(self, roots: Sequence[Node]) -> None:
+        """What `checks` finds at attach time, for a model that was compiled since."""
+        for leaves in compiled_leaves(roots):
+            inside = {id(leaf) for leaf in leaves}
+            if sum(any(id(p) in inside for p in la.parameters) for la in self._layers) > 1:
+                cause = (
+                    f"torch {torch.__version__} ignores in its graphs that requires_grad changed"
+                )
+                raise AttachError([compiled_too_late(cause)])
 
     def _in_backward(self, gradients: Any) -> None:
         self._backward_seen = True
