@@ -85,7 +85,8 @@ def main() -> None:
         f"training, and {accuracy[SAME_TIME]:.1f} % for plain training in the same time (rounded "
         f"up to {shorter} whole epochs). With one seed and {len(data.test)} test images a "
         f"difference under 2 points says nothing.\n"
-        f"The control has the same learning-rate changes as LayerDropBack and drops nothing.\n"
+        f"The control has the same learning-rate changes as LayerDropBack and drops nothing. The "
+        f"last arm ran after the others, so its seconds do not compare.\n"
         f"{facts['hardware']['device']}, {facts['hardware']['threads']} threads, torch "
         f"{torch.__version__}; medians over epochs, n = 1 seed.",
         highlight=False,
