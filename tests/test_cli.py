@@ -175,6 +175,29 @@ def test_a_run_is_not_overwritten_by_chance(run, tmp_path):
     assert "is a file" in errors
 
 
+def test_a_folder_that_cannot_be_written(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, errors = run("train", *TINY, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "file/run: Not a directory" in errors
+
+
+def test_an_overwritten_run_that_fails_leaves_no_old_weights(run, tmp_path):
+    arguments = ["train", *TINY, "--epochs", "1", "--out", tmp_path / "run"]
+    assert run(*arguments)[0] == 0
+    assert run(*arguments, "--overwrite", "--lr", "1e30")[0] == 2
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_output_that_nobody_reads():
+    command = f"'{sys.executable}' -m layerdropback train --help | head -c 1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in result.stderr
+
+
 def test_training_that_diverges_is_told(run, tmp_path):
     code, _, errors = run("train", *TINY, "--lr", "1e30", "--out", tmp_path / "run")
     assert code == 2

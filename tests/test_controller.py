@@ -10,6 +10,8 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -463,6 +465,48 @@ def test_a_mask_holds_for_every_micro_batch_and_over_the_epochs_end():
         assert all(parameter.requires_grad for parameter in model.parameters())
     # Windows begin at batches 0, 3, 6, ...; each has the mode of the epoch in which it began.
     assert factors == [2.0 if (3 * w // 5) % 2 else 1.0 for w in range(10)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 5), min_size=2, max_size=6),
+    window=st.integers(1, 4),
+    every=st.integers(1, 3),
+    start=st.integers(0, 2),
+    zero_first=st.booleans(),
+    to_none=st.booleans(),
+    unit=st.sampled_from(UNITS),
+)
+def test_any_windows_in_any_epochs(lengths, window, every, start, zero_first, to_none, unit):
+    """Whatever the loop: each window has one mask, that of the epoch in which it began."""
+    entry = ZOO["mlp"]
+    model = entry.model()
+    ldb, optimizer = attach(model, every=every, start=start, unit=unit, drop_rate=0.7)
+    (batch,) = entry.batches(1)
+    began, masks, steps = None, [], 0
+    for epoch, length in enumerate(lengths):
+        for _ in ldb.epoch(range(length), epoch):
+            if began is None:
+                began, masks = epoch, []
+                if zero_first:
+                    optimizer.zero_grad(set_to_none=to_none)
+            entry.backward(model, batch)
+            masks.append(None if ldb.mask is None else tuple(ldb.mask))
+            assert all(flags(model).values())
+            if len(masks) == window:
+                drops = began >= start and (began - start) % every == 0 and steps > 0
+                assert set(masks) == {masks[0]}
+                assert (masks[0] is not None) == drops
+                before, dropped = snapshot(model, optimizer), dropped_names(ldb)
+                optimizer.step()
+                after = snapshot(model, optimizer)
+                assert {key for key in before if same(before[key], after[key])} == dropped
+                steps += 1
+                began = None
+                if not zero_first:
+                    optimizer.zero_grad(set_to_none=to_none)
+    assert ldb.stats()["step"] == steps
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize("zero_first", [True, False])

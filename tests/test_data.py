@@ -57,6 +57,18 @@ def test_grey_and_other_sizes_become_colour_of_one_size(tmp_path):
     assert data.train.pixels.shape == (8, 3, 8, 8)
 
 
+def test_what_is_hidden_or_no_file_is_no_image(tmp_path):
+    make_folder(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / split / ".ipynb_checkpoints").mkdir()
+        (tmp_path / split / "notes.txt").write_text("no class")
+    (tmp_path / "train" / "cat" / "._0.jpg").write_bytes(b"resource fork")
+    (tmp_path / "train" / "cat" / "folder.jpg").mkdir()
+    data = load_data(f"folder:{tmp_path}")
+    assert data.classes == ("cat", "dog")
+    assert len(data.train) == 8
+
+
 def test_folders_limit(tmp_path):
     data = load_data(f"folder:{make_folder(tmp_path)}", limit_train=4, limit_test=2)
     assert data.train.labels.tolist() == [0, 0, 1, 1]
@@ -99,7 +111,13 @@ def spoil_no_classes(root):
         (root / split).mkdir()
 
 
+def spoil_depth(root):
+    file = root / "train" / "cat" / "0.png"
+    Image.fromarray(np.full((8, 8), 4096, dtype=np.uint16)).save(file)
+
+
 SPOILED = [
+    (spoil_depth, r"0.png has more than 8 bits a channel"),
     (spoil_missing_train, r"no folder .*train\. Cause: the layout is DIR/train/<class>"),
     (spoil_empty_class, r"class folder .*dog has no images"),
     (spoil_other_classes, r"class 'dog' is in .*train, but not in .*test"),

@@ -181,7 +181,7 @@ def test_an_optimizer_that_is_never_stepped_is_told():
     ldb = LayerDropBack(model, outer)
     steps(ldb, model, outer, 0)
     steps(ldb, model, inner, 1)
-    with pytest.warns(UserWarning, match="drop epoch 1 had a backward pass, but no optimizer step"):
+    with pytest.warns(UserWarning, match="weights moved in drop epoch 1, but no optimizer step"):
         ldb.begin_epoch(2)
 
 

@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported until a command has all it needs."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -182,6 +183,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has left, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
     except Exception as error:
         # The parser's own errors; their class moved between releases of typer, their method not.
         if not hasattr(error, "format_message"):

@@ -87,6 +87,7 @@ class Stepper:
         self._forward_seen = False
         self._carried = False
         self._unstepped = False
+        self._versions_before = 0
         self._opened_to_record = False
         self._warned: set[str] = set()
         self._epoch_steps = 0
@@ -116,13 +117,14 @@ class Stepper:
     def enter_epoch(self, epoch: int, drops: bool) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
         if self._unstepped:  # told now, for the last epoch may have ended by an exception
-            fact = f"drop epoch {self.epoch} had a backward pass, but no optimizer step was seen"
+            fact = f"weights moved in drop epoch {self.epoch}, but no optimizer step was seen"
             cause = "the loop steps another optimizer than the attached one, or none"
             cure = "attach the optimizer whose step() the loop calls"
             self._warn("unstepped", explain(fact, cause, cure))
         self._unstepped = False
         self.epoch, self.drop_epoch = epoch, drops
         self._epoch_steps, self._epoch_share = 0, 0.0
+        self._versions_before = self._versions()
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self._carried = self._window_is_open()
         if not self._carried:
@@ -132,7 +134,7 @@ class Stepper:
         """The epoch ends; a window whose gradients still wait for their step goes on."""
         self.put_back()
         if self.drop_epoch:
-            self._unstepped = self._epoch_steps == 0 and self._backward_seen
+            self._unstepped = self._epoch_steps == 0 and self._versions() != self._versions_before
         self.drop_epoch = False
         if self.window.mask is not None and not self._window_is_open():
             self.window = FULL
@@ -362,6 +364,10 @@ class Stepper:
     def _stop_recording(self) -> None:
         self._recorder = None
         self._recording.close()
+
+    def _versions(self) -> int:
+        """Grows with every change of a weight in place, which is what a step does."""
+        return sum(parameter._version for _, parameter in self._named_parameters())
 
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for layer in self._layers:

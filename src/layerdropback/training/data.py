@@ -180,11 +180,15 @@ def _read_all(listing: Listing, image_size: int | None, side: int) -> Split:
 def _read(file: Path, image_size: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
+            deep = image.mode.startswith(("I", "F"))
             colour = image.convert("RGB")
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
         fact = f"cannot read the image {file}"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(explain(fact, reason, "replace or remove it")) from None
+    if deep:  # converting would cut its values off
+        fact = f"{file} has more than 8 bits a channel"
+        raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))
     if image_size is not None and colour.size != (image_size, image_size):
         colour = ImageOps.fit(colour, (image_size, image_size), Image.Resampling.BICUBIC)
     return np.array(colour)

@@ -78,16 +78,24 @@ def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
     return classes, train, test
 
 
+def _shown(entry: Path) -> bool:
+    return not entry.name.startswith(".")  # .DS_Store, ._image.jpg, .ipynb_checkpoints
+
+
 def _class_files(split: Path) -> dict[str, list[Path]]:
     layout = "the layout is DIR/train/<class>/* and DIR/test/<class>/*"
     if not split.is_dir():
         raise UsageError(explain(f"no folder {split}", layout, "make it, or give another folder"))
-    folders = sorted(entry for entry in split.iterdir() if entry.is_dir())
+    folders = sorted(entry for entry in split.iterdir() if entry.is_dir() and _shown(entry))
     if not folders:
         raise UsageError(explain(f"{split} has no class folders", layout, "add them"))
     found = {}
     for folder in folders:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(
+            file
+            for file in folder.iterdir()
+            if file.suffix.lower() in SUFFIXES and _shown(file) and file.is_file()
+        )
         if not files:
             cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"
             fact = f"class folder {folder} has no images"

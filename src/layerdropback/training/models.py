@@ -84,8 +84,12 @@ def _try(model: nn.Module, spec: ModelSpec) -> None:
     """One forward pass in evaluation mode, which changes no buffer and draws no number."""
     training = model.training
     with torch.no_grad():
-        model.eval()(torch.zeros(2, spec.channels, spec.image_size, spec.image_size))
+        images = torch.zeros(2, spec.channels, spec.image_size, spec.image_size)
+        outputs = model.eval()(images)
     model.train(training)
+    if not isinstance(outputs, torch.Tensor) or outputs.shape != (2, spec.classes):
+        shape = list(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise ValueError(f"two images gave {shape}, not {spec.classes} numbers each")
 
 
 def _family(name: str) -> str:

@@ -40,6 +40,7 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
     progress.say(trainer.stem)
 
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).unlink(missing_ok=True)  # --overwrite: they are not this run's
     resolved = (
         config.as_dict() | {"out": str(folder), "stem_line": trainer.stem} | machine(trainer.device)
     )
