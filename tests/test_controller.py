@@ -72,7 +72,7 @@ def everything_on(model):
     hooks = [
         (name, table, list(getattr(module, table)))
         for name, module in model.named_modules()
-        for table in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+        for table in ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_always_called")
     ]
     keys = [(name, sorted(vars(module))) for name, module in model.named_modules()]
     flags = [(name, p.requires_grad, vars(p)) for name, p in model.named_parameters()]
@@ -88,6 +88,21 @@ def everything_in(optimizer):
     hooks = [list(getattr(optimizer, table)) for table in tables]
     groups = [sorted(group) for group in optimizer.param_groups]
     return sorted(vars(optimizer)), hooks, groups, optimizer.param_groups[0]["lr"]
+
+
+def backward_that_fails(model, loss):
+    """Stops where the flags are lowered, which nothing but the next touch can lift."""
+
+    def fails(_):
+        assert not all(p.requires_grad for p in model.parameters())
+        raise KeyError
+
+    handles = [p.register_hook(fails) for p in model.parameters() if p.requires_grad]
+    try:
+        loss.backward()
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @pytest.mark.parametrize("way", ["detach", "garbage"])
@@ -106,13 +121,13 @@ def test_nothing_is_left_behind(way, moment):
             optimizer.zero_grad()
         if moment == "in a drop step":
             drop = ldb.epoch(None, 1)
-            entry.select(model(entry.batches(1)[0][0])).sum()  # flags are lowered now
-            assert not all(p.requires_grad for p in model.parameters())
+            loss = entry.select(model(entry.batches(1)[0][0])).sum()
+            with pytest.raises(KeyError):
+                backward_that_fails(model, loss)
         del full, drop
     if way == "detach":
         ldb.detach()
     else:
-        ldb.epoch(None, 2)  # whose object is dropped at once
         del ldb
         gc.collect()
     optimizer.state.clear()
@@ -605,11 +620,14 @@ def test_flags_are_the_users_on_break_and_exception():
     users = flags(model)
     ldb, optimizer = attach(model, drop_rate=0.99)
     full_epoch(entry, model, ldb, optimizer)
+    inside = []
+    model[2].register_forward_hook(lambda *_: inside.append(flags(model)))
     for batch in ldb.epoch(entry.batches(3), 1):
-        output = model(batch[0])
-        assert output.requires_grad
-        assert flags(model) != users, "the forward pass of a drop step lowers flags"
+        assert model(batch[0]).requires_grad
+        assert flags(model) == users
         break
+    assert len(inside) == 1
+    assert inside[0] != users, "the forward pass of a drop step lowers flags"
     assert flags(model) == users
     assert not ldb.is_drop_epoch
 

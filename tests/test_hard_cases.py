@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset
 
-from layerdropback import AttachError, LayerDropBack, LoaderError, StateError
+from layerdropback import AttachError, EpochError, LayerDropBack, LoaderError, StateError
 from layerdropback.wrappers import compile_ignores_flags
 from test_controller import attach, dropped_names, everything_in, everything_on, flags, same, sgd
 from test_controller import snapshot as snapshot_of
@@ -60,6 +60,7 @@ def test_a_temperature_after_the_classifier_does_not_take_its_place():
     counts = drop_counts(Net())
     assert counts["4"] == 0
     assert counts["0"] > 0
+    assert counts["(root)"] > 0
 
 
 def test_two_heads_that_are_trained_one_after_the_other_are_both_kept():
@@ -80,7 +81,6 @@ def test_two_heads_that_are_trained_one_after_the_other_are_both_kept():
     counts = drop_counts(model, backward)
     assert counts["a"] == counts["b"] == 0
     assert counts["body"] > 0
-    assert ".9" not in str(counts)
 
 
 def test_freezing_the_classifier_keeps_the_layer_before_it():
@@ -89,7 +89,6 @@ def test_freezing_the_classifier_keeps_the_layer_before_it():
     steps(ldb, model, optimizer, 0)
     with ldb.epoch(None, 1):
         model[4].requires_grad_(False)
-        before = ldb.stats()["times_dropped"]["2"]
         for _ in range(10):
             ldb.redraw()
             assert not dropped_names(ldb) & {"2.weight", "2.bias"}
@@ -104,7 +103,6 @@ def test_freezing_the_classifier_keeps_the_layer_before_it():
             ldb.redraw()
         assert not any("4.weight" in names for names in masks)
         assert any("2.weight" in names for names in masks)
-        assert before == 0
 
 
 def test_the_roots_own_tensors_are_not_one_classifier():
@@ -134,11 +132,13 @@ def test_an_epoch_in_which_nothing_can_drop_is_full_and_said_once():
         model(torch.randn(2, 8)).sum().backward()
         for each in optimizer:
             each.step()
+    ldb.begin_epoch(1)
     with pytest.warns(UserWarning, match="no layer can be dropped in drop epoch 1, which trains"):
-        ldb.begin_epoch(1)
+        model(torch.randn(2, 8))
     assert ldb.mask is None
     assert ldb.stats()["lr_factor"] == 1.0
     ldb.begin_epoch(3)
+    model(torch.randn(2, 8))
 
 
 def test_gradual_unfreezing_from_the_head_down():
@@ -172,17 +172,12 @@ def test_a_model_that_is_frozen_at_the_epochs_start():
 
 
 def test_an_optimizer_that_is_never_stepped_is_told():
-    class Outer(torch.optim.SGD):
-        def first(self):
-            torch.optim.SGD.step(self.inner)
-
     model = mlp()
-    outer, inner = sgd(model), sgd(model)
-    ldb = LayerDropBack(model, outer)
-    steps(ldb, model, outer, 0)
-    steps(ldb, model, inner, 1)
-    with pytest.warns(UserWarning, match="weights moved in drop epoch 1, but no optimizer step"):
-        ldb.begin_epoch(2)
+    attached, other = sgd(model), sgd(model)
+    ldb = LayerDropBack(model, attached)
+    steps(ldb, model, other, 0, count=101)
+    with pytest.warns(UserWarning, match="101 backward passes, and no step of optimizer SGD was"):
+        ldb.begin_epoch(1)
 
 
 def test_an_optimizer_given_twice():
@@ -335,6 +330,79 @@ def test_a_forward_pass_that_raises_lifts_the_flags():
         assert not model.fail or ldb.mask is not None
 
 
+def test_freezing_at_the_top_of_the_loop_is_seen_in_the_same_step():
+    """The head is frozen in every other step, after the mask was drawn."""
+    model = mlp()
+    ldb, optimizer = attach(model, drop_rate=0.9, every=1, start=1)
+    steps(ldb, model, optimizer, 0)
+    for number in ldb.epoch(range(40), 1):
+        model[4].requires_grad_(number % 2 == 0)
+        model(torch.randn(2, 8)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    times = ldb.stats()["times_dropped"]
+    assert times["4"] == 0
+    assert 0 < times["2"] < times["0"]
+
+
+def test_two_forwards_with_one_backward_keep_both_heads():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
+
+        def forward(self, x, task):
+            return getattr(self, task)(self.body(x))
+
+    model = Net()
+
+    def backward():
+        x = torch.randn(2, 8)
+        (model(x, "a") + model(x, "b")).sum().backward()
+
+    counts = drop_counts(model, backward)
+    assert counts["a"] == counts["b"] == 0
+    assert counts["body"] > 0
+
+
+def test_a_shared_layer_under_autocast_is_last_where_it_is_used_last():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.shared, self.b = (nn.Linear(8, 8) for _ in range(3))
+
+        def forward(self, x):
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.shared(self.b(self.shared(self.a(x))))
+
+    counts = drop_counts(model := Net(), lambda: model(torch.randn(2, 8)).float().sum().backward())
+    assert counts["shared"] == 0
+    assert counts["b"] > 0
+
+
+def test_a_freeze_between_forward_and_backward_is_kept():
+    model = mlp()
+    ldb, optimizer = attach(model, drop_rate=0.9)
+    steps(ldb, model, optimizer, 0)
+    with ldb.epoch(None, 1):
+        output = model(torch.randn(2, 8))
+        model[0].requires_grad_(False)
+        output.sum().backward()
+        optimizer.step()
+    assert flags(model) == {name: not name.startswith("0.") for name in flags(model)}
+
+
+def test_an_epoch_that_was_closed_does_not_iterate():
+    model = mlp()
+    ldb, _ = attach(model, every=1, start=0)
+    held = ldb.epoch([1, 2], 0)
+    started = iter(ldb.epoch([1, 2], 1))
+    ldb.state_dict()
+    assert list(started) == []
+    with pytest.raises(EpochError, match="epoch 0 has ended"):
+        iter(held)
+
+
 # ---- copies --------------------------------------------------------------------------------------
 
 
@@ -364,6 +432,31 @@ def test_copies_of_models_that_copy_themselves(kind):
         output.sum().backward()
         optimizer.step()
     assert ldb.stats()["drop_steps"] == 1
+
+
+@pytest.mark.skipif(compile_ignores_flags(), reason="whole models compile from torch 2.12 on")
+def test_copies_of_a_compiled_model():
+    model = mlp()
+    compiled = torch.compile(model, backend="aot_eager")
+    before = [sorted(vars(m)) for m in (model, compiled)]
+    optimizer = sgd(model)
+    ldb = LayerDropBack(compiled, optimizer, drop_rate=0.9)
+    for twin in (copy.deepcopy(compiled), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in twin.modules())
+    ldb.detach()
+    assert [sorted(vars(m)) for m in (model, compiled)] == before
+    copy.deepcopy(compiled)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
+def test_compiled_blocks_under_checkpointing():
+    torch._dynamo.reset()
+    model = Segments()
+    for block in model.blocks:
+        block.compile(backend="aot_eager")
+    backward = lambda: model(torch.randn(2, 8))[0].sum().backward()  # noqa: E731
+    counts = drop_counts(model, backward, unit="block", epochs=3)
+    assert counts["blocks.1"] > 0
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -449,6 +542,7 @@ def test_numpy_integers_are_numbers():
     ldb = LayerDropBack(model, optimizer, every=np.int64(1), start=np.int64(0), seed=np.uint64(3))
     steps(ldb, model, optimizer, np.int64(0))
     assert ldb.stats()["drop_steps"] == 2
+    ldb.load_state_dict(ldb.state_dict())
 
 
 # ---- torch.compile -------------------------------------------------------------------------------

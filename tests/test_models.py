@@ -38,6 +38,8 @@ def test_small_images_get_a_small_stem_and_the_export_rebuilds_it(name, tmp_path
 
     path = tmp_path / "weights.safetensors"
     export_weights(model, path, spec, {"classes": list("abcdefg")})
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
     before = torch.get_rng_state()
     again = load_exported(path)
     assert torch.equal(torch.get_rng_state(), before)
@@ -62,6 +64,17 @@ def test_an_unmodified_model_loads_with_timm_alone(tmp_path):
         torch.testing.assert_close(plain.eval()(images), model.eval()(images), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["convnext_atto_ols", "regnetv_040"])
+def test_a_model_whose_stem_is_not_its_familys_runs_unmodified(name):
+    assert not choose_stem(name, 32, "auto")
+
+
+@pytest.mark.parametrize(("size", "patch"), [(8, 1), (28, 2), (30, 3), (32, 4), (37, 1), (64, 8)])
+def test_patches_leave_no_pixel_over(size, patch):
+    _, line = build_model(ModelSpec("vit_tiny_patch16_224", 3, 1, size, small_stem=True))
+    assert f"img_size={size}, patch_size={patch}" in line
+
+
 def test_which_stem():
     assert not choose_stem("resnet18", 224, "auto")
     assert not choose_stem("resnet18", 32, "original")
@@ -74,7 +87,9 @@ def test_models_that_cannot_be_had():
     with pytest.raises(UsageError, match="--model resnet19 is unknown.*did you mean.*resnet18"):
         choose_stem("resnet19", 32, "auto")
     spec = ModelSpec("tnt_s_patch16_224", 5, 3, 32, small_stem=False)
-    with pytest.raises(UsageError, match="tnt_s_patch16_224 cannot take 32x32 images") as error:
+    with pytest.raises(
+        UsageError, match="cannot build tnt_s_patch16_224 for 32x32 images"
+    ) as error:
         build_model(spec)
     assert "\n" not in str(error.value)
 
@@ -101,3 +116,7 @@ def test_files_that_are_no_weights_of_ours(tmp_path):
     save_file({"weight": torch.ones(2)}, foreign)
     with pytest.raises(UsageError, match="was not written by ldb"):
         load_exported(foreign)
+    for entry in ("no json", "{}", '{"spec": {"name": "resnet18"}}', "[]"):
+        save_file({"weight": torch.ones(2)}, foreign, metadata={"layerdropback": entry})
+        with pytest.raises(UsageError, match="was not written by ldb"):
+            load_exported(foreign)

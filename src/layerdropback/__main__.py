@@ -1,6 +1,38 @@
-"""``python -m layerdropback`` is ``ldb``."""
+"""``ldb``, also as ``python -m layerdropback``: the part that must run with nothing installed."""
 
-from .cli import main
+import sys
+from typing import NoReturn, TextIO
+
+
+def main() -> None:
+    """Run the command line, or say what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name outside the terminal's alphabet is no reason
+            stream.reconfigure(errors="backslashreplace")  # to stop
+    try:
+        from .cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        fail(
+            f"ldb needs the package {error.name}. Cause: the extra 'cli' is not installed. "
+            "Cure: pip install 'layerdropback[cli]'."
+        )
+
+
+# What the extra `cli` installs.
+_EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "safetensors", "PIL"}
+
+
+def fail(text: str, stream: TextIO | None = None) -> NoReturn:
+    """One line on standard error, and exit code 2."""
+    print(f"ldb: error: {' '.join(text.split())}", file=stream or sys.stderr)
+    sys.exit(2)
+
 
 if __name__ == "__main__":
     main()

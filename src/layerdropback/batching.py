@@ -75,7 +75,7 @@ class BatchScaler:
 
 def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
     if loader is None:
-        fact, cause = "the batch factor has no loader to work on", "epoch(None, ...) was called"
+        fact, cause = "the batch factor has no loader to work on", "None was given"
         raise LoaderError(explain(fact, cause, _CURE))
     fact = f"the batch factor cannot be applied to this {type(loader).__name__}"
     if not isinstance(loader, DataLoader):

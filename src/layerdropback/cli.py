@@ -2,18 +2,29 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from . import __version__
-from .errors import AttachError, LayerDropBackError, UsageError
+from .__main__ import fail
+from .errors import AttachError, LayerDropBackError, explain
 from .presets import PRESETS
 from .settings import RESAMPLE, STRATEGIES, UNITS
-from .training.config import DEVICES, OPTIMIZERS, STEMS, Dropping, TrainConfig, as_flags
+from .training.config import (
+    DEVICES,
+    LEARNING_RATES,
+    OPTIMIZERS,
+    STEMS,
+    Dropping,
+    TrainConfig,
+    as_flags,
+)
 
 _DEFAULT, _DROP = TrainConfig(), Dropping()
+_RATES = ", ".join(f"{rate:g} for {name}" for name, rate in LEARNING_RATES.items())
 
 app = typer.Typer(
     name="ldb",
@@ -51,9 +62,10 @@ def train(
     ] = _DEFAULT.data,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = _DEFAULT.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = _DEFAULT.batch_size,
-    lr: Annotated[float, typer.Option(help="Peak learning rate; decays by a cosine.")] = (
-        _DEFAULT.lr
-    ),
+    lr: Annotated[
+        float | None,
+        typer.Option(help=f"Peak learning rate, decays by a cosine.  [default: {_RATES}]"),
+    ] = None,
     optimizer: Annotated[str, typer.Option(help=f"{_choice(OPTIMIZERS)}.")] = _DEFAULT.optimizer,
     momentum: Annotated[float, typer.Option(help="Of SGD (Nesterov).")] = _DEFAULT.momentum,
     weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = _DEFAULT.weight_decay,
@@ -132,7 +144,7 @@ def train(
         data=data,
         epochs=epochs,
         batch_size=batch_size,
-        lr=lr,
+        lr=LEARNING_RATES.get(optimizer, _DEFAULT.lr) if lr is None else lr,
         optimizer=optimizer,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -163,40 +175,32 @@ def _lr_scale(text: str | None) -> Any:
 
 
 def _training() -> Any:
-    try:
-        from .training import run
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"ldb needs the package {error.name}. Cause: the extra 'cli' is not installed. "
-            "Cure: pip install 'layerdropback[cli]'."
-        ) from None
+    from .training import run
+
     return run
 
 
 def main() -> None:
     """Run the command line; what the user got wrong is one line, and exit code 2."""
+    warnings.showwarning = _warn
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ldb", standalone_mode=False)
     except LayerDropBackError as error:
         text = error.problems[0] if isinstance(error, AttachError) else str(error)
-        _fail(as_flags(text))
-    except (KeyboardInterrupt, typer.Abort):
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        fail(as_flags(text))
     except BrokenPipeError:  # the reader of our output has left, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
+        fact = f"cannot use {error.filename}" if error.filename else "the system refuses"
+        fail(explain(fact, error.strerror or str(error), "check the path, its rights and room"))
     except Exception as error:
         # The parser's own errors; their class moved between releases of typer, their method not.
         if not hasattr(error, "format_message"):
             raise
-        _fail(error.format_message())
+        fail(f"{error.format_message().rstrip('.')}. Cure: see ldb --help or ldb train --help.")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(text: str) -> None:
-    print(f"ldb: error: {' '.join(text.split())}", file=sys.stderr)
-    sys.exit(2)
+def _warn(message: Warning | str, *details: Any, **more: Any) -> None:
+    print(f"ldb: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -126,7 +126,7 @@ class LayerDropBack:
             verify,
         )
         self.layers = self._check(seed)
-        self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, seed)
+        self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, int(seed))
         self._batch = _OpenBatch()
         self._current: weakref.ref[Epoch[Any]] | None = None
         self._serial = 0
@@ -214,11 +214,18 @@ class LayerDropBack:
         factor until the step that uses them.
         """
         self._batch.close()
+        current = None if self._current is None else self._current()
+        if current is not None:
+            current.ended = True
         self._current = None
         self._stepper.leave_epoch()
 
     def redraw(self) -> None:
-        """Count a step and draw the next mask, for frameworks whose steps fire no hook."""
+        """Count a step and draw the next mask, for frameworks whose steps fire no hook.
+
+        Without the hooks nothing clears the gradients of dropped layers (where they are zeroed, not
+        None, momentum and decay move them) and nothing scales the learning rate: do both yourself.
+        """
         self._require_attached()
         self._stepper.next_window()
 
@@ -270,8 +277,9 @@ class LayerDropBack:
 
         Returns:
             ``epoch`` and ``is_drop_epoch``; ``step`` and ``drop_steps``, the optimizer steps since
-            the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of trainable
-            layers dropped per step of the current or last epoch; ``times_dropped`` per layer.
+            the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of the layers
+            that the loss reaches dropped per step of the current or last epoch; ``times_dropped``
+            per layer.
         """
         stepper = self._stepper
         names = (layer.name for layer in self.layers)
@@ -302,8 +310,8 @@ class LayerDropBack:
     def state_dict(self) -> dict[str, Any]:
         """The state in plain containers; flags and learning rates are the user's when it returns.
 
-        It may be called between the batches of an epoch. An epoch that was begun and is in no loop
-        is ended.
+        It may be called between the batches of an epoch. An ``epoch()`` that is in no loop and no
+        ``with`` block is ended.
         """
         self._close_abandoned()
         stepper = self._stepper

@@ -66,6 +66,8 @@ class Epoch(Generic[Batch]):
         return self._batches(self._loader)
 
     def _batches(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+        if self.ended:  # between iter() and the first batch
+            return
         self._iterating = True
         try:
             yield from loader

@@ -10,8 +10,8 @@ class Flags:
 
     What decides whether autograd computes a weight's gradient is its flag during the forward pass
     (and during the recomputation of a checkpointed segment in the backward pass). So the flags are
-    lowered from a forward's start to its backward's end; at every other time they are the user's,
-    to read, to change, to copy and to save.
+    lowered inside these two; at every other time they are the user's, to read, to change, to copy
+    and to save.
     """
 
     def __init__(self) -> None:

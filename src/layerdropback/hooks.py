@@ -72,6 +72,9 @@ def _nothing() -> None:
 _HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks")
 _FACT_TABLES = ("_forward_hooks_always_called",)
 
+# What copy and pickle ask an object for before they look at its class.
+_OWN_NAMES = ("__deepcopy__", "__reduce_ex__")
+
 
 def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callable[[], None]:
     """Make ``copy.deepcopy`` and ``pickle`` of `module` leave the hooks of this library out.
@@ -105,10 +108,11 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     def undo() -> None:
         original = reference()
         if original is not None and vars(original).get("__deepcopy__") is deepcopy:
-            del original.__deepcopy__, original.__reduce_ex__
+            for name in _OWN_NAMES:
+                del vars(original)[name]
 
-    module.__deepcopy__ = deepcopy  # type: ignore[assignment]
-    module.__reduce_ex__ = reduce  # type: ignore[assignment]
+    # Not by setattr, which the wrapper of torch.compile passes on to the module inside it.
+    vars(module).update(__deepcopy__=deepcopy, __reduce_ex__=reduce)
     return undo
 
 
@@ -123,7 +127,7 @@ def _hidden(module: Any) -> Iterator[None]:
         if isinstance(hook, WeakHook)
     }
     hidden = {table: attributes[table] for table in (*_HOOK_TABLES, *_FACT_TABLES)}
-    hidden |= {name: attributes.pop(name) for name in ("__deepcopy__", "__reduce_ex__")}
+    hidden |= {name: attributes.pop(name) for name in _OWN_NAMES if name in attributes}
     for name in (*_HOOK_TABLES, *_FACT_TABLES):
         kept = ((number, entry) for number, entry in hidden[name].items() if number not in mine)
         attributes[name] = type(hidden[name])(kept)
@@ -145,7 +149,6 @@ def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callabl
     """
     before = vars(optimizer).get("step")
     bound = isinstance(optimizer.step, MethodType)
-    # The plain function: a bound method in the closure would tie the optimizer into a cycle.
     function: Callable[..., Any] = getattr(optimizer.step, "__func__", optimizer.step)
     reference = weakref.ref(optimizer)
     active = True

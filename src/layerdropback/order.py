@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.graph import Node
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
 from .errors import AttachError, explain
+from .wrappers import compile_ignores_flags
 
 # The node that stands for a graph that torch.compile made.
 COMPILED = "CompiledFunctionBackward"
@@ -50,7 +52,7 @@ class Order:
             first=_ranks(_ranked(self.first, only) + _ranked(newer.first, newer.first.keys())),
             last=_ranks(_ranked(self.last, only) + _ranked(newer.last, newer.last.keys())),
             unreached=(newer.unreached | self.unreached) - only - newer.first.keys(),
-            ends=self.ends | newer.ends,
+            ends=newer.ends | (self.ends & only),
         )
 
     def to_state(self) -> dict[str, Any]:
@@ -77,6 +79,22 @@ def _ranks(names: Iterable[str]) -> dict[str, int]:
     return {name: rank for rank, name in enumerate(names)}
 
 
+def agreed(recorded: Order, model: nn.Module) -> Order:
+    """The order that all replicas of a ``DistributedDataParallel`` model use from now on.
+
+    Each recorded its own; with conditional layers they differ, and so would the masks.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return recorded
+    group = model.process_group
+    orders: list[Any] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(orders, recorded, group=group)
+    common: Order = orders[-1]
+    for order in reversed(orders[:-1]):
+        common = common.updated(order)
+    return common
+
+
 class Recorder:
     """Watches forward and backward passes until `finish`, without changing them.
 
@@ -89,6 +107,7 @@ class Recorder:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]):
+        self._all = dict(parameters)
         self._watched = {n: p for n, p in parameters.items() if p.requires_grad}
         self._names = {id(p): name for name, p in self._watched.items()}
         self._uses: dict[str, tuple[int, int]] = {}
@@ -100,6 +119,11 @@ class Recorder:
             )
             for name, parameter in self._watched.items()
         ]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it watches just what is trainable now."""
+        return all(p.requires_grad == (name in self._watched) for name, p in self._all.items())
 
     @property
     def saw_backward(self) -> bool:
@@ -221,7 +245,7 @@ def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
         for child, _ in node.next_functions:
             if child is None:
                 continue
-            leaf = getattr(child, "variable", None)  # only an AccumulateGrad node has one
+            leaf = _leaf(child)
             if leaf is not None:
                 first, last = spans.get(leaf, (number, number))
                 spans[leaf] = (min(first, number), max(last, number))
@@ -230,6 +254,14 @@ def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
                 stack.append(child)
     for leaf, (first, last) in spans.items():
         yield leaf, first, last
+
+
+def _leaf(node: Node) -> torch.Tensor | None:
+    """The parameter that a node stands for; autocast casts one once, for all of its uses."""
+    if node.name() == "ToCopyBackward0" and node.next_functions[0][0] is not None:
+        node = node.next_functions[0][0]
+    variable: torch.Tensor | None = getattr(node, "variable", None)  # of AccumulateGrad alone
+    return variable
 
 
 def _refuse_opaque(node: Node) -> None:
@@ -247,11 +279,9 @@ def _refuse_opaque(node: Node) -> None:
 def compiled_too_late(cause: str) -> str:
     """The problem of a model that was attached first and compiled as a whole then."""
     fact = "the model was compiled as a whole after the attachment"
-    cure = (
-        "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or compile "
-        "block by block with unit='block'"
-    )
-    return explain(fact, cause, cure)
+    whole = "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or "
+    blocks = "compile block by block with unit='block'"
+    return explain(fact, cause, blocks if compile_ignores_flags() else whole + blocks)
 
 
 def compiled_leaves(roots: Iterable[Node]) -> Iterator[list[torch.Tensor]]:

@@ -18,7 +18,7 @@ from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan, make_plan
 from .layers import Layer
 from .learning_rate import LRScaler
-from .order import Order, Recorder, compiled_leaves, compiled_too_late, graph_roots
+from .order import Order, Recorder, agreed, compiled_leaves, compiled_too_late, graph_roots
 from .sampling import DRAW, EPOCHS, STEPS, Mask
 from .settings import Settings
 from .verification import Named, Verifier, check_gradients
@@ -27,6 +27,9 @@ from .wrappers import compile_ignores_flags, is_compile_wrapper, unwrap
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.
 _LOOK_NUMBERS, _LOOK_STEPS = 64, 16
+
+# So many backward passes without a step of some optimizer are no accumulation any more.
+_PATIENCE = 100
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ class Stepper:
         self._backward_seen = False
         self._forward_seen = False
         self._carried = False
-        self._unstepped = False
-        self._versions_before = 0
-        self._opened_to_record = False
+        self._backwards = 0
+        self._ever_stepped: set[int] = set()
+        self._decision: tuple[object, ...] = ()
         self._warned: set[str] = set()
         self._epoch_steps = 0
         self._epoch_share = 0.0
@@ -103,6 +106,7 @@ class Stepper:
         self.traces = contextlib.ExitStack()
         self.traces.callback(self._recording.close)
         self.traces.callback(self._eager.close)
+        self.traces.callback(self._flags.lift)
         with contextlib.ExitStack() as half_attached:
             half_attached.callback(self.traces.close)
             self._attach()
@@ -116,25 +120,25 @@ class Stepper:
 
     def enter_epoch(self, epoch: int, drops: bool) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
-        if self._unstepped:  # told now, for the last epoch may have ended by an exception
-            fact = f"weights moved in drop epoch {self.epoch}, but no optimizer step was seen"
+        if self._backwards > _PATIENCE and len(self._ever_stepped) < len(self._optimizers):
+            missing = (o for o in self._optimizers if id(o) not in self._ever_stepped)
+            kinds = ", ".join(type(optimizer).__name__ for optimizer in missing)
+            fact = f"{self._backwards} backward passes, and no step of optimizer {kinds} was seen"
             cause = "the loop steps another optimizer than the attached one, or none"
-            cure = "attach the optimizer whose step() the loop calls"
+            cure = "attach the optimizers whose step() the loop calls"
             self._warn("unstepped", explain(fact, cause, cure))
-        self._unstepped = False
+        # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
+        look_again = epoch != self.epoch
         self.epoch, self.drop_epoch = epoch, drops
         self._epoch_steps, self._epoch_share = 0, 0.0
-        self._versions_before = self._versions()
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self._carried = self._window_is_open()
         if not self._carried:
-            self._open_window(look_again=True)
+            self._open_window(look_again)
 
     def leave_epoch(self) -> None:
         """The epoch ends; a window whose gradients still wait for their step goes on."""
         self.put_back()
-        if self.drop_epoch:
-            self._unstepped = self._epoch_steps == 0 and self._versions() != self._versions_before
         self.drop_epoch = False
         if self.window.mask is not None and not self._window_is_open():
             self.window = FULL
@@ -171,7 +175,7 @@ class Stepper:
     def next_window(self) -> None:
         """Count a step, and draw the mask of the next one."""
         if self._recorder is not None and self._recorder.saw_backward:
-            recorded = self._recorder.finish()
+            recorded = agreed(self._recorder.finish(), self._model)
             self._stop_recording()
             self.use_order(recorded if self.order is None else self.order.updated(recorded))
         mask = self.window.mask
@@ -190,8 +194,8 @@ class Stepper:
         if not self._settings.schedule.ever_drops:
             return
         self._stop_recording()
-        self._opened_to_record = self._must_record()
-        if self._opened_to_record:
+        self._decision = self._decide()
+        if self._must_record():
             self._record()
         elif self.drop_epoch:
             self.window = self._draw()
@@ -202,14 +206,19 @@ class Stepper:
         """Whether the order of some layer that trains now is not known."""
         return self.order is None or any(p.requires_grad for p in self._unordered)
 
+    def _decide(self) -> tuple[object, ...]:
+        """What a window's kind and mask hang on besides its number: the user's flags."""
+        if self.plan is None or self._must_record():
+            return ("record",)
+        if not self.drop_epoch:
+            return ()
+        heads = self.plan.heads()
+        return heads, self.plan.can_drop(heads)
+
     def _draw(self) -> Window:
         assert self.plan is not None
         heads = self.plan.heads()
         if not self.plan.can_drop(heads):
-            fact = f"no layer can be dropped in drop epoch {self.epoch}, which trains in full"
-            cause = "every layer is frozen, named by keep=, or an optimizer's last one"
-            cure = "unfreeze or keep less, or choose a finer unit"
-            self._warn("nothing to drop", explain(fact, cause, cure))
             return FULL
         by_step = self._settings.resample == "step"
         stream, index = (STEPS, self.step) if by_step else (EPOCHS, self.epoch or 0)
@@ -232,20 +241,26 @@ class Stepper:
             self._carried = False
             if not self._window_is_open():
                 self._open_window(look_again=True)
-        elif not self._forward_seen and self._must_record() != self._opened_to_record:
-            self._open_window()  # the user changed flags since: this step's are what counts
+        if not self._forward_seen and not self._backward_seen:
+            # The user may have changed flags since the last step: what they are now counts.
+            if self._decide() != self._decision:
+                self._open_window()
+            if self.drop_epoch and self._decision and self._decision[-1] is False:
+                self._warn_of_nothing_to_drop()
         self._forward_seen = True
         self._flags.lower(self.window.parameters)
         if self._recorder is not None:
-            if not self._recorder.saw_backward:
-                self._record()  # anew: the user may have changed flags since the window began
-            # A compiled graph is one node, and tells no order.
-            self._eager.enter_context(torch.compiler.set_stance("force_eager"))
+            if not self._recorder.saw_backward and not self._recorder.is_current:
+                self._record()
+            self._run_eagerly()
+
+    def _run_eagerly(self) -> None:
+        """Until `_eager` is closed: a compiled graph is one node, and tells no order."""
+        self._eager.enter_context(torch.compiler.set_stance("force_eager"))
 
     def _after_forward(self, module: nn.Module, args: Any, outputs: Any) -> None:
         self._eager.close()
-        if outputs is None:  # the forward pass raised
-            self._flags.lift()
+        self._flags.lift()
         if not torch.is_grad_enabled():
             return
         roots = graph_roots(outputs)
@@ -267,12 +282,19 @@ class Stepper:
                 raise AttachError([compiled_too_late(cause)])
 
     def _in_backward(self, gradients: Any) -> None:
+        """A backward pass begins, which may recompute checkpointed segments of the forward."""
         self._backward_seen = True
-        if self.window.parameters:
-            if not self._flags.lowered:  # a second backward may recompute checkpointed segments
-                self._flags.lower(self.window.parameters)
-            engine = torch.autograd.Variable._execution_engine
-            engine.queue_callback(self._flags.lift)  # runs when this backward pass ends
+        self._backwards += 1
+        callback = None
+        if self._recorder is not None:
+            self._eager.close()
+            self._run_eagerly()
+            callback = self._eager.close
+        elif self.window.parameters:
+            self._flags.lower(self.window.parameters)
+            callback = self._flags.lift
+        if callback is not None:  # when this backward pass ends
+            torch.autograd.Variable._execution_engine.queue_callback(callback)
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         # An optimizer whose step calls its base class's step fires the hooks once for each.
@@ -303,6 +325,7 @@ class Stepper:
                 check_gradients(self._named(optimizer, ~mask), self.step)
             self._warn_of_unseen_forward()
         self._stepped.add(id(optimizer))
+        self._ever_stepped.add(id(optimizer))
         if len(self._stepped) == len(self._optimizers):
             self._looks -= bool(self.window.parameters)
             self.next_window()
@@ -318,6 +341,12 @@ class Stepper:
             cause = "the loop calls a method or a part of the model, not the model itself"
             cure = "call model(...), or attach to the module you call"
             self._warn("not called", explain(fact, cause, cure))
+
+    def _warn_of_nothing_to_drop(self) -> None:
+        fact = f"no layer can be dropped in drop epoch {self.epoch}, which trains in full"
+        cause = "every layer is frozen, named by keep=, or an optimizer's last one"
+        cure = "unfreeze or keep less, or choose a finer unit"
+        self._warn("nothing to drop", explain(fact, cause, cure))
 
     def _warn(self, kind: str, text: str) -> None:
         """Say it once for each kind of problem."""
@@ -364,10 +393,6 @@ class Stepper:
     def _stop_recording(self) -> None:
         self._recorder = None
         self._recording.close()
-
-    def _versions(self) -> int:
-        """Grows with every change of a weight in place, which is what a step does."""
-        return sum(parameter._version for _, parameter in self._named_parameters())
 
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for layer in self._layers:

@@ -1,13 +1,49 @@
-"""Random crops and flips of a whole batch at once, on its device."""
+"""The random side of the data: the order of images, their crops and flips.
+
+Both are drawn from (seed, epoch, sample) alone, so neither depends on the other, on workers, or on
+where a run was stopped.
+"""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Sampler
 
 from ..sampling import random_numbers
 
 # Numbers of their own, apart from the masks' (`sampling.STEPS`, `sampling.EPOCHS`).
-_STREAM = 2
+_STREAM, _ORDER = 2, 3
+
+
+class EpochOrder(Sampler[int]):
+    """The images in an order of its own for each (seed, epoch).
+
+    Args:
+        samples: number of training images.
+        seed: in [0, 2**64).
+
+    Example:
+        >>> order = EpochOrder(5, seed=0)
+        >>> sorted(order)
+        [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, samples: int, seed: int):
+        self._samples, self._seed = samples, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch from now on."""
+        drawn = random_numbers(self._seed, _ORDER, epoch, self._samples)
+        self._indices: list[int] = drawn.argsort(kind="stable").tolist()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return self._samples
 
 
 class Augmentation:

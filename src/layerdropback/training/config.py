@@ -1,6 +1,5 @@
 """What one training run is to do, checked before anything heavy is imported."""
 
-import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,12 @@ from ..settings import Resample, Settings, Strategy, Unit, settings_problems
 OPTIMIZERS = ("sgd", "adamw")
 STEMS = ("auto", "small", "original")
 DEVICES = ("auto", "cpu", "cuda")
+
+# Starting points, by optimizer; AdamW's steps do not scale with the gradient.
+LEARNING_RATES = {"sgd": 0.05, "adamw": 1e-3}
+
+# Bounds that keep numbers inside float32 and int32; nobody needs to come near them.
+_HUGE, _MANY = 1e30, 2**31
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Dropping:
     def from_preset(cls, preset: str | None, **given: Any) -> "Dropping":
         """The preset's values (or the defaults), replaced by those flags that were given."""
         chosen = {key: value for key, value in given.items() if value is not None}
-        return cls(**((preset_settings(preset) if preset else {}) | chosen))
+        return cls(**(({} if preset is None else preset_settings(preset)) | chosen))
 
     def settings(self) -> Settings:
         """The same for the core."""
@@ -73,7 +78,7 @@ class TrainConfig:
     data: str = "digits"
     epochs: int = 10
     batch_size: int = 64
-    lr: float = 0.05
+    lr: float = LEARNING_RATES["sgd"]
     optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -102,20 +107,32 @@ class TrainConfig:
             layerdropback.errors.UsageError: --epochs 0 is not usable. Cause: \
 a whole number from 1 on is needed. Cure: give one.
         """
-        for name in ("epochs", "batch_size", "image_size", "limit_train", "limit_test", "threads"):
-            value = getattr(self, name)
-            self._require(value is None or value >= 1, name, "a whole number from 1 on is needed")
-        positive = math.isfinite(self.lr) and self.lr > 0
-        self._require(positive, "lr", "a number above 0 is needed")
+        for name in ("epochs", "image_size", "limit_train", "limit_test"):
+            good = getattr(self, name) is None or 1 <= getattr(self, name) < _MANY
+            self._require(good, name, "a whole number from 1 on is needed")
+        good = self.threads is None or 1 <= self.threads <= 1024
+        self._require(good, "threads", "a whole number from 1 to 1024 is needed")
+        # BatchNorm cannot work on a batch of one image.
+        good = 2 <= self.batch_size < _MANY
+        self._require(good, "batch_size", "a whole number from 2 on is needed")
+        self._require(0 < self.lr <= _HUGE, "lr", "a number above 0 is needed")
         self._require(0 <= self.momentum < 1, "momentum", "a number in [0, 1) is needed")
-        decay = math.isfinite(self.weight_decay) and self.weight_decay >= 0
-        self._require(decay, "weight_decay", "a number from 0 on is needed")
+        good = 0 <= self.weight_decay <= _HUGE
+        self._require(good, "weight_decay", "a number from 0 on is needed")
         for name, choices in (("optimizer", OPTIMIZERS), ("stem", STEMS), ("device", DEVICES)):
             cause = f"it is one of {', '.join(choices)}"
             self._require(getattr(self, name) in choices, name, cause)
         problems = settings_problems(self.dropping.settings(), self.seed)
         if problems:
             raise UsageError(as_flags(problems[0]))
+        dropping = self.dropping
+        if dropping.lr_scale != "inverse" and dropping.lr_scale > 1e6:
+            fact = f"--lr-scale {dropping.lr_scale} is not usable"
+            raise UsageError(explain(fact, "a number up to a million is needed", "give one"))
+        if dropping.drop_rate > 0 and not 2 <= self.batch_size * dropping.batch_scale < _MANY:
+            fact = f"--batch-scale {dropping.batch_scale:g} is not usable"
+            cause = f"with --batch-size {self.batch_size} a drop epoch's batch would be no batch"
+            raise UsageError(explain(fact, cause, "give one that leaves two images or more"))
 
     def _require(self, good: bool, name: str, cause: str) -> None:
         if not good:

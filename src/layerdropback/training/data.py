@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..errors import UsageError, explain
@@ -65,10 +65,19 @@ class ImageData:
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of the training images, on [0, 1]."""
-        scaled = self.train.pixels.to(torch.float64) / 255
-        mean = scaled.mean(dim=(0, 2, 3))
-        std = scaled.std(dim=(0, 2, 3)).clamp(min=1e-3)  # a channel that never changes
-        return mean.tolist(), std.tolist()
+        values = torch.arange(256, dtype=torch.float64) / 255
+        means, deviations = [], []
+        for channel in range(self.channels):
+            # Counts of the 256 values are exact, and need no copy of the pixels as floats.
+            counts = torch.zeros(256, dtype=torch.int64)
+            for part in torch.split(self.train.pixels[:, channel], 4096):
+                counts += torch.bincount(part.flatten(), minlength=256)
+            share = counts / counts.sum()
+            mean = (share * values).sum()
+            deviation = (share * (values - mean) ** 2).sum().sqrt()
+            means.append(mean.item())
+            deviations.append(max(1e-3, deviation.item()))  # a channel that never changes
+        return means, deviations
 
 
 def load_data(
@@ -101,9 +110,17 @@ def load_data(
             raise UsageError(explain(fact, cause, "leave it out"))
         return _digits(limit_train, limit_test)
     if kind == "folder" and rest:
-        return _folder(spec, Path(rest).expanduser(), image_size, limit_train, limit_test)
+        return _folder(spec, _home(rest), image_size, limit_train, limit_test)
     cause = "it is 'digits' or 'folder:DIR'"
     raise UsageError(explain(f"--data {spec} is unknown", cause, "give one of these"))
+
+
+def _home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # ~somebody who is not here
+        fact = f"--data folder:{path} is not usable"
+        raise UsageError(explain(fact, str(error).rstrip("."), "write the path out")) from None
 
 
 def _digits(limit_train: int | None, limit_test: int | None) -> ImageData:
@@ -151,11 +168,21 @@ def _folder(
 
 
 def _require_memory(needed: int) -> None:
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > free // 2:
+    free = _free_memory()
+    if free is not None and needed > free // 2:
         fact = f"the images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         cure = "use a smaller --image-size, or --limit-train and --limit-test"
         raise UsageError(explain(fact, "they are held in memory", cure))
+
+
+def _free_memory() -> int | None:
+    """Bytes that the system could give, its file cache counted in; None where it does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(kibibytes[0]) if kibibytes else None
 
 
 def _read_all(listing: Listing, image_size: int | None, side: int) -> Split:
@@ -182,7 +209,7 @@ def _read(file: Path, image_size: int | None) -> NDArray[np.uint8]:
         with Image.open(file) as image:
             deep = image.mode.startswith(("I", "F"))
             colour = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a broken file may raise anything, SyntaxError included
         fact = f"cannot read the image {file}"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(explain(fact, reason, "replace or remove it")) from None

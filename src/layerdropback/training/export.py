@@ -21,6 +21,9 @@ _KEY = "layerdropback"
 def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[str, Any]) -> None:
     """Write a model's weights; the file is there whole or not at all.
 
+    Raises:
+        UsageError: the file cannot be written.
+
     Args:
         model: a model that `build_model` made from `spec`.
         path: the file.
@@ -29,8 +32,17 @@ def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[st
     """
     metadata = {"version": __version__, "spec": asdict(spec), **notes}
     partial = path.with_name(path.name + ".partial")
-    save_model(model, str(partial), metadata={"format": "pt", _KEY: json.dumps(metadata)})
-    os.replace(partial, path)
+    try:
+        save_model(model, str(partial), metadata={"format": "pt", _KEY: json.dumps(metadata)})
+        umask = os.umask(0)
+        os.umask(umask)
+        partial.chmod(0o666 & ~umask)  # safetensors makes it for the owner alone
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        reason = str(error).splitlines()[0]
+        cure = "make room or choose another --out, and train again"
+        raise UsageError(explain(f"cannot write {path}", reason, cure)) from None
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -45,11 +57,13 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
-    if _KEY not in metadata:
-        cause = "its metadata has no entry of layerdropback"
+    try:
+        found: dict[str, Any] = json.loads(metadata[_KEY])
+        ModelSpec(**found["spec"])
+    except (KeyError, TypeError, ValueError):
+        cause = "its metadata has no usable entry of layerdropback"
         cure = "load it with safetensors and timm"
-        raise UsageError(explain(f"{path} was not written by ldb", cause, cure))
-    found: dict[str, Any] = json.loads(metadata[_KEY])
+        raise UsageError(explain(f"{path} was not written by ldb", cause, cure)) from None
     return found
 
 

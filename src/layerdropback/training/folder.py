@@ -7,7 +7,9 @@ from random import Random
 
 from ..errors import UsageError, explain
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".gif", ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _class_files(split: Path) -> dict[str, list[Path]]:
         files = sorted(
             file
             for file in folder.iterdir()
-            if file.suffix.lower() in SUFFIXES and _shown(file) and file.is_file()
+            if file.suffix.lower() in SUFFIXES and _shown(file) and not file.is_dir()
         )
         if not files:
             cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"

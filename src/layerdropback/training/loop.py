@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from .augment import Augmentation
+from .augment import Augmentation, EpochOrder
 from .config import TrainConfig
 from .data import ImageData, Split
 from .models import ModelSpec, build_model, choose_stem
@@ -76,7 +76,7 @@ class Trainer:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         self.config = config
-        self.device = _device(config.device)
+        self.device = find_device(config.device)
         torch.manual_seed(config.seed)
         small = choose_stem(config.model, data.size, config.stem)
         self.spec = ModelSpec(config.model, len(data.classes), data.channels, data.size, small)
@@ -96,12 +96,7 @@ class Trainer:
         self._augmentation = Augmentation(len(data.train), pad, flips, config.seed, self.device)
         # The loader hands out indices; images are gathered and augmented on their device.
         indices = range(len(data.train))
-        self._order: DistributedSampler[int] = DistributedSampler(
-            indices,  # type: ignore[arg-type]
-            num_replicas=1,
-            rank=0,
-            seed=config.seed,
-        )
+        self._order = EpochOrder(len(data.train), config.seed)
         self.loader: DataLoader[Tensor] = DataLoader(
             indices,  # type: ignore[arg-type]
             batch_size=config.batch_size,
@@ -151,10 +146,11 @@ class Trainer:
         seconds = self._clock() - start
         self.scheduler.step()
         train_loss, train_correct = (totals / seen).tolist()
-        if not math.isfinite(train_loss):
-            fact = f"the loss is {train_loss} in epoch {epoch + 1}"
-            raise UsageError(explain(fact, "training diverged", "use a smaller --lr"))
         test_loss, test_correct = self.evaluate(self._test)
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            bad = test_loss if math.isfinite(train_loss) else train_loss
+            fact = f"the loss is {bad} in epoch {epoch + 1}"
+            raise UsageError(explain(fact, "training diverged", "use a smaller --lr"))
         return EpochMetrics(
             epoch=epoch + 1,
             mode="drop"
@@ -204,7 +200,12 @@ def _require_batches(config: TrainConfig, images: int) -> None:
         raise UsageError(explain(fact, "there would be no batch", "use a smaller one"))
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        UsageError: it is not there.
+    """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         fact, cause = "--device cuda is not usable", "torch sees no GPU"

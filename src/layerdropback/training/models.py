@@ -40,13 +40,22 @@ def choose_stem(name: str, image_size: int, stem: str) -> bool:
     Raises:
         UsageError: the model is unknown, or there is no small stem for it though one is asked for.
     """
-    family = _family(name)
-    if stem == "small" and family not in stems.TABLE:
+    known = small_stem(name) is not None
+    if stem == "small" and not known:
         fact = f"no small stem is known for {name}"
-        known = ", ".join(sorted(stems.TABLE))
-        raise UsageError(explain(fact, f"the families are {known}", "leave out --stem small"))
-    small = image_size <= stems.SMALL and family in stems.TABLE
-    return small if stem == "auto" else stem == "small"
+        families = ", ".join(sorted(stems.TABLE))
+        raise UsageError(explain(fact, f"the families are {families}", "leave out --stem small"))
+    return known and image_size <= stems.SMALL if stem == "auto" else stem == "small"
+
+
+def small_stem(name: str) -> stems.Stem | None:
+    """The small stem of a timm model's family, if it has one.
+
+    Raises:
+        UsageError: the model is unknown.
+    """
+    stem = stems.TABLE.get(_family(name))
+    return None if stem is None or any(part in name for part in stem.but) else stem
 
 
 def build_model(spec: ModelSpec) -> tuple[nn.Module, str]:
@@ -60,7 +69,7 @@ def build_model(spec: ModelSpec) -> tuple[nn.Module, str]:
     """
     import timm
 
-    stem = stems.TABLE[_family(spec.name)] if spec.small_stem else stems.Stem()
+    stem = (small_stem(spec.name) if spec.small_stem else None) or stems.Stem()
     arguments = stem.arguments(spec.image_size)
     try:
         model = timm.create_model(
@@ -71,7 +80,7 @@ def build_model(spec: ModelSpec) -> tuple[nn.Module, str]:
     except Exception as error:  # timm's models fail in many ways on sizes they were not made for
         text = str(error).splitlines()
         cause = text[0] if text else type(error).__name__
-        fact = f"{spec.name} cannot take {spec.image_size}x{spec.image_size} images"
+        fact = f"cannot build {spec.name} for {spec.image_size}x{spec.image_size} images"
         cure = "choose another --model or --image-size"
         raise UsageError(explain(fact, cause.rstrip("."), cure)) from error
     said = [", ".join(f"{key}={value}" for key, value in arguments.items()), changes]

@@ -22,19 +22,26 @@ class Stem:
         arguments: of ``timm.create_model``, from the image's side.
         strided: modules whose first convolution is set to stride 1; a 7x7 or 5x5 one becomes 3x3.
         pools: modules that are replaced by nothing.
+        but: parts of names of the family's models whose stem is another one.
     """
 
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda size: {})
     strided: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
 
 
 def _patches(size: int) -> dict[str, Any]:
-    return {"img_size": size, "patch_size": max(1, size // 8)}
+    return {"img_size": size, "patch_size": _divisor(size, size // 8)}
 
 
 def _windows(size: int) -> dict[str, Any]:
-    return {"img_size": size, "patch_size": max(1, size // 16), "window_size": 4}
+    return {"img_size": size, "patch_size": _divisor(size, size // 16), "window_size": 4}
+
+
+def _divisor(size: int, most: int) -> int:
+    """The largest side of a patch that leaves no pixel over."""
+    return max(side for side in range(1, max(1, most) + 1) if size % side == 0)
 
 
 # By timm's module names; `timm.models.resnet` holds ResNeXt, SE-ResNet and Wide ResNet too, and
@@ -45,9 +52,9 @@ TABLE: dict[str, Stem] = {
     "densenet": Stem(strided=("features.conv0",), pools=("features.pool0",)),
     "efficientnet": Stem(strided=("conv_stem",)),
     "mobilenetv3": Stem(strided=("conv_stem",)),
-    "regnet": Stem(strided=("stem.conv",)),
+    "regnet": Stem(strided=("stem.conv",), but=("regnetv", "regnetz")),
     "dla": Stem(strided=("level1.0",)),
-    "convnext": Stem(arguments=lambda size: {"patch_size": 1 if size <= 32 else 2}),
+    "convnext": Stem(arguments=lambda size: {"patch_size": 1 if size <= 32 else 2}, but=("_ols",)),
     "vision_transformer": Stem(arguments=_patches),
     "deit": Stem(arguments=_patches),
     "beit": Stem(arguments=_patches),
