@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from layerdropback import cli
 from layerdropback.training.data import load_data
@@ -122,6 +124,16 @@ def test_folders_of_images(run, tmp_path):
 
 
 WRONG = {
+    "threads": (["--threads", "0"], "--threads 0 is not usable"),
+    "many threads": (["--threads", "2147483648"], "--threads 2147483648 is not usable"),
+    "huge": (["--lr", "1e300"], "--lr 1e+300 is not usable"),
+    "huge factor": (["--lr-scale", "1e300"], "--lr-scale 1e+300 is not usable"),
+    "huge batch": (["--batch-size", "1" + "0" * 400], "is not usable"),
+    "batch of one": (["--batch-size", "1"], "--batch-size 1 is not usable"),
+    "drop batch of one": (["--batch-scale", "0.01"], "--batch-scale 0.01 is not usable"),
+    "seed": (["--seed", "-1"], "--seed -1 is not usable"),
+    "home": (["--data", "folder:~nobody-here/x"], "write the path out"),
+    "empty preset": (["--preset", ""], "--preset '' is unknown"),
     "drop rate": (["--drop-rate", "1.5"], "--drop-rate 1.5 is not usable"),
     "lr scale": (["--lr-scale", "double"], "--lr-scale 'double' is not usable"),
     "strategy": (["--strategy", "random"], "--strategy 'random' is not usable"),
@@ -166,7 +178,7 @@ def test_a_run_is_not_overwritten_by_chance(run, tmp_path):
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
     code, _, errors = run(*arguments)
     assert code == 2
-    assert "has a run already" in errors
+    assert "has a settings.json already" in errors
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
     assert run(*arguments, "--overwrite")[0] == 0
     (tmp_path / "file").write_text("")
@@ -180,7 +192,7 @@ def test_a_folder_that_cannot_be_written(run, tmp_path):
     code, _, errors = run("train", *TINY, "--out", tmp_path / "file" / "run")
     assert code == 2
     assert errors.count("\n") == 1
-    assert "file/run: Not a directory" in errors
+    assert "file/run. Cause: Not a directory. Cure: check the path" in errors
 
 
 def test_an_overwritten_run_that_fails_leaves_no_old_weights(run, tmp_path):
@@ -190,27 +202,128 @@ def test_an_overwritten_run_that_fails_leaves_no_old_weights(run, tmp_path):
     assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
-def test_output_that_nobody_reads():
-    command = f"'{sys.executable}' -m layerdropback train --help | head -c 1"
+LDB = [sys.executable, "-m", "layerdropback"]
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(tmp_path):
+    command = [*LDB, "train", *TINY, "--epochs", "3", "--threads", "1", "--out", tmp_path / "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert len(metrics_of(tmp_path / "run")) == 3
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_ctrl_c_says_what_is_left(tmp_path):
+    command = [*LDB, "train", *TINY, "--epochs", "500", "--threads", "1", "--out", tmp_path / "run"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not process.stdout.readline().startswith("epoch   2/500"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "of 500 epochs; their metrics are in" in output
+    assert len(metrics_of(tmp_path / "run")) >= 2
+
+
+def test_a_bar_on_a_terminal(tmp_path):
+    command = [*LDB, "train", *TINY, "--epochs", "1", "--threads", "1"]
+    command += ["--out", str(tmp_path / "run")]
+    code = f"import pty, sys; sys.exit(pty.spawn({command!r}) >> 8)"
     result = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
     )
-    assert "Traceback" not in result.stderr
+    assert "images" in result.stdout
+    assert "\u2501" in result.stdout
+    assert "epoch 1/1  full" in result.stdout
 
 
-def test_training_that_diverges_is_told(run, tmp_path):
-    code, _, errors = run("train", *TINY, "--lr", "1e30", "--out", tmp_path / "run")
+def test_weights_that_cannot_be_written_are_told(run, tmp_path, monkeypatch):
+    def full(*arguments, **settings):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("layerdropback.training.export.save_model", full)
+    code, _, errors = run("train", *TINY, "--epochs", 1, "--out", tmp_path / "run")
+    assert code == 2
+    assert "cannot write" in errors
+    assert "No space left on device" in errors
+    names = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert names == ["metrics.jsonl", "settings.json"]
+
+
+def test_running_out_of_memory_is_told(run, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr("layerdropback.training.loop.Trainer.train_epoch", full)
+    code, _, errors = run("train", *TINY, "--out", tmp_path / "run")
+    assert code == 2
+    assert "out of memory in epoch 1" in errors
+    assert "use a smaller --batch-size" in errors
+
+
+def test_two_runs_in_one_second_have_folders_of_their_own(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("layerdropback.training.run.time.strftime", lambda *_: "now")
+    for _ in range(2):
+        assert run("train", *TINY, "--epochs", 1)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == [
+        "resnet10t-digits-now",
+        "resnet10t-digits-now-2",
+    ]
+
+
+def test_a_run_without_a_drop_epoch_says_so(run, tmp_path):
+    _, output, _ = run("train", *TINY, "--epochs", 1, "--out", tmp_path / "run")
+    assert "no epoch of this run drops, as it has 1" in output
+
+
+def test_the_last_seed_and_adamw(run, tmp_path):
+    flags = ["--seed", 2**64 - 1, "--epochs", 2, "--optimizer", "adamw"]
+    assert run("train", *TINY, *flags, "--out", tmp_path / "run")[0] == 0
+    assert metrics_of(tmp_path / "run")[0]["lr"] == 1e-3
+
+
+def test_images_that_cannot_be_read_are_told(run, tmp_path):
+    make_folder(tmp_path / "images")
+    (tmp_path / "images" / "test" / "dog" / "1.png").write_bytes(b"")
+    code, _, errors = run("train", "--data", f"folder:{tmp_path / 'images'}")
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "cannot read the image" in errors
+
+
+@pytest.mark.parametrize("more", [[], ["--epochs", "1", "--batch-size", "64"]])
+def test_training_that_diverges_is_told(run, tmp_path, more):
+    """Also where the last step does it, which the training loss does not see."""
+    code, _, errors = run("train", *TINY, "--lr", "1e30", "--out", tmp_path / "run", *more)
     assert code == 2
     assert "training diverged. Cure: use a smaller --lr" in errors
     assert not (tmp_path / "run" / "weights.safetensors").exists()
 
 
-def test_a_missing_extra_is_told(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "layerdropback.training.run", None)
-    monkeypatch.delattr("layerdropback.training.run", raising=False)
-    code, _, errors = run("train")
-    assert code == 2
-    assert "pip install 'layerdropback[cli]'" in errors
+@pytest.mark.parametrize("package", ["typer", "timm", "safetensors"])
+def test_a_missing_extra_is_told(package, tmp_path):
+    """The core installs ``ldb`` too."""
+    code = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['ldb', 'train']\n"
+    code += "from layerdropback.__main__ import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert f"ldb needs the package {package}" in result.stderr
+    assert "pip install 'layerdropback[cli]'" in result.stderr
 
 
 def test_help_version_and_nothing(run):

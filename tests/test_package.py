@@ -1,5 +1,6 @@
 """The core needs torch and numpy alone, and its names come only when asked for."""
 
+import importlib
 import subprocess
 import sys
 
@@ -44,7 +45,9 @@ assert ldb.stats()['drop_steps'] == 1
 
 
 def test_every_public_name_exists_and_no_other():
+    assert sorted(layerdropback._HOME) == sorted(layerdropback.__all__)
     for name in layerdropback.__all__:
-        assert getattr(layerdropback, name).__name__ if name != "PRESETS" else layerdropback.PRESETS
+        home = importlib.import_module(f"layerdropback.{layerdropback._HOME[name]}")
+        assert getattr(home, name) is getattr(layerdropback, name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = layerdropback.Nothing
