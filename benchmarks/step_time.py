@@ -125,9 +125,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15, help="pairs of steps per row")
     parser.add_argument("--warmup", type=int, default=3, help="pairs before the timing")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--models", nargs="*", default=[case[0] for case in CASES])
+    names = [case[0] for case in CASES]
+    parser.add_argument("--models", nargs="*", default=names, choices=names)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)  # now, not after all the measuring
 
     commit = subprocess.run(  # before the measuring: this is the code that is measured
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
@@ -180,10 +182,9 @@ def main() -> None:
         "",
     ]
     print("\n".join(card))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".md").write_text("\n".join(card))
+    Path(f"{arguments.out}.md").write_text("\n".join(card))
     numbers = {"steps": raw, "controller_us": costs, "commit": commit, **facts}
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    Path(f"{arguments.out}.json").write_text(json.dumps(numbers, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     data = load_data("digits")
     console.print(
         f"{PLAIN.model} on {len(data.train):,} digits of 8x8 pixels, {EPOCHS} epochs, seed "
-        f"{PLAIN.seed}; about a minute and a half on two cores.",
+        f"{PLAIN.seed}; this takes a minute or two.",
         highlight=False,
         soft_wrap=True,
     )
@@ -59,7 +59,7 @@ def main() -> None:
         trainer = Trainer(replace(PLAIN, epochs=shorter), data)
         histories[SAME_TIME] = [trainer.train_epoch(epoch) for epoch in range(shorter)]
     else:
-        histories[SAME_TIME] = plain  # the time is worth as many whole epochs
+        histories[SAME_TIME] = plain  # the time is worth as many whole epochs: the same run
 
     table = Table("", title="Digits")
     for heading in ("epochs", "full epoch", "drop epoch", "run", "accuracy"):
@@ -86,7 +86,8 @@ def main() -> None:
         f"up to {shorter} whole epochs). With one seed and {len(data.test)} test images a "
         f"difference under 2 points says nothing.\n"
         f"The control has the same learning-rate changes as LayerDropBack and drops nothing. The "
-        f"last arm ran after the others, so its seconds do not compare.\n"
+        f"last arm ran after the others (or is the plain one, where as many epochs fit), so its "
+        f"seconds do not compare.\n"
         f"{facts['hardware']['device']}, {facts['hardware']['threads']} threads, torch "
         f"{torch.__version__}; medians over epochs, n = 1 seed.",
         highlight=False,

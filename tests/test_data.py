@@ -69,6 +69,11 @@ def test_what_is_hidden_or_no_file_is_no_image(tmp_path):
     data = load_data(f"folder:{tmp_path}")
     assert data.classes == ("cat", "dog")
     assert len(data.train) == 8
+    assert data.remark == ""
+    (tmp_path / "test" / "dog" / "a.heic").write_bytes(b"")
+    (tmp_path / "train" / "dog" / "b.HEIC").write_bytes(b"")
+    remark = load_data(f"folder:{tmp_path}").remark
+    assert remark == "ignored files, no images by their names: 2 .heic"
 
 
 def test_folders_limit(tmp_path):

@@ -1,4 +1,4 @@
-"""What the README shows is run as it stands."""
+"""The README's training loop is run as it stands, and its tables are compared with the code."""
 
 import re
 from pathlib import Path

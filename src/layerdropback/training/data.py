@@ -45,6 +45,7 @@ class ImageData:
         train: training images.
         test: test images.
         flips: whether a mirrored image is still of its class.
+        remark: a line to be said about it, if any.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ImageData:
     train: Split
     test: Split
     flips: bool
+    remark: str = ""
 
     @property
     def channels(self) -> int:
@@ -153,7 +155,7 @@ def _folder(
     limit_train: int | None,
     limit_test: int | None,
 ) -> ImageData:
-    classes, train, test = list_folder(root)
+    classes, train, test, remark = list_folder(root)
     train, test = train.limited(limit_train), test.limited(limit_test)
     first = _read(train.files[0], None)
     side = image_size or first.shape[0]
@@ -164,7 +166,7 @@ def _folder(
         raise UsageError(explain(fact, cause, "give --image-size to resize and crop them"))
     _require_memory((len(train.files) + len(test.files)) * 3 * side * side)
     splits = [_read_all(listing, image_size, side) for listing in (train, test)]
-    return ImageData(spec, classes, splits[0], splits[1], flips=True)
+    return ImageData(spec, classes, splits[0], splits[1], flips=True, remark=remark)
 
 
 def _require_memory(needed: int) -> None:

@@ -1,5 +1,6 @@
 """Images in folders, ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``: found, not yet read."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,18 +51,20 @@ def stratified(labels: Sequence[int], limit: int) -> list[int]:
     return sorted(index for _, index in sorted(ranked)[:limit])
 
 
-def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
+def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing, str]:
     """Find the classes and the files of both splits.
 
     Returns:
-        The classes' names, sorted, and the listings of ``train`` and ``test``.
+        The classes' names, sorted, the listings of ``train`` and ``test``, and a line about files
+        that are no images by their names, empty where there are none.
 
     Raises:
         UsageError: a folder is missing or empty, or the two splits disagree about the classes.
     """
     if not root.is_dir():
         raise UsageError(explain(f"no folder {root}", "--data folder:DIR names it", "give another"))
-    splits = {split: _class_files(root / split) for split in ("train", "test")}
+    others: Counter[str] = Counter()
+    splits = {split: _class_files(root / split, others) for split in ("train", "test")}
     classes = tuple(splits["train"])
     if len(classes) < 2:
         fact = f"{root / 'train'} has only the class {classes[0]!r}"
@@ -77,14 +80,20 @@ def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
         )
         for files in (splits["train"], splits["test"])
     )
-    return classes, train, test
+    kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in others.items())
+    return (
+        classes,
+        train,
+        test,
+        f"ignored files, no images by their names: {kinds}" if kinds else "",
+    )
 
 
 def _shown(entry: Path) -> bool:
     return not entry.name.startswith(".")  # .DS_Store, ._image.jpg, .ipynb_checkpoints
 
 
-def _class_files(split: Path) -> dict[str, list[Path]]:
+def _class_files(split: Path, others: Counter[str]) -> dict[str, list[Path]]:
     layout = "the layout is DIR/train/<class>/* and DIR/test/<class>/*"
     if not split.is_dir():
         raise UsageError(explain(f"no folder {split}", layout, "make it, or give another folder"))
@@ -93,11 +102,9 @@ def _class_files(split: Path) -> dict[str, list[Path]]:
         raise UsageError(explain(f"{split} has no class folders", layout, "add them"))
     found = {}
     for folder in folders:
-        files = sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in SUFFIXES and _shown(file) and not file.is_dir()
-        )
+        shown = [file for file in folder.iterdir() if _shown(file) and not file.is_dir()]
+        files = sorted(file for file in shown if file.suffix.lower() in SUFFIXES)
+        others.update(f.suffix.lower() for f in shown if f.suffix.lower() not in SUFFIXES)
         if not files:
             cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"
             fact = f"class folder {folder} has no images"

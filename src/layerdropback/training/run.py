@@ -44,6 +44,8 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
     progress = Progressing(console, config.epochs)
     progress.say(_headline(config, trainer, len(data.train), len(data.test)))
     progress.say(trainer.stem)
+    if data.remark:
+        progress.say(data.remark)
     used = {
         "out": str(folder),
         "device_used": trainer.device.type,
