@@ -115,7 +115,7 @@ class Stepper:
 
     @property
     def epoch_share(self) -> float:
-        """Mean share of the trainable layers dropped per step of the current or last epoch."""
+        """Mean share of the reached layers dropped per step of the current or last epoch."""
         return self._epoch_share / max(1, self._epoch_steps)
 
     def enter_epoch(self, epoch: int, drops: bool) -> None:

@@ -33,7 +33,7 @@ class EpochMetrics:
         batch_size: images per step.
         lr: the schedule's learning rate; a drop step multiplies it by `lr_factor`.
         lr_factor: see `lr`.
-        share_dropped: mean share of the trainable layers dropped per step.
+        share_dropped: mean share of the layers that the loss reaches dropped per step.
         train_loss: mean over the epoch, while the weights change.
         train_accuracy: the same, in percent.
         test_loss: after the epoch.
