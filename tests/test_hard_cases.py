@@ -63,16 +63,17 @@ def test_a_temperature_after_the_classifier_does_not_take_its_place():
     assert counts["(root)"] > 0
 
 
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
+
+    def forward(self, x, task):
+        return getattr(self, task)(self.body(x))
+
+
 def test_two_heads_that_are_trained_one_after_the_other_are_both_kept():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body, self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
-
-        def forward(self, x, task):
-            return getattr(self, task)(self.body(x))
-
-    model = Net()
+    model = TwoHeads()
 
     def backward():
         for task in "ab":
@@ -346,15 +347,7 @@ def test_freezing_at_the_top_of_the_loop_is_seen_in_the_same_step():
 
 
 def test_two_forwards_with_one_backward_keep_both_heads():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body, self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
-
-        def forward(self, x, task):
-            return getattr(self, task)(self.body(x))
-
-    model = Net()
+    model = TwoHeads()
 
     def backward():
         x = torch.randn(2, 8)
