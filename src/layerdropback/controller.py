@@ -56,7 +56,7 @@ class LayerDropBack:
 
     The forward pass, the model and the optimizer stay as they are. In a drop epoch each optimizer
     step draws a random subset of layers, which get no gradient and do not move (arXiv 2412.18027,
-    section 3; this project's promises are in DESIGN section 3).
+    section 3; what this project adds to it is in issue 2).
 
     Args:
         model: what the training loop calls. ``DistributedDataParallel`` needs

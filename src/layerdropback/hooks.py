@@ -157,7 +157,7 @@ def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callabl
     def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         try:
             return function(self, *args, **kwargs) if bound else function(*args, **kwargs)
-        except BaseException:
+        except BaseException:  # Ctrl-C too; it goes on to the caller
             if active:
                 react()
             raise

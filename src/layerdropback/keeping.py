@@ -51,7 +51,7 @@ class Plan:
     _known: dict[frozenset[int], "Candidates"] = field(default_factory=dict, repr=False)
 
     def heads(self) -> frozenset[int]:
-        """The layers that are kept because they come last (DESIGN, promise 9), as things stand.
+        """The layers that are kept because they come last, as things stand.
 
         Each optimizer's last layer that is not frozen; of the whole model's last layer, the
         classifier, this is one. Where the model is called for several outputs, each call's last.

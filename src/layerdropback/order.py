@@ -1,7 +1,7 @@
 """When each parameter is used: the order of the autograd graph, recorded from one full step.
 
 Neither registration order nor module hooks can tell it: ``nn.MultiheadAttention.out_proj`` never
-fires a hook, and a position embedding belongs to the root module (DESIGN, promise 8).
+fires a hook, and a position embedding belongs to the root module.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

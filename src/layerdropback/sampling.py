@@ -2,7 +2,7 @@
 
 The random numbers come from Philox, a counter-based generator: a mask needs no generator state, so
 it is the same on every rank and after a resume, and the global generators are never touched
-(DESIGN, promise 4).
+(issue 2).
 """
 
 from collections.abc import Callable

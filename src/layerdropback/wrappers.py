@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-# From this release on, a compiled graph notices that `requires_grad` was toggled (DESIGN 5).
+# From this release on, a compiled graph notices that `requires_grad` was toggled (pytorch#139476).
 COMPILE_SEES_FLAGS = (2, 12)
 
 
