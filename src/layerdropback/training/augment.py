@@ -1,11 +1,16 @@
-"""The random side of the data: the order of images, their crops and flips.
+"""The random side of the data: the order of images, their crops, flips and rotations.
 
-Both are drawn from (seed, epoch, sample) alone, so neither depends on the other, on workers, or on
-where a run was stopped.
+All are drawn from (seed, epoch, sample) alone, so none depends on another, on workers, or on where
+a run was stopped.
 """
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +20,85 @@ from ..sampling import random_numbers
 
 # Numbers of their own, apart from the masks' (`sampling.STEPS`, `sampling.EPOCHS`).
 _STREAM, _ORDER = 2, 3
+IMAGES, MIXES = 4, 5
+
+Crop = Literal["pad", "resized", "none"]
+
+
+@dataclass(frozen=True)
+class Augments:
+    """What is done to training images.
+
+    Attributes:
+        crop: ``"pad"`` cuts the image out of itself with a black border of an eighth of its side,
+            ``"resized"`` a part of 8 to 100 % of its area, resized; ``"none"`` as in testing.
+        flip: mirror half of the images.
+        rotate: degrees; each image turns by an angle uniform on ``[-rotate, rotate]``.
+        randaugment: two random operations of ``torchvision.transforms.v2.RandAugment``.
+        erasing: probability that a rectangle is replaced by the mean colour.
+        mixup: alpha of the Beta distribution of mixup's shares; 0 is none.
+        cutmix: the same for cutmix; with both, each batch takes one of them.
+
+    Example:
+        >>> Augments(crop="pad", flip=True).by_image
+        False
+    """
+
+    crop: Crop = "pad"
+    flip: bool = True
+    rotate: float = 0.0
+    randaugment: bool = False
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @classmethod
+    def none(cls) -> "Augments":
+        """Nothing at all: training images are seen as in testing."""
+        return cls(crop="none", flip=False)
+
+    @property
+    def by_image(self) -> bool:
+        """Whether there is one that only works image by image, not on a batch."""
+        return self.crop == "resized" or self.randaugment or self.erasing > 0
+
+
+def padding(size: int) -> int:
+    """Pixels of border, on each side, of which ``crop="pad"`` cuts an image of this side.
+
+    Example:
+        >>> padding(32), padding(4)
+        (4, 1)
+    """
+    return max(1, size // 8)
+
+
+@contextmanager
+def cpu_generator(seed: int, stream: int, epoch: int, number: int) -> Iterator[None]:
+    """Seed torch's global CPU generator for a while, for code that draws from nothing else.
+
+    Inside, it depends on the arguments alone; afterwards it is where it was before.
+
+    Args:
+        seed: in [0, 2**64).
+        stream: what is drawn, `IMAGES` or `MIXES`.
+        epoch: counted from 0.
+        number: of the image in the data set; of a batch's first image for `MIXES`.
+
+    Example:
+        >>> with cpu_generator(0, IMAGES, epoch=2, number=7):
+        ...     first = torch.rand(3)
+        >>> with cpu_generator(0, IMAGES, epoch=2, number=7):
+        ...     bool((torch.rand(3) == first).all())
+        True
+    """
+    key = np.array([seed, stream], dtype=np.uint64)
+    counter = np.array([number, epoch, 0, 0], dtype=np.uint64)
+    drawn = int(np.random.Philox(key=key, counter=counter).random_raw())
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would move the generators of GPUs too.
+        torch.default_generator.manual_seed(drawn >> 1)
+        yield
 
 
 class EpochOrder(Sampler[int]):
@@ -34,20 +118,29 @@ class EpochOrder(Sampler[int]):
         self._samples, self._seed = samples, seed
         self.set_epoch(0)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Take the order of this epoch from now on."""
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """Take the order of this epoch from now on.
+
+        Args:
+            epoch: counted from 0.
+            skip: this many of its first images are left out.
+        """
+        if not 0 <= skip <= self._samples:
+            raise ValueError(f"cannot skip {skip} of {self._samples} images")
         drawn = random_numbers(self._seed, _ORDER, epoch, self._samples)
         self._indices: list[int] = drawn.argsort(kind="stable").tolist()
+        self.epoch, self._skip = epoch, skip
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._indices)
+        return iter(self._indices[self._skip :])
 
     def __len__(self) -> int:
+        """Images of a whole epoch, whatever is skipped: a run's steps are counted by it."""
         return self._samples
 
 
 class Augmentation:
-    """Crops with padding, and flips, drawn for each (seed, epoch, sample).
+    """Crops with padding, flips and rotations, drawn for each (seed, epoch, sample).
 
     An image's augmentation does not depend on its batch, so it is the same with and without
     LayerDropBack, and whatever the batch size.
@@ -58,35 +151,47 @@ class Augmentation:
         flips: whether to mirror half of the images.
         seed: in [0, 2**64).
         device: where the images are.
+        rotate: the largest angle in degrees, either way.
     """
 
-    def __init__(self, samples: int, pad: int, flips: bool, seed: int, device: torch.device):
-        self._samples, self._pad, self._flips = samples, pad, flips
+    def __init__(
+        self,
+        samples: int,
+        pad: int,
+        flips: bool,
+        seed: int,
+        device: torch.device,
+        rotate: float = 0.0,
+    ):
+        self._samples, self._pad, self._flips, self._rotate = samples, pad, flips, rotate
         self._seed, self._device = seed, device
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the numbers of an epoch."""
-        drawn = random_numbers(self._seed, _STREAM, epoch, 3 * self._samples)
-        numbers = torch.from_numpy(drawn).view(3, self._samples)
+        drawn = random_numbers(self._seed, _STREAM, epoch, 4 * self._samples)
+        numbers = torch.from_numpy(drawn).view(4, self._samples)
         self._shifts = (numbers[:2] * (2 * self._pad + 1)).long().to(self._device)
         self._mirrored = (numbers[2] < 0.5).to(self._device)
+        self._angles = ((2 * numbers[3] - 1) * math.radians(self._rotate)).to(self._device)
 
     def __call__(self, images: Tensor, samples: Tensor) -> Tensor:
         """Augment a batch.
 
         Args:
-            images: shape ``(batch, channels, height, width)``.
+            images: shape ``(batch, channels, height, width)``; square where they are rotated.
             samples: the images' numbers in the data set, shape ``(batch,)``.
 
         Returns:
-            The same shape and type.
+            The same shape and type; float32 where they are rotated.
         """
         if self._pad:
             images = _crop(images, self._pad, *self._shifts[:, samples])
         if self._flips:
             mirrored = self._mirrored[samples].view(-1, 1, 1, 1)
             images = torch.where(mirrored, images.flip(3), images)
+        if self._rotate:
+            images = _turn(images, self._angles[samples])
         return images
 
 
@@ -99,3 +204,12 @@ def _crop(images: Tensor, pad: int, down: Tensor, right: Tensor) -> Tensor:
     batch = torch.arange(count, device=device).view(-1, 1, 1, 1)
     channels = torch.arange(images.shape[1], device=device).view(1, -1, 1, 1)
     return padded[batch, channels, rows, columns]
+
+
+def _turn(images: Tensor, angles: Tensor) -> Tensor:
+    """Rotate each image about its centre by its angle in radians, black where nothing was."""
+    cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    rows = torch.stack([cosine, -sine, zero, sine, cosine, zero], dim=1)
+    # In float64 the grid is spared TF32 and autocast, which would blur it by whole pixels.
+    grid = functional.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
+    return functional.grid_sample(images.float(), grid.float(), align_corners=False)

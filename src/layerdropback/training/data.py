@@ -1,38 +1,24 @@
-"""Images that fit in memory, held there as bytes."""
+"""Where images come from: the names that ``--data`` knows."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from torch import Tensor
 
 from ..errors import UsageError, explain
-from .folder import Listing, list_folder, stratified
+from .choosing import stratified
+from .folder import list_folder
+from .holding import Split, hold
+from .huggingface import open_rows
+from .lazy import LazySplit
+from .torchvision_sets import SETS, read_set
 
+__all__ = ["ImageData", "LazySplit", "Split", "load_data"]
 
-@dataclass(frozen=True)
-class Split:
-    """Images with their classes.
-
-    Attributes:
-        pixels: uint8, shape ``(images, channels, height, width)``.
-        labels: int64, shape ``(images,)``.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device) -> "Split":
-        """The same on another device."""
-        return Split(self.pixels.to(device), self.labels.to(device))
+_Either = TypeVar("_Either", Split, LazySplit)
 
 
 @dataclass(frozen=True)
@@ -46,27 +32,47 @@ class ImageData:
         test: test images.
         flips: whether a mirrored image is still of its class.
         remark: a line to be said about it, if any.
+        image_size: side in pixels that a model shall get; None where the pixels have it. Images in
+            memory may have another one still, lazy ones have any.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: Split
-    test: Split
+    train: Split | LazySplit
+    test: Split | LazySplit
     flips: bool
     remark: str = ""
+    image_size: int | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether both splits are."""
+        return isinstance(self.train, Split) and isinstance(self.test, Split)
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return self.train.pixels.shape[1]
+        return self.train.pixels.shape[1] if isinstance(self.train, Split) else 3
 
     @property
     def size(self) -> int:
-        """The images' side in pixels."""
-        return self.train.pixels.shape[2]
+        """Side in pixels that a model shall get."""
+        if self.image_size is not None:
+            return self.image_size
+        if isinstance(self.train, Split):
+            return self.train.pixels.shape[2]
+        raise ValueError("image_size is needed where images are read lazily")
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel of the training images, on [0, 1]."""
+        """Mean and standard deviation of each channel, on [0, 1].
+
+        Of the training images in memory, before they are resized on the device; where they are read
+        lazily, ImageNet's.
+        """
+        if not isinstance(self.train, Split):
+            from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+            return list(IMAGENET_DEFAULT_MEAN), list(IMAGENET_DEFAULT_STD)
         values = torch.arange(256, dtype=torch.float64) / 255
         means, deviations = [], []
         for channel in range(self.channels):
@@ -87,15 +93,28 @@ def load_data(
     image_size: int | None = None,
     limit_train: int | None = None,
     limit_test: int | None = None,
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
+    in_memory: str = "auto",
 ) -> ImageData:
-    """Load a data set into memory.
+    """Open a data set.
 
     Args:
-        spec: ``"digits"`` (scikit-learn's 1,797 images of 8x8 pixels, split 1,437 to 360) or
-            ``"folder:DIR"`` (see `list_folder`).
-        image_size: side in pixels to resize folder images to; see `TrainConfig`.
-        limit_train: at most this many training images.
-        limit_test: at most this many test images.
+        spec: ``"digits"`` (scikit-learn's 1,797 images of 8x8 pixels, split 1,437 to 360),
+            ``"cifar10"``, ``"cifar100"``, ``"svhn"``, ``"mnist"``, ``"fashion-mnist"``,
+            ``"folder:DIR"`` (see `list_folder`) or ``"hf:NAME"`` (see `open_rows`).
+        image_size: side in pixels that a model shall get. Folders and ``hf:`` that go into memory
+            are resized and cropped to it at once; the others keep their own pixels.
+        limit_train: at most this many training images, the same share of each class.
+        limit_test: the same for the test images.
+        data_dir: where torchvision's data sets lie, ``data`` by default; for ``hf:`` the folder of
+            what ``datasets`` has read, its own by default. The others ignore it.
+        download: fetch what is not there, where it can be fetched.
+        in_memory: of folders and ``hf:``; the others always are. ``"yes"``, ``"no"``, or
+            ``"auto"``: yes for images of at most 64 pixels a side that need at most a quarter of
+            the free memory. Images that are not in memory need `image_size`, unless the first one
+            is square and has at most 64 pixels a side.
 
     Raises:
         UsageError: there is no such data, or it cannot be read.
@@ -104,120 +123,67 @@ def load_data(
         >>> load_data("digits", limit_train=100).train.pixels.shape
         torch.Size([100, 1, 8, 8])
     """
+    if in_memory not in ("auto", "yes", "no"):
+        cause = "it is one of auto, yes, no"
+        raise UsageError(explain(f"--in-memory {in_memory} is not usable", cause, "give one"))
     kind, _, rest = spec.partition(":")
-    if spec == "digits":
-        if image_size is not None:
-            cause = "the digits have 8x8 pixels"
-            fact = f"--image-size {image_size} is not usable"
+    if spec == "digits" or spec in SETS:
+        if in_memory == "no":
+            fact, cause = "--in-memory no is not usable", f"--data {spec} is always in memory"
             raise UsageError(explain(fact, cause, "leave it out"))
-        return _digits(limit_train, limit_test)
+        root = _home(data_dir or Path("data"), "--data-dir ")
+        classes, train, test = _digits() if spec == "digits" else read_set(spec, root, download)
+        flips = spec != "digits" and SETS[spec].flips
+        held = _limited(train, limit_train), _limited(test, limit_test)
+        return ImageData(spec, classes, *held, flips, image_size=image_size)
     if kind == "folder" and rest:
-        return _folder(spec, _home(rest), image_size, limit_train, limit_test)
-    cause = "it is 'digits' or 'folder:DIR'"
-    raise UsageError(explain(f"--data {spec} is unknown", cause, "give one of these"))
+        names, files, test_files, remark = list_folder(_home(Path(rest), "--data folder:"))
+        lazy = _limited(files, limit_train), _limited(test_files, limit_test)
+    elif kind == "hf" and rest:
+        cache = None if data_dir is None else _home(data_dir, "--data-dir ")
+        names, rows, test_rows, remark = open_rows(rest, cache, download)
+        lazy = _limited(rows, limit_train), _limited(test_rows, limit_test)
+    else:
+        raise _unknown(spec)
+    splits = hold(*lazy, image_size, in_memory)
+    return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
 
 
-def _home(path: str) -> Path:
+def _unknown(spec: str) -> UsageError:
+    names = ["digits", *SETS, "folder:DIR", "hf:NAME"]
+    close = difflib.get_close_matches(spec.lower(), names, n=1)
+    cure = f"did you mean {close[0]!r}?" if close else "give one of these"
+    if Path(spec).is_dir():
+        cure = f"for the folder of that name give 'folder:{spec}'"
+    cause = f"it is {', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
+    return UsageError(explain(f"--data {spec} is unknown", cause, cure.rstrip(".")))
+
+
+def _home(path: Path, flag: str) -> Path:
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError as error:  # ~somebody who is not here
-        fact = f"--data folder:{path} is not usable"
+        fact = f"{flag}{path} is not usable"
         raise UsageError(explain(fact, str(error).rstrip("."), "write the path out")) from None
 
 
-def _digits(limit_train: int | None, limit_test: int | None) -> ImageData:
+def _digits() -> tuple[tuple[str, ...], Split, Split]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     pixels = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
-    splits = train_test_split(
+    train, test, train_labels, test_labels = train_test_split(
         pixels, digits.target, test_size=360, stratify=digits.target, random_state=0
     )
-    train, test = (
-        _limited(torch.from_numpy(x.copy()), torch.from_numpy(y.astype(np.int64)), limit)
-        for x, y, limit in ((splits[0], splits[2], limit_train), (splits[1], splits[3], limit_test))
+    return (
+        tuple(map(str, digits.target_names)),
+        Split(torch.from_numpy(train), torch.from_numpy(train_labels.astype(np.int64))),
+        Split(torch.from_numpy(test), torch.from_numpy(test_labels.astype(np.int64))),
     )
-    return ImageData("digits", tuple(map(str, digits.target_names)), train, test, flips=False)
 
 
-def _limited(pixels: Tensor, labels: Tensor, limit: int | None) -> Split:
-    if limit is None or limit >= len(labels):
-        return Split(pixels, labels)
-    chosen = stratified(labels.tolist(), limit)
-    return Split(pixels[chosen], labels[chosen])
-
-
-def _folder(
-    spec: str,
-    root: Path,
-    image_size: int | None,
-    limit_train: int | None,
-    limit_test: int | None,
-) -> ImageData:
-    classes, train, test, remark = list_folder(root)
-    train, test = train.limited(limit_train), test.limited(limit_test)
-    first = _read(train.files[0], None)
-    side = image_size or first.shape[0]
-    if image_size is None and first.shape[0] != first.shape[1]:
-        height, width = first.shape[:2]
-        fact = f"{train.files[0]} has {width}x{height} pixels"
-        cause = "square images are needed"
-        raise UsageError(explain(fact, cause, "give --image-size to resize and crop them"))
-    _require_memory((len(train.files) + len(test.files)) * 3 * side * side)
-    splits = [_read_all(listing, image_size, side) for listing in (train, test)]
-    return ImageData(spec, classes, splits[0], splits[1], flips=True, remark=remark)
-
-
-def _require_memory(needed: int) -> None:
-    free = _free_memory()
-    if free is not None and needed > free // 2:
-        fact = f"the images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-        cure = "use a smaller --image-size, or --limit-train and --limit-test"
-        raise UsageError(explain(fact, "they are held in memory", cure))
-
-
-def _free_memory() -> int | None:
-    """Bytes that the system could give, its file cache counted in; None where it does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024 * int(kibibytes[0]) if kibibytes else None
-
-
-def _read_all(listing: Listing, image_size: int | None, side: int) -> Split:
-    pixels = torch.empty(len(listing.files), 3, side, side, dtype=torch.uint8)
-
-    def read(index: int) -> None:
-        file = listing.files[index]
-        image = _read(file, image_size)
-        if image.shape[:2] != (side, side):
-            height, width = image.shape[:2]
-            fact = f"{file} has {width}x{height} pixels, others have {side}x{side}"
-            cause = "images of one size are needed"
-            raise UsageError(explain(fact, cause, "give --image-size to resize them"))
-        pixels[index] = torch.from_numpy(image).permute(2, 0, 1)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-        for _ in pool.map(read, range(len(listing.files))):
-            pass
-    return Split(pixels, torch.tensor(listing.labels, dtype=torch.int64))
-
-
-def _read(file: Path, image_size: int | None) -> NDArray[np.uint8]:
-    try:
-        with Image.open(file) as image:
-            deep = image.mode.startswith(("I", "F"))
-            colour = image.convert("RGB")
-    except Exception as error:  # a broken file may raise anything, SyntaxError included
-        fact = f"cannot read the image {file}"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(explain(fact, reason, "replace or remove it")) from None
-    if deep:  # converting would cut its values off
-        fact = f"{file} has more than 8 bits a channel"
-        raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))
-    if image_size is not None and colour.size != (image_size, image_size):
-        colour = ImageOps.fit(colour, (image_size, image_size), Image.Resampling.BICUBIC)
-    return np.array(colour)
+def _limited(split: _Either, limit: int | None) -> _Either:
+    if limit is None or limit >= len(split):
+        return split
+    return split.subset(stratified(split.labels.tolist(), limit))

@@ -1,7 +1,6 @@
 """Trained weights as safetensors, with all that is needed to build their model again."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,12 @@ from torch import nn
 
 from .. import __version__
 from ..errors import UsageError, explain
+from .atomic import replace_atomically
 from .models import ModelSpec, build_model
+from .reasons import reason
 
-_KEY = "layerdropback"
+# Where in a file's metadata this library keeps its own.
+KEY = "layerdropback"
 
 
 def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[str, Any]) -> None:
@@ -31,18 +33,26 @@ def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[st
         notes: more to keep with it: classes, mean and std, accuracy.
     """
     metadata = {"version": __version__, "spec": asdict(spec), **notes}
-    partial = path.with_name(path.name + ".partial")
+    described = {"format": "pt", KEY: json.dumps(metadata)}
     try:
-        save_model(model, str(partial), metadata={"format": "pt", _KEY: json.dumps(metadata)})
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # safetensors makes it for the owner alone
-        os.replace(partial, path)
+        replace_atomically(path, lambda file: save_model(model, str(file), metadata=described))
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        reason = str(error).splitlines()[0]
         cure = "make room or choose another --out, and train again"
-        raise UsageError(explain(f"cannot write {path}", reason, cure)) from None
+        raise UsageError(explain(f"cannot write {path}", reason(error), cure)) from None
+
+
+def file_metadata(path: Path | str) -> dict[str, str]:
+    """What stands beside the weights in any safetensors file.
+
+    Raises:
+        UsageError: the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        cure = "give another file"
+        raise UsageError(explain(f"cannot read {path}", reason(error), cure)) from None
 
 
 def read_metadata(path: Path | str) -> dict[str, Any]:
@@ -51,14 +61,9 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing, damaged, or not of this library.
     """
+    metadata = file_metadata(path)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
-    try:
-        found: dict[str, Any] = json.loads(metadata[_KEY])
+        found: dict[str, Any] = json.loads(metadata[KEY])
         ModelSpec(**found["spec"])
     except (KeyError, TypeError, ValueError):
         cause = "its metadata has no usable entry of layerdropback"
@@ -84,5 +89,9 @@ def load_exported(path: Path | str) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
         model, _ = build_model(ModelSpec(**read_metadata(path)["spec"]))
-    load_model(model, str(path))
+    try:
+        load_model(model, str(path))
+    except RuntimeError as error:
+        fact = f"the weights in {path} are not those of the model it names"
+        raise UsageError(explain(fact, reason(error), "give another file")) from None
     return model.eval()

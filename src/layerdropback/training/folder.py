@@ -1,62 +1,56 @@
-"""Images in folders, ``DIR/train/<class>/*`` and ``DIR/test/<class>/*``: found, not yet read."""
+"""Images in folders, ``DIR/train/<class>/*`` and ``DIR/test/<class>/*`` (or ``val``)."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import UsageError, explain
+from .choosing import TEST_SPLITS, choose_test
+from .lazy import LazySplit
 
 SUFFIXES = frozenset(
     {".gif", ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
+_LAYOUT = "the layout is DIR/train/<class>/* and DIR/test/<class>/* (or DIR/val/<class>/*)"
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of one split.
+class FileSplit(LazySplit):
+    """Image files of one split.
 
-    Attributes:
-        files: image files, class by class.
-        labels: index of each file's class.
+    Args:
+        root: the split's folder.
+        names: of the files in it, as bytes: ImageNet's million are one array, which a loader's
+            workers share as long as nobody writes to it, as counting references would.
+        labels: see `LazySplit`.
     """
 
-    files: tuple[Path, ...]
-    labels: tuple[int, ...]
+    def __init__(self, root: Path, names: NDArray[np.bytes_], labels: Tensor):
+        self._root, self._names, self.labels = root, names, labels
 
-    def limited(self, limit: int | None) -> "Listing":
-        """At most `limit` files, the same share of each class, always the same ones."""
-        if limit is None or limit >= len(self.files):
-            return self
-        chosen = stratified(self.labels, limit)
-        return Listing(tuple(self.files[i] for i in chosen), tuple(self.labels[i] for i in chosen))
+    def source(self, index: int) -> tuple[str, str]:
+        """The file's path, twice."""
+        path = os.path.join(self._root, os.fsdecode(self._names[index]))
+        return path, path
 
-
-def stratified(labels: Sequence[int], limit: int) -> list[int]:
-    """Indices of `limit` entries, as evenly over the classes as their numbers allow.
-
-    Example:
-        >>> sorted(labels[i] for labels in [[0, 0, 0, 1, 1, 1]] for i in stratified(labels, 4))
-        [0, 0, 1, 1]
-    """
-    order = list(range(len(labels)))
-    Random(0).shuffle(order)  # a generator of its own: the global one stays where it is
-    rounds: dict[int, int] = {}
-    ranked = []
-    for index in order:
-        label = labels[index]
-        rounds[label] = rounds.get(label, -1) + 1
-        ranked.append((rounds[label], index))
-    return sorted(index for _, index in sorted(ranked)[:limit])
+    def subset(self, indices: Sequence[int]) -> "FileSplit":
+        """Only these images."""
+        return FileSplit(self._root, self._names[indices], self.labels[indices])
 
 
-def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing, str]:
+def list_folder(root: Path) -> tuple[tuple[str, ...], FileSplit, FileSplit, str]:
     """Find the classes and the files of both splits.
 
+    The test images are in ``test``, or else in ``val``, ``valid`` or ``validation``.
+
     Returns:
-        The classes' names, sorted, the listings of ``train`` and ``test``, and a line about files
-        that are no images by their names, empty where there are none.
+        The classes' names, sorted, the images of both splits, and a line about what was chosen or
+        left out, empty where there is nothing to say.
 
     Raises:
         UsageError: a folder is missing or empty, or the two splits disagree about the classes.
@@ -64,50 +58,64 @@ def list_folder(root: Path) -> tuple[tuple[str, ...], Listing, Listing, str]:
     if not root.is_dir():
         raise UsageError(explain(f"no folder {root}", "--data folder:DIR names it", "give another"))
     others: Counter[str] = Counter()
-    splits = {split: _class_files(root / split, others) for split in ("train", "test")}
-    classes = tuple(splits["train"])
+    train_root, (test_root, remark) = root / "train", _test_folder(root)
+    train, test = _class_files(train_root, others), _class_files(test_root, others)
+    classes = tuple(train)
     if len(classes) < 2:
-        fact = f"{root / 'train'} has only the class {classes[0]!r}"
+        fact = f"{train_root} has only the class {classes[0]!r}"
         raise UsageError(explain(fact, "two or more are needed", "add folders"))
-    for name in sorted(set(classes) ^ set(splits["test"])):
-        there, absent = ("train", "test") if name in classes else ("test", "train")
-        fact = f"class {name!r} is in {root / there}, but not in {root / absent}"
+    for name in sorted(set(classes) ^ set(test)):
+        there, absent = (train_root, test_root) if name in train else (test_root, train_root)
+        fact = f"class {name!r} is in {there}, but not in {absent}"
         raise UsageError(explain(fact, "both need the same classes", "add or remove the folder"))
-    train, test = (
-        Listing(
-            tuple(file for name in classes for file in files[name]),
-            tuple(label for label, name in enumerate(classes) for _ in files[name]),
-        )
-        for files in (splits["train"], splits["test"])
-    )
     kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in others.items())
+    ignored = f"ignored files, no images by their names: {kinds}" if kinds else ""
     return (
         classes,
-        train,
-        test,
-        f"ignored files, no images by their names: {kinds}" if kinds else "",
+        _split(train_root, train),
+        _split(test_root, test),
+        "; ".join(filter(None, (remark, ignored))),
     )
 
 
-def _shown(entry: Path) -> bool:
+def _test_folder(root: Path) -> tuple[Path, str]:
+    present = [name for name in TEST_SPLITS if (root / name).is_dir()]
+    chosen = choose_test(present, lambda name: bool(_class_folders(root / name)))
+    return (root / "test", "") if chosen is None else (root / chosen[0], chosen[1])
+
+
+def _shown(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith(".")  # .DS_Store, ._image.jpg, .ipynb_checkpoints
 
 
-def _class_files(split: Path, others: Counter[str]) -> dict[str, list[Path]]:
-    layout = "the layout is DIR/train/<class>/* and DIR/test/<class>/*"
+def _class_folders(split: Path) -> list[str]:
+    with os.scandir(split) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and _shown(entry))
+
+
+def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
     if not split.is_dir():
-        raise UsageError(explain(f"no folder {split}", layout, "make it, or give another folder"))
-    folders = sorted(entry for entry in split.iterdir() if entry.is_dir() and _shown(entry))
+        raise UsageError(explain(f"no folder {split}", _LAYOUT, "make it, or give another folder"))
+    folders = _class_folders(split)
     if not folders:
-        raise UsageError(explain(f"{split} has no class folders", layout, "add them"))
+        raise UsageError(explain(f"{split} has no class folders", _LAYOUT, "add them"))
     found = {}
     for folder in folders:
-        shown = [file for file in folder.iterdir() if _shown(file) and not file.is_dir()]
-        files = sorted(file for file in shown if file.suffix.lower() in SUFFIXES)
-        others.update(f.suffix.lower() for f in shown if f.suffix.lower() not in SUFFIXES)
+        with os.scandir(split / folder) as entries:
+            shown = [entry.name for entry in entries if _shown(entry) and not entry.is_dir()]
+        suffixes = [os.path.splitext(name)[1].lower() for name in shown]
+        both = zip(shown, suffixes, strict=True)
+        files = sorted(name for name, suffix in both if suffix in SUFFIXES)
+        others.update(suffix for suffix in suffixes if suffix not in SUFFIXES)
         if not files:
             cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"
-            fact = f"class folder {folder} has no images"
+            fact = f"class folder {split / folder} has no images"
             raise UsageError(explain(fact, cause, "add images or remove the folder"))
-        found[folder.name] = files
+        found[folder] = files
     return found
+
+
+def _split(root: Path, found: dict[str, list[str]]) -> FileSplit:
+    names = [os.fsencode(os.path.join(folder, name)) for folder in found for name in found[folder]]
+    counts = torch.tensor([len(files) for files in found.values()])
+    return FileSplit(root, np.array(names), torch.arange(len(found)).repeat_interleave(counts))

@@ -1,25 +1,33 @@
 """The training loop: a plain one, with the two lines of LayerDropBack in it."""
 
 import math
-import time
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import DataLoader
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from .augment import Augmentation, EpochOrder
+from .augment import Augments, Crop
+from .compiling import compile_blocks
 from .config import TrainConfig
-from .data import ImageData, Split
-from .models import ModelSpec, build_model, choose_stem
+from .data import ImageData
+from .evaluate import score
+from .initial import initial_normalisation, load_initial
+from .memory import peak_memory, reset_peak_memory
+from .models import ModelSpec, build_model, choose_stem, normalisation
+from .optimizing import make_optimizer, make_schedule
+from .phases import PhaseTimer
+from .pipeline import Pipeline
+from .precision import Precision, set_tf32
+from .randomness import generator_states, set_generator_states
+from .step import Step
+from .tally import SoFar, Tally
 
-_EVALUATION_BATCH = 512
+OnStep = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -31,21 +39,28 @@ class EpochMetrics:
         mode: ``"full"`` or ``"drop"``.
         steps: optimizer steps.
         batch_size: images per step.
-        lr: the schedule's learning rate; a drop step multiplies it by `lr_factor`.
+        parts: in which each batch went through the model.
+        lr: the schedule's learning rate in the first step; drop steps multiply it by `lr_factor`.
+        lr_last: the schedule's learning rate in the last step.
         lr_factor: see `lr`.
         share_dropped: mean share of the layers that the loss reaches dropped per step.
         train_loss: mean over the epoch, while the weights change.
-        train_accuracy: the same, in percent.
+        train_accuracy: the same, in percent; of mixed images, the larger part counts.
         test_loss: after the epoch.
         test_accuracy: after the epoch, in percent.
         seconds: wall clock of the training part, the device synchronised.
+        images_per_second: in the training part.
+        phases: seconds of it spent in ``data``, ``forward``, ``backward`` and ``optimizer``.
+        peak_memory_mib: of tensors on a GPU in this epoch; on the CPU of the process until now.
     """
 
     epoch: int
     mode: str
     steps: int
     batch_size: int
+    parts: int
     lr: float
+    lr_last: float
     lr_factor: float
     share_dropped: float
     train_loss: float
@@ -53,6 +68,9 @@ class EpochMetrics:
     test_loss: float
     test_accuracy: float
     seconds: float
+    images_per_second: float
+    phases: dict[str, float]
+    peak_memory_mib: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of ``metrics.jsonl``."""
@@ -67,7 +85,7 @@ class Trainer:
         data: the images.
 
     Raises:
-        UsageError: the model or the device cannot be had.
+        UsageError: the model, its first weights or the device cannot be had.
         AttachError: see `LayerDropBack`.
     """
 
@@ -75,129 +93,225 @@ class Trainer:
         _require_batches(config, len(data.train))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
+        set_tf32(config.tf32)
         self.config = config
         self.device = find_device(config.device)
         torch.manual_seed(config.seed)
-        small = choose_stem(config.model, data.size, config.stem)
+        small = choose_stem(config.model, data.size, config.stem, config.pretrained)
         self.spec = ModelSpec(config.model, len(data.classes), data.channels, data.size, small)
-        model, self.stem = build_model(self.spec)
-        self.model = model.to(self.device)
-        self.optimizer = _optimizer(config, self.model)
-        self.scheduler = CosineAnnealingLR(self.optimizer, T_max=config.epochs)
+        model, self.stem = build_model(self.spec, config.pretrained)
+        self.start = ""
+        if config.init is not None:
+            self.start = load_initial(model, config.init, data.classes)
+        self.mean, self.std = _normalisation(config, model, data)
+        self.model: nn.Module = model.to(self.device)
+        if config.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.ema = None if config.ema is None else _average(self.model, config.ema)
+
+        self._samples = len(data.train)
+        self.optimizer = make_optimizer(config, self.model)
+        self._schedule = make_schedule(config, self.optimizer, self._samples)
         dropping = vars(config.dropping)
         self.ldb = LayerDropBack(self.model, self.optimizer, seed=config.seed, **dropping)
-
-        self.mean, self.std = data.statistics()
-        self._mean = torch.tensor(self.mean, device=self.device).view(1, -1, 1, 1)
-        self._std = torch.tensor(self.std, device=self.device).view(1, -1, 1, 1)
-        self._train, self._test = data.train.to(self.device), data.test.to(self.device)
-        pad = max(1, data.size // 8) if config.augment else 0
-        flips = config.augment and data.flips
-        self._augmentation = Augmentation(len(data.train), pad, flips, config.seed, self.device)
-        # The loader hands out indices; images are gathered and augmented on their device.
-        indices = range(len(data.train))
-        self._order = EpochOrder(len(data.train), config.seed)
-        self.loader: DataLoader[Tensor] = DataLoader(
-            indices,  # type: ignore[arg-type]
+        if config.compile == "blocks":
+            compile_blocks(self.model)
+        self.pipeline = Pipeline(
+            data,
+            make_augments(config, data),
             batch_size=config.batch_size,
-            sampler=self._order,
-            collate_fn=torch.tensor,
-            drop_last=True,  # a last batch of one image would stop BatchNorm
+            seed=config.seed,
+            device=self.device,
+            mean=self.mean,
+            std=self.std,
+            workers=(os.cpu_count() or 1) if config.workers is None else config.workers,
+            channels_last=config.channels_last,
         )
+        self.phases = PhaseTimer(self.device)
+        self._precision = Precision(config.precision, self.device, config.clip_grad)
+        criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        self._step = Step(
+            self.model, self.optimizer, criterion, self._precision, self.phases, config.accumulate
+        )
+        self._tally = Tally(self.device, self.phases, lambda: self.ldb.stats()["share_dropped"])
+        self.paused = self._tally.paused
+        self.steps = 0
+        self._so_far = SoFar()
+
+    @property
+    def loader(self) -> torch.utils.data.DataLoader[Any]:
+        """The training batches, before their way to the device."""
+        return self.pipeline.loader
+
+    @property
+    def tested(self) -> nn.Module:
+        """What is tested and exported: the average of the weights, where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the epoch that has begun."""
+        return self._so_far.steps
+
+    @property
+    def samples_done(self) -> int:
+        """Images of the epoch that has begun."""
+        return self._so_far.samples
 
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.ldb.total_steps(self.loader, self.config.epochs)
+        return sum(map(self.steps_in, range(self.config.epochs)))
 
-    def train_epoch(self, epoch: int, on_step: Any = None) -> EpochMetrics:
-        """Train for one epoch, and evaluate.
+    def steps_in(self, epoch: int) -> int:
+        """Optimizer steps of one epoch."""
+        size = self.config.batch_size
+        if self._drops(epoch):
+            size = max(1, round(size * self.config.dropping.batch_scale))
+        return self._samples // size
+
+    def train_epoch(
+        self, epoch: int, on_step: OnStep | None = None, on_test: OnStep | None = None
+    ) -> EpochMetrics:
+        """Train for one epoch, or for the rest of one that a checkpoint began, and test.
 
         Args:
             epoch: counted from 0.
-            on_step: called after every step with its number of images.
+            on_step: called after every step with its number of images; it may call `state_dict`,
+                and what it raises leaves a state from which training can go on.
+            on_test: the same for batches of the test.
 
         Raises:
             UsageError: the loss is no number any more.
         """
+        if self._so_far.epoch != epoch:
+            self._so_far = SoFar(epoch)
+        reset_peak_memory(self.device)
+        if self._so_far.steps < self.steps_in(epoch):  # else only the test is left to do
+            with self._tally.counting(self._so_far):
+                self._train(self._so_far, on_step)
+        metrics = self._metrics(self._so_far, on_test)
+        self._so_far = SoFar(epoch + 1)
+        return metrics
+
+    def _train(self, so_far: SoFar, on_step: OnStep | None) -> None:
+        epoch = so_far.epoch
+        large = self._drops(epoch) and self.config.dropping.batch_scale > 1
+        last = self.steps_in(epoch) - 1
         self.model.train()
-        self._order.set_epoch(epoch)
-        self._augmentation.set_epoch(epoch)
-        rate = self.scheduler.get_last_lr()[0]
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, correct
-        seen = steps = 0
-        factor = 1.0
-        start = self._clock()
-        for samples in self.ldb.epoch(self.loader, epoch):
-            chosen = samples.to(self.device)
-            images, labels = self._train.pixels[chosen], self._train.labels[chosen]
-            outputs = self.model(self._normalized(self._augmentation(images, chosen)))
-            loss = functional.cross_entropy(outputs, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            factor = self.ldb.stats()["lr_factor"]
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            # On the device: asking for a number here would make it wait in every step.
-            totals[0] += loss.detach() * len(samples)
-            totals[1] += (outputs.detach().argmax(1) == labels).sum()
-            seen += len(samples)
-            steps += 1
+        self.pipeline.set_epoch(epoch, so_far.samples)
+        self.phases.start()
+        for batch in self.ldb.epoch(self.loader, epoch):
+            images, targets = self.pipeline(batch)
+            self.phases.mark("data")
+            # The rate at the middle of the batch: neither 0 first nor 0 last, and the mean of what
+            # the parts of a doubled batch would have had.
+            seen = epoch * self._samples + so_far.samples + len(images) / 2
+            self._schedule.step_update(seen)
+            so_far.lr_last = float(self.optimizer.param_groups[0]["lr"])
+            if so_far.steps == 0:
+                so_far.lr = so_far.lr_last
+            if so_far.steps == last:
+                so_far.lr_factor = self.ldb.stats()["lr_factor"]
+            self._tally.add(self._step(images, targets, large), len(images))
+            self.steps += 1
+            if self.ema is not None:
+                self.ema.update(self.model, step=self.steps)
             if on_step is not None:
-                on_step(len(samples))
-        seconds = self._clock() - start
-        self.scheduler.step()
-        train_loss, train_correct = (totals / seen).tolist()
-        test_loss, test_correct = self.evaluate(self._test)
-        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
-            bad = test_loss if math.isfinite(train_loss) else train_loss
-            fact = f"the loss is {bad} in epoch {epoch + 1}"
+                on_step(len(images))
+            self.phases.start()
+
+    def _metrics(self, so_far: SoFar, on_test: OnStep | None) -> EpochMetrics:
+        train_loss, train_correct = so_far.loss / so_far.samples, so_far.correct / so_far.samples
+        peak = peak_memory(self.device)
+        with self._precision.autocast():
+            tested = score(
+                self.tested, _watched(self.pipeline.test_batches(), on_test), self.device
+            )
+        if not (math.isfinite(train_loss) and math.isfinite(tested.loss)):
+            bad = tested.loss if math.isfinite(train_loss) else train_loss
+            fact = f"the loss is {bad} in epoch {so_far.epoch + 1}"
             raise UsageError(explain(fact, "training diverged", "use a smaller --lr"))
+        drops = self._drops(so_far.epoch)
         return EpochMetrics(
-            epoch=epoch + 1,
-            mode="drop"
-            if self.config.dropping.settings().schedule.is_drop_epoch(epoch)
-            else "full",
-            steps=steps,
-            batch_size=math.ceil(seen / steps),
-            lr=float(rate),
-            lr_factor=factor,
-            share_dropped=self.ldb.stats()["share_dropped"],
+            epoch=so_far.epoch + 1,
+            mode="drop" if drops else "full",
+            steps=so_far.steps,
+            batch_size=math.ceil(so_far.samples / so_far.steps),
+            parts=self._step.parts_of_large
+            if drops and self.config.dropping.batch_scale > 1
+            else self._step.parts,
+            lr=so_far.lr,
+            lr_last=so_far.lr_last,
+            lr_factor=so_far.lr_factor,
+            share_dropped=so_far.shares / so_far.steps,
             train_loss=train_loss,
             train_accuracy=100 * train_correct,
-            test_loss=test_loss,
-            test_accuracy=100 * test_correct,
-            seconds=seconds,
+            test_loss=tested.loss,
+            test_accuracy=tested.accuracy,
+            seconds=so_far.seconds,
+            images_per_second=so_far.samples / so_far.seconds,
+            phases=so_far.phases,
+            peak_memory_mib=peak,
         )
 
-    @torch.no_grad()
-    def evaluate(self, split: Split) -> tuple[float, float]:
-        """Mean loss and share of correct answers on a split."""
-        self.model.eval()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for first in range(0, len(split), _EVALUATION_BATCH):
-            part = slice(first, first + _EVALUATION_BATCH)
-            outputs = self.model(self._normalized(split.pixels[part]))
-            labels = split.labels[part]
-            totals[0] += functional.cross_entropy(outputs, labels, reduction="sum")
-            totals[1] += (outputs.argmax(1) == labels).sum()
-        loss, correct = (totals / len(split)).tolist()
-        return loss, correct
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how training goes on, in tensors and plain values.
 
-    def _normalized(self, pixels: Tensor) -> Tensor:
-        return (pixels.float() / 255 - self._mean) / self._std
+        It may be called after any step, from ``on_step``, and between epochs.
+        """
+        self._tally.settle()
+        return {
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
+            "ldb": self.ldb.state_dict(),
+            "steps": self.steps,
+            "parts_of_large": self._step.parts_of_large,
+            "so_far": asdict(self._so_far),
+            "generators": generator_states(),
+        }
 
-    def _clock(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was called, bit for bit on the same machine.
+
+        Raises:
+            UsageError: the state is of another run.
+        """
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self._precision.scaler.load_state_dict(state["scaler"])
+            self.ldb.load_state_dict(state["ldb"])
+            self._so_far = SoFar(**state["so_far"])
+            self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
+            set_generator_states(state["generators"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            fact = "the checkpoint does not fit this run"
+            cure = "resume with the release of layerdropback that wrote it"
+            raise UsageError(explain(fact, reason, cure)) from error
+
+    def _drops(self, epoch: int) -> bool:
+        return self.config.dropping.settings().schedule.is_drop_epoch(epoch)
 
 
-def _require_batches(config: TrainConfig, images: int) -> None:
-    dropping = config.dropping
-    scale = dropping.batch_scale if dropping.settings().schedule.ever_drops else 1
-    if config.batch_size * max(1, scale) > images:
-        times = f" times --batch-scale {scale:g}" if scale > 1 else ""
-        fact = f"--batch-size {config.batch_size}{times} is more than the {images} training images"
-        raise UsageError(explain(fact, "there would be no batch", "use a smaller one"))
+def make_augments(config: TrainConfig, data: ImageData) -> Augments:
+    """What is done to training images, with the choices that are left to the data."""
+    if not config.augment:
+        return Augments.none()
+    by_data = "pad" if data.in_memory else "resized"
+    return Augments(
+        crop=cast(Crop, by_data if config.crop == "auto" else config.crop),
+        flip=data.flips if config.flip is None else config.flip,
+        rotate=config.rotate,
+        randaugment=config.randaugment,
+        erasing=config.erasing,
+        mixup=config.mixup,
+        cutmix=config.cutmix,
+    )
 
 
 def find_device(name: str) -> torch.device:
@@ -213,14 +327,39 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
 
 
-def _optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
-    parameters = model.parameters()
-    if config.optimizer == "adamw":
-        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    return SGD(
-        parameters,
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
-    )
+def _require_batches(config: TrainConfig, images: int) -> None:
+    dropping = config.dropping
+    scale = dropping.batch_scale if dropping.settings().schedule.ever_drops else 1
+    if config.batch_size * max(1, scale) > images:
+        times = f" times --batch-scale {scale:g}" if scale > 1 else ""
+        fact = f"--batch-size {config.batch_size}{times} is more than the {images} training images"
+        raise UsageError(explain(fact, "there would be no batch", "use a smaller one"))
+
+
+def _normalisation(
+    config: TrainConfig, model: nn.Module, data: ImageData
+) -> tuple[list[float], list[float]]:
+    """Those with which the first weights were trained, or the data's own."""
+    known = None
+    if config.pretrained:
+        known = normalisation(model)
+    elif config.init is not None:
+        known = initial_normalisation(config.init)
+    if known is not None and len(known[0]) == data.channels:
+        return known
+    return data.statistics()
+
+
+def _average(model: nn.Module, decay: float) -> Any:
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(model, decay=decay, use_warmup=True)
+
+
+def _watched(
+    batches: Iterator[tuple[Tensor, Tensor]], on_test: OnStep | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in batches:
+        if on_test is not None:
+            on_test(len(images))
+        yield images, labels

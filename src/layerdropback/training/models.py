@@ -1,13 +1,16 @@
 """timm models, built for a data set."""
 
 import difflib
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import UsageError, explain
 from . import stems
+from .pretrained import cannot_load, full_name, pretrained_config, quick_and_quiet
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ class ModelSpec:
     small_stem: bool
 
 
-def choose_stem(name: str, image_size: int, stem: str) -> bool:
+def choose_stem(name: str, image_size: int, stem: str, pretrained: bool = False) -> bool:
     """Decide whether a model gets a small stem.
 
     Args:
         name: a timm model's name.
         image_size: side in pixels.
         stem: ``"auto"``, ``"small"`` or ``"original"``.
+        pretrained: whether it starts from timm's weights, which ``"auto"`` leaves their own stem.
 
     Raises:
         UsageError: the model is unknown, or there is no small stem for it though one is asked for.
@@ -45,7 +49,9 @@ def choose_stem(name: str, image_size: int, stem: str) -> bool:
         fact = f"no small stem is known for {name}"
         families = ", ".join(sorted(stems.TABLE))
         raise UsageError(explain(fact, f"the families are {families}", "leave out --stem small"))
-    return known and image_size <= stems.SMALL if stem == "auto" else stem == "small"
+    if stem == "auto":
+        return known and image_size <= stems.SMALL and not pretrained
+    return stem == "small"
 
 
 def small_stem(name: str) -> stems.Stem | None:
@@ -58,35 +64,93 @@ def small_stem(name: str) -> stems.Stem | None:
     return None if stem is None or any(part in name for part in stem.but) else stem
 
 
-def build_model(spec: ModelSpec) -> tuple[nn.Module, str]:
-    """Build a model with fresh weights, drawn from torch's global generator.
+def build_model(spec: ModelSpec, pretrained: bool = False) -> tuple[nn.Module, str]:
+    """Build a model; what is new in it is drawn from torch's global generator.
+
+    Args:
+        spec: what to build.
+        pretrained: start from timm's weights, downloaded or from the cache. A classifier for
+            another number of classes is new, and so is what a small stem changes.
 
     Returns:
-        The model, and a line that says what its stem is.
+        The model, and a line that says what its stem is, and which weights it has.
 
     Raises:
-        UsageError: the model is unknown, or cannot take such images.
+        UsageError: the model is unknown, or cannot take such images, or there are no weights.
     """
-    import timm
-
     stem = (small_stem(spec.name) if spec.small_stem else None) or stems.Stem()
-    arguments = stem.arguments(spec.image_size)
+    arguments = stem.arguments(spec.image_size) or _fixed_size(spec)
+    config = pretrained_config(spec.name) if pretrained else None
     try:
-        model = timm.create_model(
-            spec.name, num_classes=spec.classes, in_chans=spec.channels, **arguments
-        )
+        with nullcontext() if config is None else quick_and_quiet(config):
+            model = _create(spec, arguments, stem, pretrained)
         changes = stems.apply(model, stem)
         _try(model, spec)
     except Exception as error:  # timm's models fail in many ways on sizes they were not made for
+        if config is not None:
+            build_model(spec)  # it says so where the weights are not what failed
+            raise cannot_load(config, error) from error
         text = str(error).splitlines()
         cause = text[0] if text else type(error).__name__
         fact = f"cannot build {spec.name} for {spec.image_size}x{spec.image_size} images"
         cure = "choose another --model or --image-size"
         raise UsageError(explain(fact, cause.rstrip("."), cure)) from error
     said = [", ".join(f"{key}={value}" for key, value in arguments.items()), changes]
-    said = [part for part in said if part]
-    size = f"images have {spec.image_size}x{spec.image_size} pixels"
-    return model, f"stem: {', '.join(said)} ({size})" if said else f"stem: as in timm ({size})"
+    said = [part for part in said if part] or ["as in timm"]
+    line = f"stem: {', '.join(said)} (images have {spec.image_size}x{spec.image_size} pixels)"
+    if config is not None:
+        new = ["stem"] if spec.small_stem else []
+        new += ["classifier"] if spec.classes != config.num_classes else []
+        line += f"; weights: {full_name(config)}{', with a new ' if new else ''}{' and '.join(new)}"
+    return model, line
+
+
+def normalisation(model: nn.Module) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation with which a timm model's pretrained weights were trained.
+
+    Returns:
+        A number for each channel of those images (mostly 3, whatever the model's own channels
+        are), on [0, 1]; None where timm does not say.
+
+    Example:
+        >>> import timm
+        >>> normalisation(timm.create_model("test_resnet"))
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    mean, std = config.get("mean"), config.get("std")
+    return None if mean is None or std is None else (list(mean), list(std))
+
+
+def _create(
+    spec: ModelSpec, arguments: dict[str, Any], stem: stems.Stem, pretrained: bool
+) -> nn.Module:
+    import timm
+
+    common = {"num_classes": spec.classes, "in_chans": spec.channels}
+    fits = pretrained and stem.resampled
+    model: nn.Module = timm.create_model(spec.name, pretrained=fits, **common, **arguments)
+    if pretrained and not fits:
+        weights = timm.create_model(spec.name, pretrained=True, **common).state_dict()
+        own = model.state_dict()
+        fitting = {name: own[name].shape == value.shape for name, value in weights.items()}
+        own.update((name, value) for name, value in weights.items() if fitting[name])
+        model.load_state_dict(own)
+    return model
+
+
+def _fixed_size(spec: ModelSpec) -> dict[str, Any]:
+    """Models with position embeddings and the like are built for one size of images."""
+    import timm
+
+    try:
+        config = timm.models.get_pretrained_cfg(spec.name)
+    except RuntimeError:  # an unknown tag; building the model says so
+        return {}
+    if config is None or not config.fixed_input_size:
+        return {}
+    size = (spec.image_size, spec.image_size)
+    return {} if tuple(config.input_size[1:]) == size else {"img_size": spec.image_size}
 
 
 def _try(model: nn.Module, spec: ModelSpec) -> None:

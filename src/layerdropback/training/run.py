@@ -1,26 +1,44 @@
-"""One run from its settings to a folder of results."""
+"""One run from its settings to a folder of results, to be stopped and resumed at any moment."""
 
-import itertools
-import json
-import time
-from pathlib import Path
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 
 from ..errors import UsageError, explain
+from .checkpoint import Checkpoints
+from .claim import claimed
 from .config import TrainConfig
 from .data import load_data
 from .export import export_weights
+from .journal import Journal
 from .loop import EpochMetrics, Trainer, find_device
 from .machine import machine
+from .memory import is_out_of_memory
 from .models import small_stem
 from .progress import Progressing
-
-SETTINGS, METRICS, WEIGHTS = "settings.json", "metrics.jsonl", "weights.safetensors"
+from .run_folder import (
+    CHECKPOINTS,
+    METRICS,
+    SETTINGS,
+    TABLE,
+    WEIGHTS,
+    changed_machine,
+    difference,
+    identity,
+    make_folder,
+    recorded_config,
+    require_no_run,
+    write_records,
+)
+from .stopping import Stopping
 
 
 def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetrics]:
-    """Train as the settings say, and write settings, metrics and weights to the run's folder.
+    """Train as the settings say, and write everything to the run's folder.
 
     Args:
         config: the settings.
@@ -31,59 +49,236 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
 
     Raises:
         UsageError: the settings cannot be followed.
+        Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     config.check()
+    require_no_run(config)
+    return _Run(config, console or _Console(), resuming=False).go()
+
+
+def resume(
+    config: TrainConfig, given: Mapping[str, Any], console: Console | None = None
+) -> list[EpochMetrics]:
+    """Go on with the run in ``config.out``, bit for bit on the same machine; or begin it.
+
+    Args:
+        config: the settings if there is no run yet.
+        given: those settings that were given, by name: they must be the run's.
+        console: see `train`.
+
+    Returns:
+        The metrics of every epoch, those before the stop among them.
+
+    Raises:
+        UsageError: the run has other settings, or no checkpoint of it can be used.
+        Stopped: see `train`.
+    """
+    if config.out is None:
+        raise UsageError(explain("nothing to resume", "no folder is named", "give --out"))
     console = console or _Console()
-    # What can be told at once is told before the data is read.
-    find_device(config.device)
-    small_stem(config.model)
-    _require_no_run(config)
-    data = load_data(config.data, config.image_size, config.limit_train, config.limit_test)
-    trainer = Trainer(config, data)
-    folder = _make_folder(config)
-    progress = Progressing(console, config.epochs)
-    progress.say(_headline(config, trainer, len(data.train), len(data.test)))
-    progress.say(trainer.stem)
-    if data.remark:
-        progress.say(data.remark)
-    used = {
-        "out": str(folder),
-        "device_used": trainer.device.type,
-        "stem_used": trainer.stem,
-        "images": {"train": len(data.train), "test": len(data.test), "size": data.size},
-    }
-    resolved = config.as_dict() | used | machine(trainer.device)
-    (folder / SETTINGS).write_text(json.dumps(resolved, indent=2) + "\n")
-    history: list[EpochMetrics] = []
-    try:
-        with progress.running(), (folder / METRICS).open("w") as lines:
-            for epoch in range(config.epochs):
-                progress.begin(epoch, len(data.train))
-                metrics = trainer.train_epoch(epoch, progress.step)
-                history.append(metrics)
-                lines.write(json.dumps(metrics.as_dict(), allow_nan=False) + "\n")
-                lines.flush()
-                progress.end(metrics)
-    except KeyboardInterrupt:
-        done = f"{len(history)} of {config.epochs} epochs"
-        progress.say(f"stopped after {done}; their metrics are in {folder}, no weights are saved")
-        raise
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        fact = f"out of memory in epoch {len(history) + 1}"
+    folder = config.out.expanduser()
+    if (folder / SETTINGS).exists():
+        config = recorded_config(folder, given)
+        config.check()
+        return _Run(config, console, resuming=True).go()
+    config.check()
+    require_no_run(config)
+    console.print(f"nothing to resume in {folder} yet: a new run", highlight=False, soft_wrap=True)
+    return _Run(config, console, resuming=False).go()
+
+
+class _Run:
+    """What one call of `train` or `resume` holds together."""
+
+    def __init__(self, config: TrainConfig, console: Console, resuming: bool):
+        # What can be told at once is told before the data is read.
+        device = find_device(config.device)
+        small_stem(config.model)
+        self.config, self.resuming = config, resuming
+        self.progress = Progressing(console, config.epochs)
+        self.history: list[EpochMetrics] = []
+        self.data = load_data(
+            config.data,
+            config.image_size,
+            config.limit_train,
+            config.limit_test,
+            data_dir=config.data_dir,
+            download=config.download,
+            in_memory=config.in_memory,
+        )
+        self.identity = identity(config, self.data)
+        self.trainer = Trainer(config, self.data)
+        self.facts = machine(device)
+        self.folder = make_folder(config)
+        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, config.checkpoints)
+        self.stopping = Stopping()
+
+    def go(self) -> list[EpochMetrics]:
+        with claimed(self.folder), ExitStack() as stack:
+            self._introduce()
+            if self.resuming:
+                self._load()
+            else:
+                self._clear()
+            self._record()
+            stack.enter_context(self.stopping)
+            rows = [metrics.as_dict() for metrics in self.history]
+            journal = stack.enter_context(Journal(self.folder, rows, self.config.tensorboard))
+            stack.enter_context(self.progress.running())
+            try:
+                while len(self.history) < self.config.epochs:
+                    self._epoch(journal)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise self._out_of_memory() from error
+            self._finish()
+        return self.history
+
+    def _epoch(self, journal: Journal) -> None:
+        epoch = len(self.history)
+        self.progress.begin(epoch, len(self.data.train), self.trainer.samples_done)
+        metrics = self.trainer.train_epoch(epoch, self._after_step, self._in_test)
+        self.history.append(metrics)
+        self._save()
+        journal.add(metrics.as_dict())
+        self.progress.end(metrics)
+        if self.stopping.requested and len(self.history) < self.config.epochs:
+            self._stop()
+
+    def _after_step(self, images: int) -> None:
+        self.progress.step(images)
+        every = self.config.checkpoint_every
+        if self.stopping.requested:
+            self._save()
+            self._stop()
+        elif every is not None and self.trainer.steps % every == 0:
+            self._save()
+
+    def _in_test(self, images: int) -> None:
+        if self.stopping.requested:
+            self._save()
+            self._stop()
+
+    def _stop(self) -> None:
+        done = f"{len(self.history)} of {self.config.epochs} epochs"
+        steps = self.trainer.steps_done
+        done += f" and {steps} steps" if steps else ""
+        command = f"ldb train --out {self.folder} --resume"
+        self.progress.say(f"stopped after {done}, all saved; go on with: {command}")
+        self.stopping.check()
+
+    def _save(self) -> None:
+        """Write a checkpoint; where the disk is full, training goes on with the last one."""
+        with self.trainer.paused():
+            state = {
+                "run": self.identity,
+                "trainer": self.trainer.state_dict(),
+                "history": [metrics.as_dict() for metrics in self.history],
+                "export": {"spec": asdict(self.trainer.spec), "notes": self._notes()},
+            }
+            try:
+                self.checkpoints.save(state, self.trainer.steps)
+            except OSError as error:
+                fact = f"no checkpoint could be saved after {self.trainer.steps} steps"
+                reason = error.strerror or str(error)
+                if self.stopping.requested:
+                    cure = "make room; --resume goes on from the last good one"
+                    raise UsageError(explain(f"stopped, but {fact}", reason, cure)) from None
+                warnings.warn(
+                    explain(fact, reason, "make room: training goes on, the last good one stays"),
+                    stacklevel=2,
+                )
+
+    def _load(self) -> None:
+        """Go to the last good checkpoint, and say so; never silently back to the beginning."""
+        self.checkpoints.clear_partial()
+        found = self.checkpoints.load(lambda state: difference(self.identity, state["run"]))
+        if found is None:
+            if (self.folder / METRICS).exists() and (self.folder / METRICS).stat().st_size:
+                fact = f"{self.folder} has metrics of finished epochs, but no checkpoint"
+                cause = f"{self.checkpoints.folder} was emptied or lost"
+                cure = "put the checkpoints back, or begin again with --overwrite"
+                raise UsageError(explain(fact, cause, cure))
+            self.progress.say("no checkpoint was saved before the stop: from the beginning")
+            return
+        state, path, problems = found
+        for problem in problems:
+            self.progress.say(f"checkpoint {problem}: going back to {path.name}")
+        self.trainer.load_state_dict(state["trainer"])
+        self.history = [EpochMetrics(**row) for row in state["history"]]
+        steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
+        where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
+        self.progress.say(f"resumed from {path.name}: {where}")
+        changed = changed_machine(self.folder, self.facts)
+        if changed:
+            self.progress.say(changed)
+
+    def _clear(self) -> None:
+        """With --overwrite: what is there is not this run's."""
+        for name in (SETTINGS, WEIGHTS, METRICS, TABLE):
+            (self.folder / name).unlink(missing_ok=True)
+        self.checkpoints.clear()
+
+    def _record(self) -> None:
+        if self.resuming and (self.folder / SETTINGS).exists():
+            return  # the beginning's are the run's
+        images = {"train": len(self.data.train), "test": len(self.data.test)}
+        used = {
+            "out": str(self.folder),
+            "device_used": self.trainer.device.type,
+            "stem_used": self.trainer.stem,
+            "images": images | {"size": self.data.size},
+        }
+        write_records(self.folder, self.config, self.facts | used)
+
+    def _introduce(self) -> None:
+        config, trainer, say = self.config, self.trainer, self.progress.say
+        count = sum(parameter.numel() for parameter in trainer.model.parameters())
+        schedule = config.dropping.settings().schedule
+        kind = "plain" if not schedule.ever_drops else trainer.ldb.summary().splitlines()[0]
+        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(config.epochs))):
+            kind += f"; no epoch of this run drops, as it has {config.epochs}"
+        say(
+            f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: "
+            f"{len(self.data.train):,} training and {len(self.data.test):,} test images, "
+            f"{trainer.device}; {kind}"
+        )
+        for line in (trainer.stem, trainer.start, self.data.remark):
+            if line:
+                say(line)
+
+    def _notes(self) -> dict[str, Any]:
+        """What is kept with the weights."""
+        trainer, config = self.trainer, self.config
+        data = {
+            "data": config.data,
+            "data_dir": str(config.data_dir),
+            "in_memory": config.in_memory,
+        }
+        accuracy = self.history[-1].test_accuracy if self.history else None
+        return {
+            "classes": list(self.data.classes),
+            "mean": trainer.mean,
+            "std": trainer.std,
+            "data": data | {"image_size": config.image_size, "limit_test": config.limit_test},
+            "epochs": len(self.history),
+            "test_accuracy": accuracy,
+        }
+
+    def _out_of_memory(self) -> UsageError:
+        config = self.config
+        fact = f"out of memory in epoch {len(self.history) + 1}"
         cause = f"a step on {config.batch_size} images needs more than there is"
-        cure = "use a smaller --batch-size or --image-size"
-        raise UsageError(explain(fact, cause, cure)) from error
-    notes = {
-        "classes": list(data.classes),
-        "mean": trainer.mean,
-        "std": trainer.std,
-        "test_accuracy": history[-1].test_accuracy,
-    }
-    export_weights(trainer.model, folder / WEIGHTS, trainer.spec, notes)
-    progress.say(f"final test accuracy {history[-1].test_accuracy:.2f} %; the run is in {folder}")
-    return history
+        cure = (
+            f"use --accumulate {2 * config.accumulate}, or a smaller --batch-size or --image-size"
+        )
+        return UsageError(explain(fact, cause, cure))
+
+    def _finish(self) -> None:
+        export_weights(self.trainer.tested, self.folder / WEIGHTS, self.trainer.spec, self._notes())
+        accuracy = self.history[-1].test_accuracy
+        self.progress.say(f"final test accuracy {accuracy:.2f} %; the run is in {self.folder}")
 
 
 class _Console(Console):
@@ -91,52 +286,3 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
-
-
-def _require_no_run(config: TrainConfig) -> None:
-    if config.out is None:
-        return
-    out = config.out.expanduser()
-    if out.is_file():
-        cause = "a run needs a folder"
-        raise UsageError(explain(f"--out {config.out} is a file", cause, "give another name"))
-    present = [name for name in (SETTINGS, METRICS, WEIGHTS) if (out / name).exists()]
-    if present and not config.overwrite:
-        fact = f"--out {config.out} has a {present[0]} already"
-        cause = "it would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --overwrite"))
-
-
-def _make_folder(config: TrainConfig) -> Path:
-    if config.out is not None:
-        folder = config.out.expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS).unlink(missing_ok=True)  # --overwrite: they are not this run's
-        return folder
-    kind = config.data.partition(":")[0]
-    name = f"{config.model}-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in itertools.count(1):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:  # making it claims it: two runs may start in one second
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("itertools.count ends never")
-
-
-def _headline(config: TrainConfig, trainer: Trainer, train: int, test: int) -> str:
-    count = sum(parameter.numel() for parameter in trainer.model.parameters())
-    schedule = config.dropping.settings().schedule
-    kind = "plain" if not schedule.ever_drops else trainer.ldb.summary().splitlines()[0]
-    if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(config.epochs))):
-        kind += f"; no epoch of this run drops, as it has {config.epochs}"
-    return (
-        f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: {train:,} training and "
-        f"{test:,} test images, {trainer.device}; {kind}"
-    )

@@ -23,12 +23,14 @@ class Stem:
         strided: modules whose first convolution is set to stride 1; a 7x7 or 5x5 one becomes 3x3.
         pools: modules that are replaced by nothing.
         but: parts of names of the family's models whose stem is another one.
+        resampled: whether timm fits pretrained weights to `arguments`.
     """
 
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda size: {})
     strided: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
+    resampled: bool = True
 
 
 def _patches(size: int) -> dict[str, Any]:
@@ -54,7 +56,11 @@ TABLE: dict[str, Stem] = {
     "mobilenetv3": Stem(strided=("conv_stem",)),
     "regnet": Stem(strided=("stem.conv",), but=("regnetv", "regnetz")),
     "dla": Stem(strided=("level1.0",)),
-    "convnext": Stem(arguments=lambda size: {"patch_size": 1 if size <= 32 else 2}, but=("_ols",)),
+    "convnext": Stem(
+        arguments=lambda size: {"patch_size": 1 if size <= 32 else 2},
+        but=("_ols",),
+        resampled=False,
+    ),
     "vision_transformer": Stem(arguments=_patches),
     "deit": Stem(arguments=_patches),
     "beit": Stem(arguments=_patches),

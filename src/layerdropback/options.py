@@ -1,0 +1,111 @@
+"""The command line's flags, made from the settings' own fields."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import typer
+
+from .training.config import LEARNING_RATES, setting_fields
+from .training.recipes import RECIPES, recipe_settings
+from .training.settings_file import read_settings, setting_types
+
+# Flags whose absence means "no", with nothing that could be said to the contrary in a file.
+_SWITCHES = ("download", "overwrite", "resume")
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a flag for every setting, ``--recipe`` and ``--config``.
+
+    Each flag is None (or an empty list) where it was not given, so that a file or a recipe can say
+    it; the command gets them all as keyword arguments.
+    """
+    types = setting_types()
+    flags = [
+        _parameter("recipe", str, f"Settings by name: {choice(list(RECIPES))}; flags win."),
+        _parameter("config", Path, "Settings from a YAML or TOML file; flags win."),
+    ]
+    for name, entry in setting_fields().items():
+        flags.append(_parameter(name, _cli_type(types[name]), _help(name, entry)))
+    signature = inspect.Signature(flags)
+
+    def run(**given: Any) -> None:
+        command(**given)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return run
+
+
+def layered(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe, a file and the flags set, the later before the earlier.
+
+    Args:
+        given: what `with_settings` handed over.
+
+    Raises:
+        UsageError: the recipe is unknown, or the file cannot be used.
+    """
+    types = setting_types()
+    file = {} if given["config"] is None else read_settings(given["config"])
+    flags = {
+        name: _from_flag(value, types[name])
+        for name, value in given.items()
+        if name not in ("recipe", "config") and value is not None and value != []
+    }
+    recipe = file.pop("recipe", None) if given["recipe"] is None else given["recipe"]
+    file.pop("recipe", None)
+    return recipe_settings(recipe) | file | flags
+
+
+def choice(names: tuple[str, ...] | list[str]) -> str:
+    """Names for a help text.
+
+    Example:
+        >>> choice(["a", "b", "c"])
+        'a, b or c'
+    """
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
+    flag = f"--{name.replace('_', '-')}"
+    if kind is bool and name not in _SWITCHES:
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+    option = typer.Option(None, flag, help=text, show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None
+    )
+
+
+def _cli_type(kind: Any) -> Any:
+    """What the parser shall make of a flag: numbers of a union with a word are read later."""
+    options = [option for option in get_args(kind) if option is not type(None)] or [kind]
+    if get_origin(kind) is tuple:
+        return list[get_args(kind)[0]]  # type: ignore[misc]
+    return options[0] if len(options) == 1 and isinstance(options[0], type) else str
+
+
+def _from_flag(value: Any, kind: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and float in get_args(kind):
+        try:
+            return float(value)
+        except ValueError:
+            return value  # "inverse", or wrong: the settings' own check tells
+    return value
+
+
+def _help(name: str, entry: Any) -> str:
+    text, choices, default = entry.metadata["help"], entry.metadata["choices"], entry.default
+    if choices:
+        text = f"{text}: {choice(choices)}." if ":" not in text else f"{text}; {choice(choices)}."
+    if name == "lr":
+        default = ", ".join(f"{rate:g} for {kind}" for kind, rate in LEARNING_RATES.items())
+    if isinstance(default, tuple):
+        default = " ".join(map(str, default)) or None
+    said = default is None or default is False or "[default" in text
+    return text if said else f"{text}  [default: {'on' if default is True else default}]"

@@ -1,0 +1,81 @@
+"""Which columns of a table are the images and the labels, and which classes the labels name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import UsageError, explain
+
+# Columns by their usual names, for tables that do not say what their columns are.
+IMAGES = ("image", "img", "jpg", "png", "webp")
+LABELS = ("label", "labels", "cls", "class", "target", "fine_label")
+
+
+def find_column(
+    features: Mapping[str, Any], kind: type, usual: Sequence[str], where: str
+) -> tuple[str, str]:
+    """Find the one column of a kind: by its type, else by its name.
+
+    Args:
+        features: the columns' types, by name.
+        kind: the type that is looked for.
+        usual: names that decide where not exactly one column is of that type.
+        where: the table, for the error.
+
+    Returns:
+        The column's name, and a remark where there was a choice.
+
+    Raises:
+        UsageError: no column can be it, or several.
+
+    Example:
+        >>> find_column({"picture": b"", "mask": 0}, bytes, IMAGES, "the table")
+        ('picture', '')
+    """
+    typed = [name for name, feature in features.items() if isinstance(feature, kind)]
+    found = typed if len(typed) == 1 else [name for name in typed or features if name in usual]
+    if len(found) != 1:
+        number = "several columns" if typed or found else "no column"
+        columns = ", ".join(f"{name!r} ({type(kind).__name__})" for name, kind in features.items())
+        fact = f"{where} has {number} of type {kind.__name__} or of its usual names"
+        cure = f"give another data set, or one whose column is named {usual[0]!r}"
+        raise UsageError(explain(fact, f"its columns are {columns}", cure))
+    others = [repr(name) for name in typed if name not in found]
+    remark = f"column {found[0]!r} is used, not {' or '.join(others)}" if others else ""
+    return found[0], remark
+
+
+def number_classes(
+    names: Sequence[str] | None, labels: Sequence[Any], where: str
+) -> tuple[tuple[str, ...], dict[Any, int]]:
+    """Number the classes.
+
+    Args:
+        names: the classes' names where the labels are numbers of them already.
+        labels: of the training images; whole numbers or texts, None where there is none.
+        where: the column, for the error.
+
+    Returns:
+        The classes' names, and each label's number.
+
+    Raises:
+        UsageError: there are fewer than two classes, or the labels are neither.
+
+    Example:
+        >>> number_classes(None, ["dog", "cat", "dog"], "the column")
+        (('cat', 'dog'), {'cat': 0, 'dog': 1})
+    """
+    if names is None:
+        kinds = {type(label) for label in labels} - {type(None)}
+        if len(kinds) != 1 or not kinds <= {int, str}:
+            has = " and ".join(sorted(kind.__name__ for kind in kinds)) or "nothing"
+            fact = f"{where} names no classes"
+            cause = f"whole numbers or texts are needed, and it has {has}"
+            raise UsageError(explain(fact, cause, "give another data set"))
+        values = sorted({label for label in labels if label is not None})
+        names = [str(value) for value in values]
+    else:
+        values = list(range(len(names)))
+    if len(names) < 2:
+        fact = f"{where} has only the class {names[0]!r}" if names else f"{where} has no class"
+        raise UsageError(explain(fact, "two or more are needed", "give another data set"))
+    return tuple(names), {value: number for number, value in enumerate(values)}

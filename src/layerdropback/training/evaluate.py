@@ -1,0 +1,104 @@
+"""How good a model is on labelled images, and models to ask it of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import UsageError, explain
+from .export import load_exported, read_metadata
+from .run_folder import SETTINGS, WEIGHTS
+
+
+@dataclass(frozen=True)
+class Score:
+    """What `score` found.
+
+    Attributes:
+        images: how many.
+        loss: mean cross-entropy, in nats.
+        accuracy: share of right answers, in percent.
+        top5: share with the right one among the five best, in percent; None up to 5 classes.
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+    top5: float | None
+
+
+@torch.no_grad()
+def score(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> Score:
+    """Evaluate a model, which is put into evaluation mode meanwhile.
+
+    Args:
+        model: gives logits, shape ``(batch, classes)``; on `device`.
+        batches: images, shape ``(batch, channels, height, width)``, with int64 labels, shape
+            ``(batch,)``; on any device.
+        device: where to compute.
+
+    Raises:
+        ValueError: there are no images.
+
+    Example:
+        >>> batches = [(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.tensor([1, 1]))]
+        >>> score(nn.Identity(), batches, torch.device("cpu")).accuracy
+        50.0
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss, right, among five
+    images = classes = 0
+    model.eval()
+    try:
+        for inputs, labels in batches:
+            inputs = inputs.to(device, non_blocking=True)
+            labels = labels.to(device, non_blocking=True)
+            outputs = model(inputs).float()
+            # On the device: asking for a number here would make it wait in every batch.
+            totals[0] += functional.cross_entropy(outputs, labels, reduction="sum")
+            totals[1] += (outputs.argmax(1) == labels).sum()
+            images, classes = images + len(labels), outputs.shape[1]
+            if classes > 5:
+                best = outputs.topk(5, dim=1).indices
+                totals[2] += (best == labels[:, None]).sum()
+    finally:
+        for module, training in modes:
+            module.training = training
+    if images == 0:
+        raise ValueError("there are no images to evaluate on")
+    loss, right, among_five = (totals / images).tolist()
+    return Score(images, loss, 100 * right, 100 * among_five if classes > 5 else None)
+
+
+def load_for_evaluation(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load an exported model.
+
+    Args:
+        path: a file that ``ldb`` exported, or the folder of a run that is through.
+
+    Returns:
+        The model in evaluation mode, and what `read_metadata` tells of it.
+
+    Raises:
+        UsageError: there is no such file, or it was not written by ldb.
+    """
+    if path.is_dir():
+        if not (path / WEIGHTS).exists():
+            raise _no_weights(path)
+        path = path / WEIGHTS
+    return load_exported(path), read_metadata(path)
+
+
+def _no_weights(folder: Path) -> UsageError:
+    fact = f"{folder} has no {WEIGHTS}"
+    if not (folder / SETTINGS).exists():
+        cure = "give a run's folder or an exported file"
+        return UsageError(explain(fact, f"without {SETTINGS} it is no run's folder", cure))
+    cure = f"finish it with ldb train --out {folder} --resume, or use ldb export {folder}"
+    return UsageError(explain(fact, "the run is not finished", cure))

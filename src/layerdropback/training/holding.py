@@ -1,0 +1,121 @@
+"""Images held in memory as bytes, and whether there is room for them."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ..errors import UsageError, explain
+from .lazy import LazySplit
+from .stems import SMALL
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their classes.
+
+    Attributes:
+        pixels: uint8, shape ``(images, channels, height, width)``.
+        labels: int64, shape ``(images,)``.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Split":
+        """The same on another device."""
+        return Split(self.pixels.to(device), self.labels.to(device))
+
+    def subset(self, indices: Sequence[int]) -> "Split":
+        """Only these images."""
+        chosen = torch.tensor(indices, dtype=torch.int64)
+        return Split(self.pixels[chosen], self.labels[chosen])
+
+
+def hold(
+    train: LazySplit, test: LazySplit, image_size: int | None, in_memory: str
+) -> tuple[Split | LazySplit, Split | LazySplit, int]:
+    """Read both splits into memory, or leave them where they are.
+
+    Args:
+        train: training images.
+        test: test images.
+        image_size: side in pixels; images are resized and cropped to it as they go into memory.
+        in_memory: see `load_data`.
+
+    Returns:
+        Both splits, and the side in pixels.
+
+    Raises:
+        UsageError: the side is not known, an image cannot be read, or memory is short.
+    """
+    side = image_size or _side_of_first(train)
+    needed = (len(train) + len(test)) * 3 * side * side
+    free = _free_memory()
+    roomy = free is None or needed <= free // 4
+    if in_memory == "yes" or (in_memory == "auto" and side <= SMALL and roomy):
+        _require_memory(needed)
+        return _read_all(train, image_size, side), _read_all(test, image_size, side), side
+    if image_size is None and side > SMALL:
+        fact = f"{train.source(0)[1]} has {side}x{side} pixels"
+        cause = f"above {SMALL} images are not held in memory, and may be of any size"
+        cure = "give --image-size, or --in-memory yes if all have this one"
+        raise UsageError(explain(fact, cause, cure))
+    return train, test, side
+
+
+def _side_of_first(split: LazySplit) -> int:
+    width, height = split.picture(0).size
+    if width != height:
+        fact = f"{split.source(0)[1]} has {width}x{height} pixels"
+        cause = "square images are needed"
+        raise UsageError(explain(fact, cause, "give --image-size to resize and crop them"))
+    return width
+
+
+def _require_memory(needed: int) -> None:
+    free = _free_memory()
+    if free is not None and needed > free // 2:
+        fact = f"the images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+        cure = "use --in-memory no, a smaller --image-size, or --limit-train and --limit-test"
+        raise UsageError(explain(fact, "they are held in memory", cure))
+
+
+def _free_memory() -> int | None:
+    """Bytes that the system could give, its file cache counted in; None where it does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(kibibytes[0]) if kibibytes else None
+
+
+def _read_all(split: LazySplit, image_size: int | None, side: int) -> Split:
+    pixels = torch.empty(len(split), 3, side, side, dtype=torch.uint8)
+
+    def read(index: int) -> None:
+        picture = split.picture(index)
+        if picture.size != (side, side):
+            if image_size is None:
+                width, height = picture.size
+                name = split.source(index)[1]
+                fact = f"{name} has {width}x{height} pixels, others have {side}x{side}"
+                cause = "images of one size are needed"
+                raise UsageError(explain(fact, cause, "give --image-size to resize them"))
+            picture = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
+        pixels[index] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
+        for _ in pool.map(read, range(len(split))):
+            pass
+    return Split(pixels, split.labels)

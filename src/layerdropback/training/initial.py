@@ -1,0 +1,135 @@
+"""Weights to start from, out of a file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import UsageError, explain, name_some
+from .export import KEY, file_metadata
+
+
+def load_initial(model: nn.Module, path: Path, classes: Sequence[str] = ()) -> str:
+    """Load weights into a model; only its classifier may be another one than the file's.
+
+    Args:
+        model: what `build_model` built.
+        path: a safetensors file with the model's names, one that ``ldb`` exported for example.
+        classes: names of the model's classes; where the file names others the classifier stays
+            new even if its shape fits. Empty where they are not known.
+
+    Returns:
+        A line that says what was loaded, and what stays new.
+
+    Raises:
+        UsageError: the file cannot be read, or does not fit; then nothing is loaded.
+    """
+    notes = _notes(path)
+    weights = load_file(path)
+    own = model.state_dict(keep_vars=True)
+    name, head = _classifier(model, own)
+    problem, said = _differences(weights, own, head), f"weights from {path}"
+    if problem:
+        fact = f"--init {path} does not fit the model"
+        raise UsageError(explain(fact, problem, f"give the same {_flags(notes)}, or another file"))
+    new = _why_new(weights, own, head, notes.get("classes"), classes)
+    if new:
+        weights = {key: value for key, value in weights.items() if key not in head}
+        said += f"; the classifier {name} is new ({new})"
+    elif head:
+        said += ", its classifier included"
+    model.load_state_dict(weights, strict=False)  # all but the names of tied tensors is there
+    return said
+
+
+def initial_normalisation(path: Path) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation with which an exported file's weights were trained.
+
+    Returns:
+        A number for each channel of the images, on [0, 1]; None where the file does not say.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    notes = _notes(path)
+    try:
+        mean, std = ([float(number) for number in notes[key]] for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return mean, std
+
+
+def _notes(path: Path) -> Mapping[str, Any]:
+    """What ldb wrote beside the weights; empty in a file of somebody else's."""
+    text = file_metadata(path).get(KEY, "{}")  # its UsageError is a ValueError, too
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _classifier(model: nn.Module, own: Mapping[str, Tensor]) -> tuple[str, set[str]]:
+    """The names of timm's classifier, or of its two, and of their tensors."""
+    get_classifier: Any = getattr(model, "get_classifier", None)
+    if get_classifier is None:
+        return "", set()
+    found = get_classifier()
+    modules = found if isinstance(found, tuple | list) else [found]
+    names = [name for name, module in model.named_modules() if any(module is m for m in modules)]
+    tensors = {key for key in own if key.startswith(tuple(f"{name}." for name in names))}
+    return " and ".join(names), tensors
+
+
+def _differences(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head: set[str]) -> str:
+    """What does not fit, the classifier left out; empty where everything does."""
+    # A tied tensor has several names, of which a safetensors file holds one.
+    there = {id(own[name]) for name in weights if name in own}
+    missing = [name for name in own if id(own[name]) not in there and name not in head]
+    unknown = [name for name in weights if name not in own]
+    shapes = [
+        f"{name} {_shape(value)}, not {_shape(own[name])}"
+        for name, value in weights.items()
+        if name in own and name not in head and value.shape != own[name].shape
+    ]
+    found = {"missing": missing, "unexpected": unknown, "of another shape": shapes}
+    return "; ".join(f"{kind}: {name_some(names)}" for kind, names in found.items() if names)
+
+
+def _why_new(
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    head: set[str],
+    trained_on: object,
+    classes: Sequence[str],
+) -> str:
+    """Why the classifier is not loaded; empty where it is."""
+    if not head <= weights.keys():
+        return "the file has none" if not head & weights.keys() else "the file has a part of it"
+    for name in sorted(head):
+        if weights[name].shape != own[name].shape:
+            before, after = weights[name].shape, own[name].shape
+            if before[1:] == after[1:]:
+                return f"{before[0]} -> {after[0]} classes"
+            return f"{name} is {_shape(weights[name])}, not {_shape(own[name])}"
+    if trained_on and classes and trained_on != list(classes):
+        return "the file's has other classes"
+    return ""
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _flags(notes: Mapping[str, Any]) -> str:
+    """The flags that decide a model's shapes, with the file's values where it tells them."""
+    spec = notes.get("spec")
+    try:
+        stem = "small" if spec["small_stem"] else "original"  # type: ignore[index]
+        model, size = spec["name"], spec["image_size"]  # type: ignore[index]
+    except (KeyError, TypeError):
+        return "--model, --stem and --image-size"
+    return f"--model {model}, --stem {stem} and --image-size {size}"

@@ -1,0 +1,69 @@
+"""Images that are read when they are asked for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import BinaryIO, Self
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ..errors import UsageError, explain
+from .reasons import reason
+
+
+class LazySplit(ABC):
+    """Images with their classes, read one by one; it can be pickled for a loader's workers.
+
+    Attributes:
+        labels: int64, on the CPU, shape ``(images,)``.
+    """
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def source(self, index: int) -> tuple[str | BinaryIO, str]:
+        """An image's file, by path or opened, and what to call it in an error."""
+
+    @abstractmethod
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Only these images."""
+
+    def picture(self, index: int) -> Image.Image:
+        """Decode an image to RGB, the right way up.
+
+        Raises:
+            UsageError: it cannot be read, or has more than 8 bits a channel.
+        """
+        return _decode(*self.source(index))
+
+    def read(self, index: int) -> Tensor:
+        """Decode an image.
+
+        Returns:
+            uint8, shape ``(3, height, width)``, strided as decoded: channels last.
+
+        Raises:
+            UsageError: see `picture`.
+        """
+        return torch.from_numpy(np.array(self.picture(index))).permute(2, 0, 1)
+
+
+def _decode(source: str | BinaryIO, name: str) -> Image.Image:
+    try:
+        with Image.open(source) as image:
+            deep = image.mode.startswith(("I", "F"))
+            if not deep:
+                ImageOps.exif_transpose(image, in_place=True)  # as cameras turn them
+            colour = image.convert("RGB")
+    except Exception as error:  # a broken file may raise anything, SyntaxError included
+        fact = f"cannot read the image {name}"
+        raise UsageError(explain(fact, reason(error), "replace or remove it")) from None
+    if deep:  # converting would cut its values off
+        fact = f"{name} has more than 8 bits a channel"
+        raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))
+    return colour

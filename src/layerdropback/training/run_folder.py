@@ -1,0 +1,145 @@
+"""A run's folder: what is in it, whether it may be written, and whose run it is."""
+
+import hashlib
+import itertools
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, explain
+from .atomic import replace_atomically
+from .config import TrainConfig
+from .data import ImageData
+from .settings_file import PLACES, read_settings, write_settings
+
+SETTINGS, MACHINE, WEIGHTS = "settings.yaml", "machine.json", "weights.safetensors"
+METRICS, TABLE, CHECKPOINTS = "metrics.jsonl", "metrics.csv", "checkpoints"
+
+# What a run may be resumed with other values of: they do not decide its result.
+FREE = frozenset(
+    {*PLACES, "data_dir", "download", "device", "threads", "workers"}
+    | {"checkpoint_every", "checkpoints", "tensorboard"}
+)
+
+
+def require_no_run(config: TrainConfig) -> None:
+    """Make sure that no run is lost.
+
+    Raises:
+        UsageError: ``--out`` is a file, or has a run and neither flag says what to do with it.
+    """
+    if config.out is None:
+        return
+    out = config.out.expanduser()
+    if out.is_file():
+        cause = "a run needs a folder"
+        raise UsageError(explain(f"--out {config.out} is a file", cause, "give another name"))
+    present = [name for name in (SETTINGS, METRICS, WEIGHTS, CHECKPOINTS) if (out / name).exists()]
+    if present and not config.overwrite:
+        fact = f"--out {config.out} has a {present[0]} already"
+        cause = "it would be lost"
+        raise UsageError(explain(fact, cause, "give another folder, or --resume, or --overwrite"))
+
+
+def make_folder(config: TrainConfig) -> Path:
+    """The run's folder, made if it is not there."""
+    if config.out is not None:
+        folder = config.out.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    kind = config.data.partition(":")[0]
+    model = config.model.replace("/", "-").replace(":", "-")
+    name = f"{model}-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:  # making it claims it: two runs may start in one second
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("itertools.count ends never")
+
+
+def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """The settings of the run in a folder, with those given that do not decide its result.
+
+    Args:
+        folder: has a run's settings.
+        given: settings by name.
+
+    Raises:
+        UsageError: a setting that is given is not the run's.
+    """
+    recorded = read_settings(folder / SETTINGS)
+    differing = {
+        name: value
+        for name, value in given.items()
+        if name not in FREE and recorded.get(name) != value
+    }
+    if differing:
+        notes = [
+            f"--{name.replace('_', '-')} is {value} here and {recorded.get(name)} there"
+            for name, value in differing.items()
+        ]
+        fact = f"the run in {folder} has other settings: {'; '.join(notes)}"
+        cause = "resuming goes on with the same run"
+        cure = "leave these flags out, or give another --out"
+        raise UsageError(explain(fact, cause, cure))
+    free = {name: value for name, value in given.items() if name in FREE}
+    return TrainConfig.from_dict(recorded | free)
+
+
+def identity(config: TrainConfig, data: ImageData) -> dict[str, Any]:
+    """What must be the same for a checkpoint to belong to a run, in plain values."""
+    settings = {name: value for name, value in config.as_dict().items() if name not in FREE}
+    labels = hashlib.sha256(data.train.labels.numpy().tobytes()).hexdigest()
+    return settings | {"classes": list(data.classes), "training_labels": labels[:16]}
+
+
+def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
+    """Say in what two identities differ, or None where they do not.
+
+    Example:
+        >>> difference({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
+        'is of another run (lr is 0.1 here and 0.2 there)'
+    """
+    names = [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]
+    shown = [
+        "the training data changed"
+        if name in ("classes", "training_labels")
+        else f"{name} is {here.get(name)} here and {there.get(name)} there"
+        for name in sorted(names)
+    ]
+    return f"is of another run ({'; '.join(dict.fromkeys(shown))})" if shown else None
+
+
+def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:
+    """Write the settings, to be loaded again, and what the run's numbers depend on beside them."""
+    replace_atomically(folder / SETTINGS, lambda path: write_settings(config, path))
+    command = shlex.join(["ldb", *sys.argv[1:]])
+    text = json.dumps({"command": command, **facts}, indent=2) + "\n"
+
+    def write(path: Path) -> None:
+        path.write_text(text)
+
+    replace_atomically(folder / MACHINE, write)
+
+
+def changed_machine(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Name what has changed since the run began that its bits depend on; empty where nothing."""
+    try:
+        before = json.loads((folder / MACHINE).read_text())
+    except (OSError, ValueError):
+        return ""
+    notes = [
+        f"{name} was {before[part].get(name)} and is {value}"
+        for part in ("versions", "hardware")
+        if isinstance(before.get(part), dict)
+        for name, value in facts[part].items()
+        if before[part].get(name) != value
+    ]
+    return f"no longer bit for bit the unbroken run: {'; '.join(notes)}" if notes else ""

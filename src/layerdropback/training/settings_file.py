@@ -1,0 +1,131 @@
+"""Settings as YAML or TOML: read, checked name by name and type by type, and written."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from ..errors import UsageError, explain
+from .config import Dropping, TrainConfig
+
+# Where a run goes is no setting of it.
+PLACES = ("out", "overwrite", "resume")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a file of settings, named as the flags are (with ``-`` or ``_``).
+
+    Args:
+        path: ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
+
+    Returns:
+        Values of the settings' own types; ``recipe``, if it is there, is among them.
+
+    Raises:
+        UsageError: the file cannot be read, or a name or a value in it cannot be used.
+    """
+    try:
+        text = path.expanduser().read_text()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
+    try:
+        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        kind = "TOML" if path.suffix == ".toml" else "YAML"
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(explain(f"{path} is no {kind}", reason, "mend the file")) from None
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        fact = f"{path} holds no settings"
+        raise UsageError(explain(fact, "lines such as `epochs: 10` are needed", "mend the file"))
+    return typed({str(key).replace("-", "_"): value for key, value in values.items()}, str(path))
+
+
+def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Give each value the type of its setting.
+
+    Args:
+        values: by name, as a file has them.
+        source: the file, for the error text.
+
+    Raises:
+        UsageError: no such setting exists, or its value is of another kind.
+
+    Example:
+        >>> typed({"lr": "1e-3", "milestones": [0.5]}, "run.yaml")
+        {'lr': 0.001, 'milestones': (0.5,)}
+    """
+    types = setting_types()
+    found = {}
+    for name, value in values.items():
+        if name == "recipe":
+            types["recipe"] = str
+        if name not in types or name in PLACES:
+            close = difflib.get_close_matches(name, types, n=1)
+            fact = f"{source} sets {name!r}"
+            cause = "a run's place is no setting" if name in PLACES else "no such setting exists"
+            cure = f"did you mean {close[0]}?" if close else "see ldb train --help"
+            raise UsageError(explain(fact, cause, cure.rstrip("?")))
+        try:
+            found[name] = _as_type(value, types[name])
+        except (ValueError, TypeError, OverflowError):
+            fact = f"{source} sets {name} to {value!r}"
+            cause = f"{_kind(types[name])} is needed"
+            raise UsageError(explain(fact, cause, "mend the file")) from None
+    return found
+
+
+def write_settings(config: TrainConfig, path: Path) -> None:
+    """Write every setting of a run, to be read again by `read_settings`."""
+    values = {name: value for name, value in config.as_dict().items() if name not in PLACES}
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def setting_types() -> dict[str, Any]:
+    """The type of every setting, as its field is annotated."""
+    types = get_type_hints(TrainConfig) | get_type_hints(Dropping)
+    del types["dropping"]
+    return types
+
+
+def _as_type(value: Any, kind: Any) -> Any:
+    options = _options(kind)
+    if value is None and type(None) in options:
+        return None
+    option = options[0]
+    if get_origin(option) is tuple:
+        (inner, _) = get_args(option)
+        entries = [value] if isinstance(value, str | int | float) else value
+        return tuple(_as_type(entry, inner) for entry in entries)
+    if option is bool or isinstance(value, bool):
+        if option is bool and isinstance(value, bool):
+            return value
+        raise TypeError
+    if option is int:
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return int(value)
+    if option is float:
+        words = {word for part in options for word in get_args(part)}  # "inverse"
+        return value if isinstance(value, str) and value in words else float(value)
+    if not isinstance(value, str):
+        raise TypeError
+    return Path(value) if option is Path else value
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    """The types that a value may have, the one that it is made of first."""
+    return get_args(kind) if get_origin(kind) in (UnionType, Union) else (kind,)
+
+
+def _kind(kind: Any) -> str:
+    option = _options(kind)[0]
+    if get_origin(option) is tuple:
+        return "a list"
+    names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return names.get(option, "a word")

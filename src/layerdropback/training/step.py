@@ -1,0 +1,125 @@
+"""One optimizer step on one batch, which goes through the model in as many parts as fit."""
+
+import gc
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import explain
+from .memory import is_out_of_memory
+from .phases import PhaseTimer
+from .precision import Precision
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+class Step:
+    """Forward, backward and update.
+
+    A batch that a batch factor has made larger may not fit in memory. Then what the failed attempt
+    has changed (gradients, buffers, random numbers) is put back, and the same batch is accumulated
+    in twice as many parts: the same update up to rounding, but for BatchNorm's statistics, which
+    are those of the parts.
+
+    Args:
+        model: in training mode when called.
+        optimizer: of the model's parameters.
+        criterion: mean loss of outputs and targets.
+        precision: see `Precision`.
+        phases: told when each phase ends.
+        parts: of every batch, at least.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        criterion: Criterion,
+        precision: Precision,
+        phases: PhaseTimer,
+        parts: int,
+    ):
+        self._model, self._optimizer, self._criterion = model, optimizer, criterion
+        self._precision, self._phases = precision, phases
+        self.parts = parts
+        self.parts_of_large = parts  # kept in checkpoints: a resumed run need not fail again
+
+    def __call__(self, images: Tensor, targets: Tensor, large: bool) -> Tensor:
+        """Make one step.
+
+        Args:
+            images: shape ``(batch, channels, height, width)``.
+            targets: labels, shape ``(batch,)``, or probabilities, ``(batch, classes)``.
+            large: whether the batch is a scaled one, which may be split further.
+
+        Returns:
+            Sum of the losses and number of right answers, float64 of shape ``(2,)`` on the device;
+            nothing has waited for them.
+        """
+        totals = self._split(images, targets) if large else self._run(images, targets, self.parts)
+        self._precision.step(self._model, self._optimizer)
+        self._phases.mark("optimizer")
+        return totals
+
+    def _split(self, images: Tensor, targets: Tensor) -> Tensor:
+        before = _Before(self._model, images.device)
+        while True:
+            try:
+                return self._run(images, targets, self.parts_of_large)
+            except (RuntimeError, MemoryError) as error:
+                # Two images a part are the least that BatchNorm can work on.
+                if not is_out_of_memory(error) or self.parts_of_large * 4 > len(images):
+                    raise
+                reason = str(error).partition("\n")[0].rstrip(".")
+            # Out of the except clause: the error held the failed attempt's tensors.
+            before.restore(self._model, self._optimizer)
+            self.parts_of_large *= 2
+            fact = f"a drop epoch's batch of {len(images)} images does not fit in memory"
+            cure = f"it is now accumulated in {self.parts_of_large} parts; a smaller --batch-scale"
+            warnings.warn(explain(fact, reason, f"{cure} would spare that"), stacklevel=2)
+
+    def _run(self, images: Tensor, targets: Tensor, parts: int) -> Tensor:
+        totals = torch.zeros(2, dtype=torch.float64, device=images.device)
+        pieces = zip(_pieces(images, parts), _pieces(targets, parts), strict=True)
+        for part, wanted in pieces:
+            with self._precision.autocast():
+                outputs = self._model(part)
+                loss = self._criterion(outputs.float(), wanted)
+            self._phases.mark("forward")
+            # A whole batch's gradient is the mean over its images, however it is cut.
+            self._precision.backward(loss if parts == 1 else loss * (len(part) / len(images)))
+            self._phases.mark("backward")
+            labels = wanted if wanted.ndim == 1 else wanted.argmax(1)
+            # On the device: asking for a number here would make it wait in every step.
+            totals[0] += loss.detach() * len(part)
+            totals[1] += (outputs.detach().argmax(1) == labels).sum()
+        return totals
+
+
+def _pieces(batch: Tensor, parts: int) -> tuple[Tensor, ...]:
+    return batch.tensor_split(parts) if parts > 1 else (batch,)
+
+
+class _Before:
+    """What a failed attempt changes, as it was."""
+
+    def __init__(self, model: nn.Module, device: torch.device):
+        self._buffers = [buffer.clone() for buffer in model.buffers()]
+        self._device = device
+        self._generators: list[Any] = [torch.get_rng_state()]
+        if device.type == "cuda":
+            self._generators.append(torch.cuda.get_rng_state(device))
+
+    def restore(self, model: nn.Module, optimizer: Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        for buffer, value in zip(model.buffers(), self._buffers, strict=True):
+            buffer.copy_(value)
+        torch.set_rng_state(self._generators[0])
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(self._generators[1], self._device)
+            torch.cuda.empty_cache()
