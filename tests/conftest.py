@@ -12,3 +12,12 @@ def _same_start():
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Call it with the arguments of ``ldb``: exit code, output, error output."""
+    from command import ldb
+
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: ldb(*arguments, capsys=capsys, monkeypatch=monkeypatch)

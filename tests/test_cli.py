@@ -12,35 +12,13 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from layerdropback import cli
+from command import TINY, metrics_of
 from layerdropback.training.data import load_data
 from layerdropback.training.export import load_exported, read_metadata
 from layerdropback.training.settings_file import read_settings
 from test_data import make_folder
 
 CIFAR = Path(os.environ.get("LDB_CIFAR10", Path(__file__).parents[1] / "data" / "cifar10"))
-TINY = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
-
-
-def ldb(*arguments, capsys, monkeypatch):
-    """Run the command line in this process: exit code, output, error output."""
-    monkeypatch.setattr(sys, "argv", ["ldb", *map(str, arguments)])
-    threads = torch.get_num_threads()
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    torch.set_num_threads(threads)
-    output = capsys.readouterr()
-    return exit_.value.code, output.out, output.err
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: ldb(*arguments, capsys=capsys, monkeypatch=monkeypatch)
-
-
-def metrics_of(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_training_writes_settings_metrics_and_weights(run, tmp_path):

@@ -450,7 +450,9 @@ def test_closing_ends_the_workers_and_a_new_pass_has_new_ones():
     pipe.close()
 
 
-def test_workers_leave_signals_to_the_main_process(tmp_path):
+def test_workers_leave_signals_to_the_main_process(tmp_path, monkeypatch):
+    monkeypatch.setattr("layerdropback.training.pipeline._GRACE", 2.0)
+
     def handler(number, frame):
         (tmp_path / str(os.getpid())).touch()
 
@@ -465,6 +467,7 @@ def test_workers_leave_signals_to_the_main_process(tmp_path):
         time.sleep(0.5)  # idle workers take it at once, others after 5 seconds
         # From another process: torch looks away where the worker's own parent has sent it.
         subprocess.run(["kill", "-TERM", *(str(worker.pid) for worker in workers)], check=True)
+        same(epoch(pipe, 1), epoch(made("files"), 1))
         for worker in workers:
             worker.join(10)
             assert worker.exitcode == 0

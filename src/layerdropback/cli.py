@@ -46,11 +46,15 @@ def train(**given: Any) -> None:
     config = TrainConfig.from_dict(settings)
     config.check()
     from .training import run
+    from .training.stopping import Stopped
 
-    if config.resume:
-        run.resume(config, settings)
-    else:
-        run.train(config)
+    try:
+        if config.resume:
+            run.resume(config, settings)
+        else:
+            run.train(config)
+    except Stopped as stop:  # the parser would take it for any Ctrl-C
+        raise typer.Exit(stop.code) from None
 
 
 @app.command()

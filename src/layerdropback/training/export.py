@@ -1,6 +1,7 @@
 """Trained weights as safetensors, with all that is needed to build their model again."""
 
 import json
+import struct
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,31 @@ def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[st
     """
     metadata = {"version": __version__, "spec": asdict(spec), **notes}
     described = {"format": "pt", KEY: json.dumps(metadata)}
+
+    def write(file: Path) -> None:
+        save_model(model, str(file), metadata=described)
+        _sort_metadata(file)
+
     try:
-        replace_atomically(path, lambda file: save_model(model, str(file), metadata=described))
+        replace_atomically(path, write)
     except (OSError, SafetensorError) as error:
         cure = "make room or choose another --out, and train again"
         raise UsageError(explain(f"cannot write {path}", reason(error), cure)) from None
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata in order, for runs that are alike to end with files that are alike.
+
+    safetensors writes them in a random one.
+    """
+    with path.open("rb+") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # as it is, unless a string could be written in two ways
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def file_metadata(path: Path | str) -> dict[str, str]:

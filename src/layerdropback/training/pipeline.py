@@ -27,6 +27,9 @@ from .transforms import (
 # Images in a batch for testing, where each has up to 64 pixels a side, and where more.
 _SMALL, _TEST_BATCH, _TEST_BATCH_LARGE = 64, 512, 256
 
+# Seconds that a worker goes on after SIGTERM, for the main process to finish its step.
+_GRACE = 30.0
+
 
 class Pipeline:
     """The batches of a run.
@@ -236,6 +239,7 @@ def _in_workers(workers: int) -> dict[str, Any]:
 def _begin_worker(number: int) -> None:
     """Leave signals to the main process, which may have a run to save, and ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # SIGTERM often goes to the whole group. A worker that it killed would be an error in the main
-    # process at once, from within torch's handler; one that has exited with 0 is none.
-    signal.signal(signal.SIGTERM, lambda *received: os._exit(0))
+    # SIGTERM often goes to the whole group. The main process may be waiting for this worker's batch
+    # and cannot stop before it has it; a worker that a signal killed would be an error there.
+    signal.signal(signal.SIGTERM, lambda *received: signal.setitimer(signal.ITIMER_REAL, _GRACE))
+    signal.signal(signal.SIGALRM, lambda *received: os._exit(0))

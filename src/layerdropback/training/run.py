@@ -115,6 +115,7 @@ class _Run:
 
     def go(self) -> list[EpochMetrics]:
         with claimed(self.folder), ExitStack() as stack:
+            stack.callback(self.trainer.pipeline.close)
             self._introduce()
             if self.resuming:
                 self._load()

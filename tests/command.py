@@ -1,0 +1,26 @@
+"""The command line, run inside the tests' own process."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from layerdropback.__main__ import main
+
+TINY = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
+
+
+def ldb(*arguments, capsys, monkeypatch):
+    """Run the command line in this process: exit code, output, error output."""
+    monkeypatch.setattr(sys, "argv", ["ldb", *map(str, arguments)])
+    threads = torch.get_num_threads()
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    torch.set_num_threads(threads)
+    output = capsys.readouterr()
+    return exit_.value.code, output.out, output.err
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
