@@ -1,0 +1,99 @@
+"""Every family of the paper and its neighbours trains in every unit and strategy (issue 3)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from timm.models import register_model
+from timm.models.vgg import VGG
+
+from layerdropback.settings import STRATEGIES, UNITS
+from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.data import ImageData, Split
+from layerdropback.training.export import export_weights
+from layerdropback.training.loop import Trainer
+
+
+@register_model
+def narrow_vgg(pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, **settings):
+    """timm's smallest VGG has 130 million parameters, nearly all of them behind its features."""
+    return VGG([16, "M", 32, "M", 32, 32, "M", 64, "M", 64, "M"], num_features=64, **settings)
+
+
+# One small model of each.
+FAMILIES = {
+    "ViT": "vit_tiny_patch16_224",
+    "Swin": "swin_tiny_patch4_window7_224",
+    "EfficientNet": "efficientnet_b0",
+    "DLA": "dla46_c",
+    "ResNet": "resnet10t",
+    "DenseNet": "densenet121",
+    "ConvNeXt": "convnext_atto",
+    "MobileNet": "mobilenetv3_small_050",
+    "RegNet": "regnetx_002",
+    "VGG": "narrow_vgg",
+    "VGG, whole": "vgg11_bn",
+    "SENet": "legacy_seresnet18",
+}
+# Large for a test: only where all tests run, or in every unit only there.
+SLOW = {"VGG, whole": 0, "Swin": 1}
+WAYS = [(unit, "uniform") for unit in UNITS]
+WAYS += [("layer", strategy) for strategy in STRATEGIES if strategy != "uniform"]
+CASES = [
+    pytest.param(family, *way, marks=pytest.mark.slow if number >= SLOW.get(family, 9) else ())
+    for family in FAMILIES
+    for number, way in enumerate(WAYS)
+]
+
+
+def images(size, classes, count=4):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    split = Split(pixels, torch.arange(count) % classes)
+    return ImageData("made", tuple(f"class {i}" for i in range(classes)), split, split, flips=True)
+
+
+def trained(config, data):
+    """One full and one drop epoch; the trainer and the metrics of both."""
+    trainer = Trainer(config, data)
+    return trainer, [trainer.train_epoch(epoch) for epoch in range(2)]
+
+
+def check(metrics, strategy):
+    full, drop = metrics
+    assert (full.mode, drop.mode) == ("full", "drop")
+    assert full.share_dropped == 0
+    assert (0 < drop.share_dropped < 1) == (strategy != "none")
+    assert drop.lr_factor == 2
+
+
+def base(family, unit, strategy):
+    # In the first of two drop steps of a few blocks all may be kept: half of many is not.
+    dropping = Dropping(unit=unit, strategy=strategy, verify=True, drop_rate=0.8)
+    return TrainConfig(
+        model=FAMILIES[family], epochs=2, batch_size=2, lr=1e-3, dropping=dropping, augment=True
+    )
+
+
+@pytest.mark.parametrize(("family", "unit", "strategy"), CASES)
+def test_from_scratch_at_32_pixels_and_fine_tuned_from_it(family, unit, strategy, tmp_path):
+    """The second training starts from the first one's weights, for another number of classes."""
+    config = base(family, unit, strategy)
+    scratch, metrics = trained(config, images(32, 2))
+    check(metrics, strategy)
+    path = tmp_path / "weights.safetensors"
+    export_weights(scratch.model, path, scratch.spec, {"classes": ["a", "b"]})
+    tuned = Trainer(replace(config, init=path), images(32, 3))
+    assert "is new (2 -> 3 classes)" in tuned.start
+    before, own = scratch.model.state_dict(), tuned.model.state_dict()
+    assert before.keys() == own.keys()
+    new = [name for name in own if not torch.equal(own[name], before[name])]
+    head = {id(p) for p in tuned.model.get_classifier().parameters()}
+    assert new == [name for name, p in tuned.model.named_parameters() if id(p) in head]
+    check([tuned.train_epoch(epoch) for epoch in range(2)], strategy)
+
+
+@pytest.mark.parametrize(("family", "unit", "strategy"), CASES)
+def test_from_scratch_at_224_pixels(family, unit, strategy):
+    _, metrics = trained(base(family, unit, strategy), images(224, 2, count=2))
+    check(metrics, strategy)
