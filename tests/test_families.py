@@ -17,7 +17,7 @@ from layerdropback.training.loop import Trainer
 @register_model
 def narrow_vgg(pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, **settings):
     """timm's smallest VGG has 130 million parameters, nearly all of them behind its features."""
-    return VGG([16, "M", 32, "M", 32, 32, "M", 64, "M", 64, "M"], num_features=64, **settings)
+    return VGG([16, "M", 32, "M", 32, 32, "M", 64, "M", 64, "M"], mlp_ratio=1 / 32, **settings)
 
 
 # One small model of each.
