@@ -71,7 +71,7 @@ def medians(history: list[EpochMetrics], mode: str) -> tuple[str, str]:
 
 def main() -> None:
     arguments = parse()
-    config = settings_of(arguments)
+    config, revision = settings_of(arguments), commit()
     data = load_data(config.data, config.image_size, config.limit_train, config.limit_test)
     plain = replace(config, dropping=replace(config.dropping, drop_rate=0.0))
     arms = {"plain": plain, "LayerDropBack": config}
@@ -89,7 +89,7 @@ def main() -> None:
                 f"test {metrics.test_accuracy:.2f} %",
                 flush=True,
             )
-    write(arguments, config, trainers["plain"], histories, minutes, len(data.train))
+    write(arguments, config, trainers["plain"], histories, minutes, len(data.train), revision)
 
 
 def write(
@@ -99,6 +99,7 @@ def write(
     histories: dict[str, list[EpochMetrics]],
     minutes: dict[str, float],
     images: int,
+    revision: str,
 ) -> None:
     facts = machine(trainer.device)
     rows = []
@@ -119,7 +120,7 @@ def write(
             f"Command: `{command}`",
             "",
             f"{facts['hardware']['device']}, {facts['hardware']['threads']} CPU threads, torch "
-            f"{torch.__version__}, timm {facts['versions']['timm']}, commit {commit()}. "
+            f"{torch.__version__}, timm {facts['versions']['timm']}, commit {revision}. "
             f"{images:,} training images, {config.epochs} epochs, seed {config.seed}; the arms "
             "took turns epoch by epoch in one process.",
             "",
@@ -140,7 +141,7 @@ def write(
     arguments.out.with_suffix(".md").write_text(card)
     numbers = {
         "command": command,
-        "commit": commit(),
+        "commit": revision,
         **facts,
         "settings": config.as_dict(),
         "minutes": minutes,

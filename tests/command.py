@@ -1,12 +1,14 @@
 """The command line, run inside the tests' own process."""
 
 import json
+import signal
 import sys
 
 import pytest
 import torch
 
 from layerdropback.__main__ import main
+from layerdropback.training.tally import Tally
 
 TINY = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
 
@@ -24,3 +26,17 @@ def ldb(*arguments, capsys, monkeypatch):
 
 def metrics_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def stop_after(patch, steps, number=signal.SIGTERM):
+    """Send a signal to this process when so many steps are done."""
+    add, calls = Tally.add, 0
+
+    def counted(tally, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == steps:
+            signal.raise_signal(number)
+        return add(tally, *arguments)
+
+    patch.setattr(Tally, "add", counted)

@@ -15,7 +15,9 @@ from layerdropback.training.loop import Trainer
 
 
 @register_model
-def narrow_vgg(pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, **settings):
+def narrow_vgg(
+    pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, cache_dir=None, **settings
+):
     """timm's smallest VGG has 130 million parameters, nearly all of them behind its features."""
     return VGG([16, "M", 32, "M", 32, 32, "M", 64, "M", 64, "M"], mlp_ratio=1 / 32, **settings)
 

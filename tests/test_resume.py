@@ -11,11 +11,10 @@ import warnings
 import pytest
 import torch
 
-from command import metrics_of
+from command import metrics_of, stop_after
 from layerdropback.training.claim import claimed
 from layerdropback.training.loop import Trainer
 from layerdropback.training.stopping import Stopped, Stopping
-from layerdropback.training.tally import Tally
 
 LDB = [sys.executable, "-m", "layerdropback"]
 SMALL = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "20", "--batch-size", "8"]
@@ -39,20 +38,6 @@ def unbroken(run, tmp_path):
     flags = [*SMALL, "--epochs", "3", "--batch-scale", "2", "--ema", "0.9"]
     assert run("train", *flags, "--out", tmp_path / "unbroken")[0] == 0
     return tmp_path / "unbroken", flags
-
-
-def stop_after(patch, steps, number=signal.SIGTERM):
-    """Send a signal to this process when so many steps are done."""
-    add, calls = Tally.add, 0
-
-    def counted(tally, *arguments):
-        nonlocal calls
-        calls += 1
-        if calls == steps:
-            signal.raise_signal(number)
-        return add(tally, *arguments)
-
-    patch.setattr(Tally, "add", counted)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from test_data import make_folder
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,3 +52,28 @@ def test_the_step_time_card_is_written(monkeypatch, capsys, tmp_path):
     assert all(len(row["full"]) == len(row["drop"]) == 3 for row in numbers["steps"])
     assert len(numbers["controller_us"]["rate 0"]) == 3
     assert capsys.readouterr().out.endswith(card + "\n")
+
+
+def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
+    cifar10 = script("benchmarks/cifar10.py")
+    make_folder(tmp_path / "images", size=(32, 32), train=16, test=4)
+    for name in ("cpu", "gpu"):
+        settings = (ROOT / "examples" / f"cifar10-{name}.yaml").read_text()
+        settings = settings.replace("model: resnet18", "model: test_resnet")
+        settings = settings.replace("model: resnet10t", "model: test_resnet")
+        settings = settings.replace("compile: blocks", "compile: no")  # it takes a minute here
+        settings = settings.replace("batch_size: 128", "batch_size: 8")
+        settings = settings.replace("batch_size: 64", "batch_size: 8").replace("compile: no", "")
+        (tmp_path / "settings.yaml").write_text(settings.replace("image_size: 48", ""))
+        flags = ["--settings", str(tmp_path / "settings.yaml"), "--epochs", "3", "--threads", "1"]
+        flags += ["--data", f"folder:{tmp_path / 'images'}", "--out", str(tmp_path / name)]
+        monkeypatch.setattr(sys, "argv", ["cifar10.py", *flags])
+        cifar10.main()
+        card = (tmp_path / f"{name}.md").read_text()
+        assert card.count("\n| plain | ") == card.count("\n| LayerDropBack | ") == 1
+        assert "n = 1 seed" in card
+        numbers = json.loads((tmp_path / f"{name}.json").read_text())
+        modes = [epoch["mode"] for epoch in numbers["epochs"]["LayerDropBack"]]
+        assert modes == ["full", "drop", "full"]
+        assert [epoch["mode"] for epoch in numbers["epochs"]["plain"]] == ["full"] * 3
+        assert capsys.readouterr().out.endswith(card + "\n")
