@@ -172,22 +172,17 @@ def replace_so_far(metrics):
 
 
 @pytest.mark.slow
-def test_compiled_blocks_train_alike_and_are_never_compiled_again():
-    """As many graphs as kinds of blocks need, for however many masks (DESIGN of issue 3)."""
-    config = replace(
-        BASE, epochs=4, dropping=Dropping(unit="block", batch_scale=2), compile="blocks"
-    )
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_blocks_train_alike_and_need_few_graphs():
+    """For any number of masks: trained or not, with a gradient for the input or not, and tested."""
+    dropping = Dropping(unit="block", every=1, start=0)
+    config = replace(BASE, epochs=6, dropping=dropping, compile="blocks")
     from torch._dynamo.utils import counters
 
     counters.clear()
-    compiled, metrics = finished(config)
-    assert sum(counters["frames"].values()) > 0
-    graphs = counters["stats"]["unique_graphs"]
-    compiled._so_far.epoch = 5
-    compiled.train_epoch(5)
-    compiled.train_epoch(6)
-    compiled.train_epoch(7)
-    assert counters["stats"]["unique_graphs"] == graphs
+    _, metrics = finished(config)
+    assert 0 < counters["stats"]["unique_graphs"] <= 4 * 5
+    assert not counters["unimplemented"]
     _, eager = finished(replace(config, compile="no"))
     for one, other in zip(metrics, eager, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=0.02)
