@@ -56,7 +56,7 @@ def make_model(most=1000, where="forward", norm=True, dropout=0.0):
     )
 
 
-def make_step(model, parts=1, precision="fp32", clip=None, momentum=0.9):
+def make_step(model, parts=1, precision="fp32", clip=0.0, momentum=0.9):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
     phases = PhaseTimer(CPU)
     phases.start()

@@ -321,6 +321,8 @@ class LayerDropBack:
             "epoch": stepper.epoch,
             "step": stepper.step,
             "drop_steps": stepper.drop_steps,
+            "epoch_steps": stepper.epoch_steps,
+            "epoch_dropped": stepper.epoch_dropped,
             "times_dropped": stepper.times_dropped.tolist(),
             "layers": state.fingerprint(self.layers),
             "order": None if stepper.order is None else stepper.order.to_state(),

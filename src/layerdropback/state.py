@@ -1,5 +1,6 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,8 @@ def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool
         "epoch": epoch is None or _is_count(epoch),
         "step": _is_count(saved.get("step")),
         "drop_steps": _is_count(saved.get("drop_steps")),
+        "epoch_steps": _is_count(saved.get("epoch_steps")),
+        "epoch_dropped": _is_number(saved.get("epoch_dropped")),
         "times_dropped": isinstance(times, list)
         and all(map(_is_count, times))
         and (len(times) == len(layers) or not here),
@@ -79,6 +82,10 @@ def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _is_order(order: object, names: set[str] | None) -> bool:

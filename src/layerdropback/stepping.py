@@ -93,8 +93,9 @@ class Stepper:
         self._ever_stepped: set[int] = set()
         self._decision: tuple[object, ...] = ()
         self._warned: set[str] = set()
-        self._epoch_steps = 0
-        self._epoch_share = 0.0
+        self.epoch_steps = 0
+        self.epoch_dropped = 0.0  # sum over the epoch's steps of the share of layers dropped
+        self._restarted = False
 
         self._unordered: list[nn.Parameter] = []
         self._held: list[set[int]] = []
@@ -116,7 +117,7 @@ class Stepper:
     @property
     def epoch_share(self) -> float:
         """Mean share of the reached layers dropped per step of the current or last epoch."""
-        return self._epoch_share / max(1, self._epoch_steps)
+        return self.epoch_dropped / max(1, self.epoch_steps)
 
     def enter_epoch(self, epoch: int, drops: bool) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
@@ -130,7 +131,9 @@ class Stepper:
         # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
         look_again = epoch != self.epoch
         self.epoch, self.drop_epoch = epoch, drops
-        self._epoch_steps, self._epoch_share = 0, 0.0
+        if look_again or not self._restarted:  # else the epoch that was saved goes on
+            self.epoch_steps, self.epoch_dropped = 0, 0.0
+        self._restarted = False
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self._carried = self._window_is_open()
         if not self._carried:
@@ -165,6 +168,8 @@ class Stepper:
         """Take over the counters and the order of a saved state."""
         self.seed, self.epoch = saved["seed"], saved["epoch"]
         self.step, self.drop_steps = saved["step"], saved["drop_steps"]
+        self.epoch_steps, self.epoch_dropped = saved["epoch_steps"], saved["epoch_dropped"]
+        self._restarted = True
         self.times_dropped[:] = saved["times_dropped"]
         self._stop_recording()
         self.order = self.plan = None
@@ -179,11 +184,11 @@ class Stepper:
             self._stop_recording()
             self.use_order(recorded if self.order is None else self.order.updated(recorded))
         mask = self.window.mask
-        self._epoch_steps += 1
+        self.epoch_steps += 1
         if mask is not None and self.plan is not None:
             self.drop_steps += 1
             self.times_dropped += mask
-            self._epoch_share += float(mask.sum() / self.plan.reached.sum())
+            self.epoch_dropped += float(mask.sum() / self.plan.reached.sum())
         self.step += 1
         self._open_window()
 

@@ -38,10 +38,10 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with suppress(OSError):  # the first error is the one to tell
             partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Put a folder's list of names on the disk, where the system can."""
     with suppress(OSError):  # Windows and some network file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)

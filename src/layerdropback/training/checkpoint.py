@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, explain
-from .atomic import replace_atomically
+from .atomic import replace_atomically, sync_folder
+from .memory import is_out_of_memory
 
 FORMAT = 1
 
@@ -59,6 +60,7 @@ class Checkpoints:
         replace_atomically(unnamed, lambda partial: _write(content, partial))
         path = self.folder / f"step-{step:09d}-{_checksum(unnamed)}.pt"
         os.replace(unnamed, path)
+        sync_folder(self.folder)
         for old in self._found()[: -self._keep]:
             if old != path:
                 old.unlink(missing_ok=True)
@@ -69,8 +71,12 @@ class Checkpoints:
     ) -> tuple[dict[str, Any], Path, list[str]] | None:
         """Read the newest state that is intact and belongs here.
 
+        Newer files that cannot be used get ``.unusable`` after their names, so that they are told
+        once and count no more among those to keep.
+
         Args:
-            refuse: says why a state does not belong here, or None where it does.
+            refuse: says why a state does not belong here, or None where it does; a KeyError of
+                its own says that it is no state at all.
 
         Returns:
             The state, its file, and a line for each newer file that could not be used; None where
@@ -79,17 +85,22 @@ class Checkpoints:
         Raises:
             UsageError: there are checkpoints, and none can be used.
         """
-        problems: list[str] = []
+        problems: dict[Path, str] = {}
         for path in reversed(self._found()):
             state = _read(path)
-            problem = state if isinstance(state, str) else refuse(state)
+            try:
+                problem = state if isinstance(state, str) else refuse(state)
+            except KeyError:
+                problem = "is no checkpoint of ldb"
             if problem is None and not isinstance(state, str):
-                return state, path, problems
-            problems.append(f"{path.name} {problem}")
+                for bad in problems:
+                    bad.rename(bad.with_name(f"{bad.name}.unusable"))
+                return state, path, list(problems.values())
+            problems[path] = f"{path.name} {problem}"
         if problems:
             fact = f"no checkpoint in {self.folder} can be used"
             cure = "put an intact one there, or begin again with --overwrite"
-            raise UsageError(explain(fact, "; ".join(problems), cure))
+            raise UsageError(explain(fact, "; ".join(problems.values()), cure))
         return None
 
     def clear(self) -> None:
@@ -133,7 +144,9 @@ def _read(path: Path) -> dict[str, Any] | str:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    except Exception:  # intact, yet nothing that torch saved: it may fail in any way
+    except Exception as error:  # intact, yet nothing that torch saved: it may fail in any way
+        if is_out_of_memory(error):
+            raise
         return "is no checkpoint"
     if not isinstance(state, dict) or "format" not in state:
         return "is no checkpoint of ldb"

@@ -1,4 +1,4 @@
-"""Which images of a data set count: the split to test on, and the same share of each class."""
+"""Which images of a data set count: the split to test on, and a few of each class."""
 
 from collections.abc import Callable, Sequence
 from random import Random

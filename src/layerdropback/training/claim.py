@@ -1,5 +1,6 @@
 """One process at a time in a run's folder."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ def claimed(folder: Path) -> Iterator[None]:
         UsageError: another process holds it.
     """
     with (folder / ".lock").open("w") as file:
+        if hasattr(os, "register_at_fork"):  # a loader's worker that outlives us must not hold it
+            os.register_at_fork(after_in_child=file.close)
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

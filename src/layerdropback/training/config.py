@@ -86,7 +86,9 @@ class TrainConfig:
         "digits",
         "digits, cifar10, cifar100, svhn, fashion-mnist, mnist, folder:DIR or hf:NAME.",
     )
-    data_dir: Path = _setting(Path("data"), "Where downloaded data sets are.")
+    data_dir: Path | None = _setting(
+        None, "Where downloaded data sets are.  [default: data; for hf its own cache]"
+    )
     download: bool = _setting(False, "Download the data set if it is not there.")
     in_memory: str = _setting("auto", "Hold a folder's or hf's images in memory", MEMORY)
     image_size: int | None = _setting(None, "Side in pixels to which images are resized.")
@@ -112,7 +114,7 @@ class TrainConfig:
     momentum: float = _setting(0.9, "Of optimizers that have one.")
     weight_decay: float = _setting(5e-4, "Weight decay.")
     decay_all: bool = _setting(True, "Weight decay of biases and normalisation layers, too.")
-    clip_grad: float | None = _setting(None, "Clip the gradient's norm to this.")
+    clip_grad: float = _setting(0.0, "Clip the gradient's norm to this, 0: not at all.")
     schedule: str = _setting("cosine", "How the learning rate falls", SCHEDULES)
     warmup_epochs: float = _setting(0.0, "Epochs in which the learning rate rises from 0.")
     milestones: tuple[float, ...] = _setting(
@@ -120,8 +122,8 @@ class TrainConfig:
     )
     gamma: float = _setting(0.2, "Factor of each fall of --schedule steps.")
     label_smoothing: float = _setting(0.0, "Label smoothing.")
-    ema: float | None = _setting(
-        None, "Decay of an average of the weights, which is then what is tested and exported."
+    ema: float = _setting(
+        0.0, "Decay of an average of the weights, which is tested and exported then, 0: none."
     )
     dropping: Dropping = Dropping()
 
@@ -172,15 +174,13 @@ a whole number from 1 on is needed. Cure: give one.
         # BatchNorm cannot work on a batch of one image.
         good = 2 <= self.batch_size < _MANY
         self._require(good, "batch_size", "a whole number from 2 on is needed")
-        good = self.accumulate <= self.batch_size // 2
-        self._require(good, "accumulate", "each part of a batch needs two images or more")
-        for name in ("lr", "gamma", "clip_grad"):
-            good = getattr(self, name) is None or 0 < getattr(self, name) <= _HUGE
+        for name in ("lr", "gamma"):
+            good = 0 < getattr(self, name) <= _HUGE
             self._require(good, name, "a number above 0 is needed")
         for name in ("momentum", "label_smoothing", "ema"):
-            good = getattr(self, name) is None or 0 <= getattr(self, name) < 1
+            good = 0 <= getattr(self, name) < 1
             self._require(good, name, "a number in [0, 1) is needed")
-        for name in ("weight_decay", "mixup", "cutmix", "warmup_epochs"):
+        for name in ("weight_decay", "mixup", "cutmix", "warmup_epochs", "clip_grad"):
             good = 0 <= getattr(self, name) <= _HUGE
             self._require(good, name, "a number from 0 on is needed")
         self._require(0 <= self.erasing <= 1, "erasing", "a number in [0, 1] is needed")
@@ -209,6 +209,11 @@ a whole number from 1 on is needed. Cure: give one.
             fact = f"--batch-scale {dropping.batch_scale:g} is not usable"
             cause = f"with --batch-size {self.batch_size} a drop epoch's batch would be no batch"
             raise UsageError(explain(fact, cause, "give one that leaves two images or more"))
+        least = min(1, dropping.batch_scale) if dropping.drop_rate > 0 else 1
+        if self.accumulate > max(1, round(self.batch_size * least) // 2):
+            fact = f"--accumulate {self.accumulate} is not usable"
+            cause = "each part of a batch needs two images or more, in drop epochs too"
+            raise UsageError(explain(fact, cause, "use fewer parts or a larger batch"))
         if self.compile == "blocks" and dropping.drop_rate > 0 and dropping.unit != "block":
             fact = f"--compile blocks is not usable with --unit {dropping.unit}"
             cause = "torch would compile a graph for each mask inside a block, and soon give up"

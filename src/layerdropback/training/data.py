@@ -14,6 +14,7 @@ from .folder import list_folder
 from .holding import Split, hold
 from .huggingface import open_rows
 from .lazy import LazySplit
+from .paths import home
 from .torchvision_sets import SETS, read_set
 
 __all__ = ["ImageData", "LazySplit", "Split", "load_data"]
@@ -106,7 +107,7 @@ def load_data(
             ``"folder:DIR"`` (see `list_folder`) or ``"hf:NAME"`` (see `open_rows`).
         image_size: side in pixels that a model shall get. Folders and ``hf:`` that go into memory
             are resized and cropped to it at once; the others keep their own pixels.
-        limit_train: at most this many training images, the same share of each class.
+        limit_train: at most this many training images, as evenly over the classes as they allow.
         limit_test: the same for the test images.
         data_dir: where torchvision's data sets lie, ``data`` by default; for ``hf:`` the folder of
             what ``datasets`` has read, its own by default. The others ignore it.
@@ -131,20 +132,23 @@ def load_data(
         if in_memory == "no":
             fact, cause = "--in-memory no is not usable", f"--data {spec} is always in memory"
             raise UsageError(explain(fact, cause, "leave it out"))
-        root = _home(data_dir or Path("data"), "--data-dir ")
+        root = home(data_dir or Path("data"), "--data-dir ")
         classes, train, test = _digits() if spec == "digits" else read_set(spec, root, download)
         flips = spec != "digits" and SETS[spec].flips
         held = _limited(train, limit_train), _limited(test, limit_test)
         return ImageData(spec, classes, *held, flips, image_size=image_size)
     if kind == "folder" and rest:
-        names, files, test_files, remark = list_folder(_home(Path(rest), "--data folder:"))
+        names, files, test_files, remark = list_folder(home(Path(rest), "--data folder:"))
         lazy = _limited(files, limit_train), _limited(test_files, limit_test)
     elif kind == "hf" and rest:
-        cache = None if data_dir is None else _home(data_dir, "--data-dir ")
+        cache = None if data_dir is None else home(data_dir, "--data-dir ")
         names, rows, test_rows, remark = open_rows(rest, cache, download)
         lazy = _limited(rows, limit_train), _limited(test_rows, limit_test)
     else:
         raise _unknown(spec)
+    if kind == "hf":
+        mirrored = "its images are mirrored at random, unless --no-flip is given"
+        remark = "; ".join(filter(None, (remark, mirrored)))
     splits = hold(*lazy, image_size, in_memory)
     return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
 
@@ -157,14 +161,6 @@ def _unknown(spec: str) -> UsageError:
         cure = f"for the folder of that name give 'folder:{spec}'"
     cause = f"it is {', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
     return UsageError(explain(f"--data {spec} is unknown", cause, cure.rstrip(".")))
-
-
-def _home(path: Path, flag: str) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:  # ~somebody who is not here
-        fact = f"{flag}{path} is not usable"
-        raise UsageError(explain(fact, str(error).rstrip("."), "write the path out")) from None
 
 
 def _digits() -> tuple[tuple[str, ...], Split, Split]:

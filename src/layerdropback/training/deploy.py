@@ -10,13 +10,15 @@ from rich.console import Console
 from ..errors import UsageError, explain
 from .augment import Augments
 from .checkpoint import Checkpoints
+from .config import TrainConfig
 from .data import load_data
 from .evaluate import Score, load_for_evaluation, score
-from .export import export_weights, load_exported, read_metadata
+from .export import WEIGHTS, export_weights, load_exported, read_metadata
 from .loop import find_device
 from .models import ModelSpec, build_model
+from .paths import home
 from .pipeline import Pipeline
-from .run_folder import CHECKPOINTS, SETTINGS, WEIGHTS
+from .run_folder import CHECKPOINTS, SETTINGS
 
 
 def export_run(
@@ -34,10 +36,16 @@ def export_run(
         UsageError: there is no such run, nothing was saved yet, or the file cannot be written.
     """
     console = console or Console()
-    run, to = run.expanduser(), to.expanduser()
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    run, to = home(run, ""), home(to, "--to ")
     if not (run / SETTINGS).exists() and not (run / WEIGHTS).exists():
         cause = f"it has neither {SETTINGS} nor {WEIGHTS}"
         raise UsageError(explain(f"no run in {run}", cause, "name the folder of ldb train"))
+    if to.is_dir():
+        raise UsageError(explain(f"--to {to} is a folder", "a file is written", "name one in it"))
     if to.exists() and not overwrite:
         cure = "give another name, or --overwrite"
         raise UsageError(explain(f"--to {to} is there already", "it would be lost", cure))
@@ -49,21 +57,22 @@ def export_run(
         model = load_exported(run / WEIGHTS)
         source = "the finished run"
     else:
-        found = Checkpoints(run / CHECKPOINTS, keep=1).load(lambda state: None)
+        found = Checkpoints(run / CHECKPOINTS, keep=1).load(_need_weights)
         if found is None:
             cause = "it has saved no checkpoint yet"
             raise UsageError(explain(f"{run} has no weights", cause, "train on with --resume"))
         state, path, problems = found
         for problem in problems:
-            console.print(f"checkpoint {problem}: taking {path.name}", highlight=False)
+            say(f"checkpoint {problem}: set aside, taking {path.name}")
         metadata = {"spec": state["export"]["spec"], **state["export"]["notes"]}
         with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
             model, _ = build_model(ModelSpec(**metadata["spec"]))
         model.load_state_dict(state["trainer"]["ema"] or state["trainer"]["model"])
-        source = f"{path.name}, after {metadata['epochs']} whole epochs"
+        done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
+        source = f"{path.name}, after {done}"
     notes = {key: value for key, value in metadata.items() if key not in ("spec", "version")}
     export_weights(model, to, ModelSpec(**metadata["spec"]), notes)
-    console.print(f"wrote {to}: {source}", highlight=False, markup=False, soft_wrap=True)
+    say(f"wrote {to}: {source}")
 
 
 def evaluate_weights(
@@ -81,25 +90,28 @@ def evaluate_weights(
         UsageError: the weights or the data cannot be had, or do not belong together.
     """
     console = console or Console()
+    TrainConfig.from_dict(given).check()
     device = find_device(given.get("device", "auto"))
     if given.get("threads") is not None:
         torch.set_num_threads(given["threads"])
-    model, metadata = load_for_evaluation(weights.expanduser())
+    model, metadata = load_for_evaluation(home(weights, ""))
     spec = ModelSpec(**metadata["spec"])
     recorded = metadata.get("data") or {}
     name = given.get("data", recorded.get("data"))
     if name is None:
         fact = f"{weights} does not say on which data it was trained"
         raise UsageError(explain(fact, "another tool or release wrote it", "give --data"))
-    own = name == recorded.get("data")
-    size = recorded.get("image_size") if own else spec.image_size
+    own = "data" not in given
+    place = given.get("data_dir", recorded.get("data_dir"))
+    lazy = name.partition(":")[0] in ("folder", "hf")
     data = load_data(
         name,
-        size,
+        recorded.get("image_size") if own else spec.image_size,
         None,
         given.get("limit_test", recorded.get("limit_test") if own else None),
-        data_dir=Path(given.get("data_dir", recorded.get("data_dir", "data"))),
-        in_memory=recorded.get("in_memory", "auto") if own else "auto",
+        data_dir=None if place is None else Path(place),
+        # Images on their way into memory are cut in another way than those read one by one.
+        in_memory=recorded.get("in_memory", "auto") if lazy else "auto",
     )
     _require_fit(spec, metadata["classes"], data.classes, data.channels, name)
     pipeline = Pipeline(
@@ -122,6 +134,11 @@ def evaluate_weights(
         soft_wrap=True,
     )
     return result
+
+
+def _need_weights(state: Mapping[str, Any]) -> None:
+    for key in ("export", "trainer"):
+        state[key]
 
 
 def _require_fit(

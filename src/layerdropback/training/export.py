@@ -20,6 +20,9 @@ from .reasons import reason
 # Where in a file's metadata this library keeps its own.
 KEY = "layerdropback"
 
+# The name of a run's weights in its folder.
+WEIGHTS = "weights.safetensors"
+
 
 def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[str, Any]) -> None:
     """Write a model's weights; the file is there whole or not at all.
@@ -43,7 +46,7 @@ def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[st
     try:
         replace_atomically(path, write)
     except (OSError, SafetensorError) as error:
-        cure = "make room or choose another --out, and train again"
+        cure = "make room, then go on with --resume, or write elsewhere"
         raise UsageError(explain(f"cannot write {path}", reason(error), cure)) from None
 
 

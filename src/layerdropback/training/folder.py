@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,10 @@ class FileSplit(LazySplit):
         """The file's path, twice."""
         path = os.path.join(self._root, os.fsdecode(self._names[index]))
         return path, path
+
+    def names(self) -> bytes:
+        """The files' names."""
+        return self._names.tobytes()
 
     def subset(self, indices: Sequence[int]) -> "FileSplit":
         """Only these images."""
@@ -101,8 +105,7 @@ def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
         raise UsageError(explain(f"{split} has no class folders", _LAYOUT, "add them"))
     found = {}
     for folder in folders:
-        with os.scandir(split / folder) as entries:
-            shown = [entry.name for entry in entries if _shown(entry) and not entry.is_dir()]
+        shown = list(_files_below(split / folder))
         suffixes = [os.path.splitext(name)[1].lower() for name in shown]
         both = zip(shown, suffixes, strict=True)
         files = sorted(name for name, suffix in both if suffix in SUFFIXES)
@@ -113,6 +116,15 @@ def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
             raise UsageError(explain(fact, cause, "add images or remove the folder"))
         found[folder] = files
     return found
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """Paths of the files in a folder and in those inside it, but for hidden ones."""
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(place, name), folder)
 
 
 def _split(root: Path, found: dict[str, list[str]]) -> FileSplit:

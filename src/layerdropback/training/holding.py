@@ -1,5 +1,6 @@
 """Images held in memory as bytes, and whether there is room for them."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,12 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         """The same on another device."""
         return Split(self.pixels.to(device), self.labels.to(device))
+
+    def fingerprint(self) -> str:
+        """Tells other images from these."""
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        digest.update(memoryview(self.pixels.contiguous().numpy()))
+        return digest.hexdigest()[:16]
 
     def subset(self, indices: Sequence[int]) -> "Split":
         """Only these images."""
@@ -91,13 +98,28 @@ def _require_memory(needed: int) -> None:
 
 
 def _free_memory() -> int | None:
-    """Bytes that the system could give, its file cache counted in; None where it does not tell."""
+    """Bytes that this process could get, file caches counted in; None where no system tells."""
+    free = [kind for kind in (_free_in_system(), _free_in_container()) if kind is not None]
+    return min(free, default=None)
+
+
+def _free_in_system() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
     return 1024 * int(kibibytes[0]) if kibibytes else None
+
+
+def _free_in_container() -> int | None:
+    """Up to the limit of the control group, as containers and batch systems set one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / f"memory.{kind}").read_text()) for kind in ("max", "current"))
+    except (OSError, ValueError):  # no such groups, or "max": no limit
+        return None
+    return max(0, limit - used)
 
 
 def _read_all(split: LazySplit, image_size: int | None, side: int) -> Split:

@@ -45,6 +45,10 @@ class RowSplit(LazySplit):
         # No bytes at all cannot be decoded, which is then told.
         return io.BytesIO(data or b""), f"in row {number} of {self._name}"
 
+    def names(self) -> bytes:
+        """The data set's name and length, and which rows count."""
+        return f"{self._name} {len(self._rows)}".encode() + self._numbers.numpy().tobytes()
+
     def subset(self, indices: Sequence[int]) -> "RowSplit":
         """Only these images."""
         chosen = torch.tensor(indices, dtype=torch.int64)

@@ -9,15 +9,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
-from .export import KEY, file_metadata
+from .export import KEY, WEIGHTS, file_metadata
+from .models import ModelSpec
+from .paths import home
 
 
-def load_initial(model: nn.Module, path: Path, classes: Sequence[str] = ()) -> str:
+def load_initial(model: nn.Module, path: Path, spec: ModelSpec, classes: Sequence[str] = ()) -> str:
     """Load weights into a model; only its classifier may be another one than the file's.
 
     Args:
         model: what `build_model` built.
         path: a safetensors file with the model's names, one that ``ldb`` exported for example.
+        spec: what was built.
         classes: names of the model's classes; where the file names others the classifier stays
             new even if its shape fits. Empty where they are not known.
 
@@ -27,7 +30,9 @@ def load_initial(model: nn.Module, path: Path, classes: Sequence[str] = ()) -> s
     Raises:
         UsageError: the file cannot be read, or does not fit; then nothing is loaded.
     """
+    path = _file(path)
     notes = _notes(path)
+    _require_same_network(notes.get("spec"), spec, path)
     weights = load_file(path)
     own = model.state_dict(keep_vars=True)
     name, head = _classifier(model, own)
@@ -54,12 +59,34 @@ def initial_normalisation(path: Path) -> tuple[list[float], list[float]] | None:
     Raises:
         UsageError: the file cannot be read.
     """
-    notes = _notes(path)
+    notes = _notes(_file(path))
     try:
         mean, std = ([float(number) for number in notes[key]] for key in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         return None
     return mean, std
+
+
+def _file(path: Path) -> Path:
+    """The file that ``--init`` means: of a run's folder, its weights."""
+    path = home(path, "--init ")
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def _require_same_network(there: object, here: ModelSpec, path: Path) -> None:
+    """Shapes alone do not tell one network from another: strides and activations have none."""
+    if not isinstance(there, dict):
+        return
+    words = {"name": "model", "small_stem": "small stem", "channels": "channels"}
+    notes = [
+        f"{word} {there[name]} there and {getattr(here, name)} here"
+        for name, word in words.items()
+        if name in there and there[name] != getattr(here, name)
+    ]
+    if notes:
+        fact = f"--init {path} does not fit the model"
+        cure = "give the same --model, --stem and kind of images, or another file"
+        raise UsageError(explain(fact, "; ".join(notes), cure))
 
 
 def _notes(path: Path) -> Mapping[str, Any]:

@@ -116,7 +116,7 @@ class Journal:
 
     def _cannot_write(self, error: OSError) -> UsageError:
         fact = f"cannot write the metrics in {self._folder}"
-        return UsageError(explain(fact, reason(error), "make room, or choose another --out"))
+        return UsageError(explain(fact, reason(error), "make room, then go on with --resume"))
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Images that are read when they are asked for."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import BinaryIO, Self
@@ -28,6 +29,16 @@ class LazySplit(ABC):
     @abstractmethod
     def source(self, index: int) -> tuple[str | BinaryIO, str]:
         """An image's file, by path or opened, and what to call it in an error."""
+
+    def fingerprint(self) -> str:
+        """Tells other images by their names, places and classes, as far as can be seen unread."""
+        digest = hashlib.sha256(self.labels.numpy().tobytes())
+        digest.update(self.names())
+        return digest.hexdigest()[:16]
+
+    @abstractmethod
+    def names(self) -> bytes:
+        """What tells these images from others without reading them."""
 
     @abstractmethod
     def subset(self, indices: Sequence[int]) -> Self:
@@ -62,7 +73,8 @@ def _decode(source: str | BinaryIO, name: str) -> Image.Image:
             colour = image.convert("RGB")
     except Exception as error:  # a broken file may raise anything, SyntaxError included
         fact = f"cannot read the image {name}"
-        raise UsageError(explain(fact, reason(error), "replace or remove it")) from None
+        cure = "replace it, or remove it before a run begins"
+        raise UsageError(explain(fact, reason(error), cure)) from None
     if deep:  # converting would cut its values off
         fact = f"{name} has more than 8 bits a channel"
         raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))

@@ -2,16 +2,17 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from .augment import Augments, Crop
+from .augmenting import make_augments
 from .compiling import compile_blocks
 from .config import TrainConfig
 from .data import ImageData
@@ -44,6 +45,7 @@ class EpochMetrics:
         lr_last: the schedule's learning rate in the last step.
         lr_factor: see `lr`.
         share_dropped: mean share of the layers that the loss reaches dropped per step.
+        skipped: steps that the loss scaling of fp16 skipped.
         train_loss: mean over the epoch, while the weights change.
         train_accuracy: the same, in percent; of mixed images, the larger part counts.
         test_loss: after the epoch.
@@ -63,6 +65,7 @@ class EpochMetrics:
     lr_last: float
     lr_factor: float
     share_dropped: float
+    skipped: int
     train_loss: float
     train_accuracy: float
     test_loss: float
@@ -83,13 +86,16 @@ class Trainer:
     Args:
         config: checked already.
         data: the images.
+        going_on: a state that will be loaded; then no first weights are looked for.
 
     Raises:
         UsageError: the model, its first weights or the device cannot be had.
         AttachError: see `LayerDropBack`.
     """
 
-    def __init__(self, config: TrainConfig, data: ImageData):
+    def __init__(
+        self, config: TrainConfig, data: ImageData, going_on: Mapping[str, Any] | None = None
+    ):
         _require_batches(config, len(data.train))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
@@ -99,23 +105,27 @@ class Trainer:
         torch.manual_seed(config.seed)
         small = choose_stem(config.model, data.size, config.stem, config.pretrained)
         self.spec = ModelSpec(config.model, len(data.classes), data.channels, data.size, small)
-        model, self.stem = build_model(self.spec, config.pretrained)
+        model, self.stem = build_model(self.spec, config.pretrained and going_on is None)
         self.start = ""
-        if config.init is not None:
-            self.start = load_initial(model, config.init, data.classes)
-        self.mean, self.std = _normalisation(config, model, data)
+        if going_on is not None:
+            self.mean, self.std = going_on["mean"], going_on["std"]
+        else:
+            if config.init is not None:
+                self.start = load_initial(model, config.init, self.spec, data.classes)
+            self.mean, self.std = _normalisation(config, model, data)
         self.model: nn.Module = model.to(self.device)
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.ema = None if config.ema is None else _average(self.model, config.ema)
+        self.ema = None if config.ema == 0 else _average(self.model, config.ema)
 
         self._samples = len(data.train)
         self.optimizer = make_optimizer(config, self.model)
         self._schedule = make_schedule(config, self.optimizer, self._samples)
         dropping = vars(config.dropping)
         self.ldb = LayerDropBack(self.model, self.optimizer, seed=config.seed, **dropping)
-        if config.compile == "blocks":
-            compile_blocks(self.model)
+        if config.compile == "blocks" and compile_blocks(self.model) == 0:
+            fact = f"--compile blocks is not usable with {config.model}"
+            raise UsageError(explain(fact, "it has no repeated blocks", "leave it out"))
         self.pipeline = Pipeline(
             data,
             make_augments(config, data),
@@ -124,7 +134,7 @@ class Trainer:
             device=self.device,
             mean=self.mean,
             std=self.std,
-            workers=(os.cpu_count() or 1) if config.workers is None else config.workers,
+            workers=_cores() if config.workers is None else config.workers,
             channels_last=config.channels_last,
         )
         self.phases = PhaseTimer(self.device)
@@ -133,7 +143,7 @@ class Trainer:
         self._step = Step(
             self.model, self.optimizer, criterion, self._precision, self.phases, config.accumulate
         )
-        self._tally = Tally(self.device, self.phases, lambda: self.ldb.stats()["share_dropped"])
+        self._tally = Tally(self.device, self.phases, self.ldb.stats)
         self.paused = self._tally.paused
         self.steps = 0
         self._so_far = SoFar()
@@ -157,10 +167,6 @@ class Trainer:
     def samples_done(self) -> int:
         """Images of the epoch that has begun."""
         return self._so_far.samples
-
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return sum(map(self.steps_in, range(self.config.epochs)))
 
     def steps_in(self, epoch: int) -> int:
         """Optimizer steps of one epoch."""
@@ -231,6 +237,11 @@ class Trainer:
             bad = tested.loss if math.isfinite(train_loss) else train_loss
             fact = f"the loss is {bad} in epoch {so_far.epoch + 1}"
             raise UsageError(explain(fact, "training diverged", "use a smaller --lr"))
+        if so_far.skipped == so_far.steps:
+            fact = f"no step of epoch {so_far.epoch + 1} was made"
+            cause = "all gradients overflowed, and the loss scaling skipped them"
+            cure = "use --precision bf16 or a smaller --lr"
+            warnings.warn(explain(fact, cause, cure), stacklevel=2)
         drops = self._drops(so_far.epoch)
         return EpochMetrics(
             epoch=so_far.epoch + 1,
@@ -243,7 +254,8 @@ class Trainer:
             lr=so_far.lr,
             lr_last=so_far.lr_last,
             lr_factor=so_far.lr_factor,
-            share_dropped=so_far.shares / so_far.steps,
+            share_dropped=so_far.share_dropped,
+            skipped=so_far.skipped,
             train_loss=train_loss,
             train_accuracy=100 * train_correct,
             test_loss=tested.loss,
@@ -269,7 +281,9 @@ class Trainer:
             "steps": self.steps,
             "parts_of_large": self._step.parts_of_large,
             "so_far": asdict(self._so_far),
-            "generators": generator_states(),
+            "generators": generator_states(self.device),
+            "mean": self.mean,
+            "std": self.std,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -287,7 +301,7 @@ class Trainer:
             self.ldb.load_state_dict(state["ldb"])
             self._so_far = SoFar(**state["so_far"])
             self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
-            set_generator_states(state["generators"])
+            set_generator_states(state["generators"], self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             fact = "the checkpoint does not fit this run"
@@ -296,22 +310,6 @@ class Trainer:
 
     def _drops(self, epoch: int) -> bool:
         return self.config.dropping.settings().schedule.is_drop_epoch(epoch)
-
-
-def make_augments(config: TrainConfig, data: ImageData) -> Augments:
-    """What is done to training images, with the choices that are left to the data."""
-    if not config.augment:
-        return Augments.none()
-    by_data = "pad" if data.in_memory else "resized"
-    return Augments(
-        crop=cast(Crop, by_data if config.crop == "auto" else config.crop),
-        flip=data.flips if config.flip is None else config.flip,
-        rotate=config.rotate,
-        randaugment=config.randaugment,
-        erasing=config.erasing,
-        mixup=config.mixup,
-        cutmix=config.cutmix,
-    )
 
 
 def find_device(name: str) -> torch.device:
@@ -348,6 +346,11 @@ def _normalisation(
     if known is not None and len(known[0]) == data.channels:
         return known
     return data.statistics()
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _average(model: nn.Module, decay: float) -> Any:

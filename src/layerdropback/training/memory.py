@@ -18,7 +18,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         True
     """
     text = str(error).lower()
-    too_much = "out of memory" in text or "allocate memory" in text
+    words = ("out of memory", "allocate memory", "alloc_failed")  # the last one is cuBLAS's
+    too_much = any(word in text for word in words)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and too_much)
 
 

@@ -38,6 +38,9 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         fact = f"--optimizer {config.optimizer} cannot be made"
         raise UsageError(explain(fact, reason, "choose another one")) from None
+    if getattr(optimizer, "is_second_order", False):
+        fact = f"--optimizer {config.optimizer} is not usable"
+        raise UsageError(explain(fact, "it needs second derivatives", "choose another one"))
     return optimizer
 
 

@@ -16,10 +16,10 @@ class Precision:
     Args:
         name: ``"fp32"``, ``"bf16"`` or ``"fp16"``; the last one scales the loss.
         device: where the model is.
-        clip: largest norm of all gradients; None leaves them.
+        clip: largest norm of all gradients; 0 leaves them.
     """
 
-    def __init__(self, name: str, device: torch.device, clip: float | None = None):
+    def __init__(self, name: str, device: torch.device, clip: float = 0.0):
         self._dtype, self._device, self._clip = _DTYPES[name], device.type, clip
         self.scaler = GradScaler(device.type, enabled=name == "fp16")
 
@@ -34,7 +34,7 @@ class Precision:
 
     def step(self, model: nn.Module, optimizer: Optimizer) -> None:
         """Clip, step, and clear the gradients. A dropped parameter has none and takes no part."""
-        if self._clip is not None:
+        if self._clip > 0:
             self.scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), self._clip)
         self.scaler.step(optimizer)

@@ -7,30 +7,33 @@ import numpy as np
 import torch
 
 
-def generator_states() -> dict[str, Any]:
+def generator_states(device: torch.device) -> dict[str, Any]:
     """The states of torch's, Python's and numpy's global generators.
 
+    Args:
+        device: whose generator is wanted beside the CPU's.
+
     Example:
-        >>> before = generator_states()
+        >>> before = generator_states(torch.device("cpu"))
         >>> drawn = torch.rand(2)
-        >>> set_generator_states(before)
+        >>> set_generator_states(before, torch.device("cpu"))
         >>> torch.equal(torch.rand(2), drawn)
         True
     """
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         "python": random.getstate(),
         "numpy": [name, torch.from_numpy(np.array(keys, dtype=np.int64)), *rest],
     }
 
 
-def set_generator_states(states: dict[str, Any]) -> None:
-    """Put the generators where `generator_states` found them."""
+def set_generator_states(states: dict[str, Any], device: torch.device) -> None:
+    """Put the generators where `generator_states` found them; a GPU's if it was there then."""
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if device.type == "cuda" and states["cuda"] is not None:
+        torch.cuda.set_rng_state(states["cuda"], device)
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))

@@ -13,25 +13,24 @@ from .checkpoint import Checkpoints
 from .claim import claimed
 from .config import TrainConfig
 from .data import load_data
-from .export import export_weights
-from .journal import Journal
+from .export import WEIGHTS, export_weights
+from .journal import LINES, TABLE, Journal, require_tensorboard
 from .loop import EpochMetrics, Trainer, find_device
 from .machine import machine
 from .memory import is_out_of_memory
 from .models import small_stem
+from .paths import home
 from .progress import Progressing
 from .run_folder import (
     CHECKPOINTS,
-    METRICS,
     SETTINGS,
-    TABLE,
-    WEIGHTS,
     changed_machine,
     difference,
     identity,
     make_folder,
     recorded_config,
     require_no_run,
+    resolved,
     write_records,
 )
 from .stopping import Stopping
@@ -76,7 +75,7 @@ def resume(
     if config.out is None:
         raise UsageError(explain("nothing to resume", "no folder is named", "give --out"))
     console = console or _Console()
-    folder = config.out.expanduser()
+    folder = home(config.out, "--out ")
     if (folder / SETTINGS).exists():
         config = recorded_config(folder, given)
         config.check()
@@ -94,7 +93,9 @@ class _Run:
         # What can be told at once is told before the data is read.
         device = find_device(config.device)
         small_stem(config.model)
-        self.config, self.resuming = config, resuming
+        if config.tensorboard:
+            require_tensorboard()
+        self.resuming = resuming
         self.progress = Progressing(console, config.epochs)
         self.history: list[EpochMetrics] = []
         self.data = load_data(
@@ -106,33 +107,41 @@ class _Run:
             download=config.download,
             in_memory=config.in_memory,
         )
-        self.identity = identity(config, self.data)
-        self.trainer = Trainer(config, self.data)
+        self.config = resolved(config, self.data)
+        self.identity = identity(self.config, self.data)
         self.facts = machine(device)
-        self.folder = make_folder(config)
-        self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, config.checkpoints)
         self.stopping = Stopping()
 
     def go(self) -> list[EpochMetrics]:
-        with claimed(self.folder), ExitStack() as stack:
-            stack.callback(self.trainer.pipeline.close)
-            self._introduce()
-            if self.resuming:
-                self._load()
-            else:
-                self._clear()
-            self._record()
-            stack.enter_context(self.stopping)
-            rows = [metrics.as_dict() for metrics in self.history]
-            journal = stack.enter_context(Journal(self.folder, rows, self.config.tensorboard))
-            stack.enter_context(self.progress.running())
+        config = self.config
+        with ExitStack() as stack:
             try:
-                while len(self.history) < self.config.epochs:
+                found = None
+                if not self.resuming:  # what cannot be trained leaves no folder behind
+                    self._make(None)
+                self.folder = make_folder(config)
+                self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, config.checkpoints)
+                stack.enter_context(claimed(self.folder))
+                if self.resuming:
+                    found = self._find()
+                    self._make(found)
+                else:
+                    require_no_run(config)  # another one may have begun while the data was read
+                    self._clear()
+                stack.callback(self.trainer.pipeline.close)
+                self._introduce()
+                if self.resuming:
+                    self._go_to(found)
+                else:
+                    self._record()
+                rows = [metrics.as_dict() for metrics in self.history]
+                journal = stack.enter_context(Journal(self.folder, rows, config.tensorboard))
+                stack.enter_context(self.stopping)
+                stack.enter_context(self.progress.running())
+                while len(self.history) < config.epochs:
                     self._epoch(journal)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise self._out_of_memory() from error
+                raise self._explained(error) from error
             self._finish()
         return self.history
 
@@ -191,39 +200,57 @@ class _Run:
                     stacklevel=2,
                 )
 
-    def _load(self) -> None:
-        """Go to the last good checkpoint, and say so; never silently back to the beginning."""
+    def _find(self) -> Mapping[str, Any] | None:
+        """The last good checkpoint, said; None where none was ever saved, and never otherwise."""
         self.checkpoints.clear_partial()
-        found = self.checkpoints.load(lambda state: difference(self.identity, state["run"]))
+        found = self.checkpoints.load(self._refuse)
         if found is None:
-            if (self.folder / METRICS).exists() and (self.folder / METRICS).stat().st_size:
+            if (self.folder / LINES).exists() and (self.folder / LINES).stat().st_size:
                 fact = f"{self.folder} has metrics of finished epochs, but no checkpoint"
                 cause = f"{self.checkpoints.folder} was emptied or lost"
                 cure = "put the checkpoints back, or begin again with --overwrite"
                 raise UsageError(explain(fact, cause, cure))
             self.progress.say("no checkpoint was saved before the stop: from the beginning")
-            return
+            return None
         state, path, problems = found
         for problem in problems:
-            self.progress.say(f"checkpoint {problem}: going back to {path.name}")
-        self.trainer.load_state_dict(state["trainer"])
-        self.history = [EpochMetrics(**row) for row in state["history"]]
+            self.progress.say(f"checkpoint {problem}: set aside, going back to {path.name}")
+        return {**state, "name": path.name}
+
+    def _refuse(self, state: Mapping[str, Any]) -> str | None:
+        self._history_of(state)
+        for key in ("trainer", "export"):
+            state[key]
+        return difference(self.identity, state["run"])
+
+    def _history_of(self, state: Mapping[str, Any]) -> list[EpochMetrics]:
+        try:
+            return [EpochMetrics(**row) for row in state["history"]]
+        except TypeError:
+            raise KeyError("history") from None
+
+    def _make(self, found: Mapping[str, Any] | None) -> None:
+        self.trainer = Trainer(self.config, self.data, found and found["trainer"])
+
+    def _go_to(self, found: Mapping[str, Any] | None) -> None:
+        if found is None:
+            return
+        self.trainer.load_state_dict(found["trainer"])
+        self.history = self._history_of(found)
         steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
-        self.progress.say(f"resumed from {path.name}: {where}")
+        self.progress.say(f"resumed from {found['name']}: {where}")
         changed = changed_machine(self.folder, self.facts)
         if changed:
             self.progress.say(changed)
 
     def _clear(self) -> None:
         """With --overwrite: what is there is not this run's."""
-        for name in (SETTINGS, WEIGHTS, METRICS, TABLE):
+        for name in (SETTINGS, WEIGHTS, LINES, TABLE):
             (self.folder / name).unlink(missing_ok=True)
         self.checkpoints.clear()
 
     def _record(self) -> None:
-        if self.resuming and (self.folder / SETTINGS).exists():
-            return  # the beginning's are the run's
         images = {"train": len(self.data.train), "test": len(self.data.test)}
         used = {
             "out": str(self.folder),
@@ -252,29 +279,32 @@ class _Run:
     def _notes(self) -> dict[str, Any]:
         """What is kept with the weights."""
         trainer, config = self.trainer, self.config
-        data = {
-            "data": config.data,
-            "data_dir": str(config.data_dir),
-            "in_memory": config.in_memory,
-        }
-        accuracy = self.history[-1].test_accuracy if self.history else None
+        names = ("data", "data_dir", "in_memory", "image_size", "limit_test")
+        whole = trainer.steps_done == 0 and self.history  # else nobody has tested these weights
         return {
             "classes": list(self.data.classes),
             "mean": trainer.mean,
             "std": trainer.std,
-            "data": data | {"image_size": config.image_size, "limit_test": config.limit_test},
+            "data": {name: config.as_dict()[name] for name in names},
             "epochs": len(self.history),
-            "test_accuracy": accuracy,
+            "steps": trainer.steps,
+            "test_accuracy": self.history[-1].test_accuracy if whole else None,
         }
 
-    def _out_of_memory(self) -> UsageError:
+    def _explained(self, error: BaseException) -> BaseException:
+        """An error that is not the program's fault, as one for the user."""
         config = self.config
-        fact = f"out of memory in epoch {len(self.history) + 1}"
-        cause = f"a step on {config.batch_size} images needs more than there is"
-        cure = (
-            f"use --accumulate {2 * config.accumulate}, or a smaller --batch-size or --image-size"
-        )
-        return UsageError(explain(fact, cause, cure))
+        if is_out_of_memory(error):
+            fact = f"out of memory in epoch {len(self.history) + 1}"
+            cause = f"a step on {config.batch_size} images needs more than there is"
+            cure = f"begin anew with --accumulate {2 * config.accumulate}"
+            cure += ", or a smaller --batch-size or --image-size"
+            return UsageError(explain(fact, cause, cure))
+        if str(error).startswith("DataLoader worker"):
+            self._save()  # the state after the last step is whole
+            fact, cause = "a process that reads images was killed", "memory was short, perhaps"
+            return UsageError(explain(fact, cause, "use fewer --workers, and --resume"))
+        return error
 
     def _finish(self) -> None:
         export_weights(self.trainer.tested, self.folder / WEIGHTS, self.trainer.spec, self._notes())

@@ -1,23 +1,28 @@
 """A run's folder: what is in it, whether it may be written, and whose run it is."""
 
-import hashlib
 import itertools
 import json
+import os
 import shlex
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, explain
 from .atomic import replace_atomically
+from .augmenting import make_augments
 from .config import TrainConfig
 from .data import ImageData
+from .export import WEIGHTS
+from .journal import LINES
+from .paths import home
 from .settings_file import PLACES, read_settings, write_settings
 
-SETTINGS, MACHINE, WEIGHTS = "settings.yaml", "machine.json", "weights.safetensors"
-METRICS, TABLE, CHECKPOINTS = "metrics.jsonl", "metrics.csv", "checkpoints"
+SETTINGS, MACHINE = "settings.yaml", "machine.json"
+CHECKPOINTS = "checkpoints"
 
 # What a run may be resumed with other values of: they do not decide its result.
 FREE = frozenset(
@@ -34,21 +39,25 @@ def require_no_run(config: TrainConfig) -> None:
     """
     if config.out is None:
         return
-    out = config.out.expanduser()
+    out = home(config.out, "--out ")
+    init = None if config.init is None else home(config.init, "--init ")
+    if config.overwrite and init is not None and out.resolve() in init.resolve().parents:
+        fact = f"--init {config.init} would be removed by --overwrite"
+        raise UsageError(explain(fact, f"it is in --out {config.out}", "copy it elsewhere"))
     if out.is_file():
         cause = "a run needs a folder"
         raise UsageError(explain(f"--out {config.out} is a file", cause, "give another name"))
-    present = [name for name in (SETTINGS, METRICS, WEIGHTS, CHECKPOINTS) if (out / name).exists()]
+    present = [name for name in (SETTINGS, LINES, WEIGHTS, CHECKPOINTS) if (out / name).exists()]
     if present and not config.overwrite:
         fact = f"--out {config.out} has a {present[0]} already"
-        cause = "it would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --resume, or --overwrite"))
+        ways = "--overwrite" if config.resume else "--resume, or --overwrite"
+        raise UsageError(explain(fact, "it would be lost", f"give another folder, or {ways}"))
 
 
 def make_folder(config: TrainConfig) -> Path:
     """The run's folder, made if it is not there."""
     if config.out is not None:
-        folder = config.out.expanduser()
+        folder = home(config.out, "--out ")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     kind = config.data.partition(":")[0]
@@ -64,6 +73,31 @@ def make_folder(config: TrainConfig) -> Path:
     raise AssertionError("itertools.count ends never")
 
 
+def resolved(config: TrainConfig, data: ImageData) -> TrainConfig:
+    """The settings with what was left to the data or to the machine decided, and paths whole.
+
+    So a run that is resumed elsewhere, or with less memory free, is still the same run.
+    """
+    augments = make_augments(config, data)
+    decided: dict[str, Any] = {"in_memory": "yes" if data.in_memory else "no"}
+    if config.data.partition(":")[0] not in ("folder", "hf"):
+        decided = {}  # always in memory
+    if config.augment:
+        decided |= {"crop": augments.crop, "flip": augments.flip}
+    return replace(config, **decided, **_whole_paths({"data": config.data, "init": config.init}))
+
+
+def _whole_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings whose value is a path, or has one in it, from wherever they are read."""
+    found = dict(values)
+    kind, colon, rest = str(values.get("data") or "").partition(":")
+    if kind in ("folder", "hf") and Path(rest).expanduser().exists():
+        found["data"] = kind + colon + os.path.abspath(home(Path(rest), f"--data {kind}:"))
+    if values.get("init") is not None:
+        found["init"] = Path(os.path.abspath(home(values["init"], "--init ")))
+    return found
+
+
 def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
     """The settings of the run in a folder, with those given that do not decide its result.
 
@@ -75,10 +109,14 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
         UsageError: a setting that is given is not the run's.
     """
     recorded = read_settings(folder / SETTINGS)
+    given = _whole_paths(given)
+    free = {name: value for name, value in given.items() if name in FREE}
+    if _kind(given.get("data")) == _kind(recorded["data"]):
+        free["data"] = given["data"]  # moved, perhaps: the images themselves are compared later
     differing = {
         name: value
         for name, value in given.items()
-        if name not in FREE and recorded.get(name) != value
+        if name not in free and recorded.get(name) != value and value != "auto"
     }
     if differing:
         notes = [
@@ -89,15 +127,22 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
         cause = "resuming goes on with the same run"
         cure = "leave these flags out, or give another --out"
         raise UsageError(explain(fact, cause, cure))
-    free = {name: value for name, value in given.items() if name in FREE}
     return TrainConfig.from_dict(recorded | free)
 
 
 def identity(config: TrainConfig, data: ImageData) -> dict[str, Any]:
     """What must be the same for a checkpoint to belong to a run, in plain values."""
     settings = {name: value for name, value in config.as_dict().items() if name not in FREE}
-    labels = hashlib.sha256(data.train.labels.numpy().tobytes()).hexdigest()
-    return settings | {"classes": list(data.classes), "training_labels": labels[:16]}
+    del settings["init"]  # its weights are in the checkpoint
+    images = {"training_images": data.train.fingerprint(), "test_images": data.test.fingerprint()}
+    found = {"data": _kind(config.data), "classes": list(data.classes), "size": data.size}
+    return settings | images | found
+
+
+def _kind(data: str | None) -> str:
+    """Data without its place."""
+    kind, _, _ = (data or "").partition(":")
+    return kind
 
 
 def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
@@ -109,8 +154,8 @@ def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
     """
     names = [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]
     shown = [
-        "the training data changed"
-        if name in ("classes", "training_labels")
+        "the images changed since it began"
+        if name in ("classes", "training_images", "test_images")
         else f"{name} is {here.get(name)} here and {there.get(name)} there"
         for name in sorted(names)
     ]
@@ -119,7 +164,6 @@ def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
 
 def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:
     """Write the settings, to be loaded again, and what the run's numbers depend on beside them."""
-    replace_atomically(folder / SETTINGS, lambda path: write_settings(config, path))
     command = shlex.join(["ldb", *sys.argv[1:]])
     text = json.dumps({"command": command, **facts}, indent=2) + "\n"
 
@@ -127,6 +171,8 @@ def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -
         path.write_text(text)
 
     replace_atomically(folder / MACHINE, write)
+    # Last, because a folder that has settings is a run that can be resumed.
+    replace_atomically(folder / SETTINGS, lambda path: write_settings(config, path))
 
 
 def changed_machine(folder: Path, facts: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -10,7 +11,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError, explain
-from .config import Dropping, TrainConfig
+from .config import Dropping, TrainConfig, setting_fields
+from .paths import home
 
 # Where a run goes is no setting of it.
 PLACES = ("out", "overwrite", "resume")
@@ -29,21 +31,39 @@ def read_settings(path: Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or a name or a value in it cannot be used.
     """
     try:
-        text = path.expanduser().read_text()
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        text = home(path, "--config ").read_text()
+    except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
     try:
-        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        kind = "TOML" if path.suffix == ".toml" else "YAML"
+        toml = path.suffix == ".toml"
+        values = tomllib.loads(text) if toml else yaml.load(text, _Loader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        kind = "TOML" if toml else "YAML"
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(explain(f"{path} is no {kind}", reason, "mend the file")) from None
     values = {} if values is None else values
     if not isinstance(values, Mapping):
         fact = f"{path} holds no settings"
         raise UsageError(explain(fact, "lines such as `epochs: 10` are needed", "mend the file"))
-    return typed({str(key).replace("-", "_"): value for key, value in values.items()}, str(path))
+    named = [(str(key).replace("-", "_"), value) for key, value in values.items()]
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        fact, cause = f"{path} sets {twice[0]!r} twice", "only one can hold"
+        raise UsageError(explain(fact, cause, "remove one of them"))
+    return typed(dict(named), str(path))
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML that refuses a name that comes twice, of which the last would win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"{name} is set twice")
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -61,6 +81,7 @@ def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         {'lr': 0.001, 'milestones': (0.5,)}
     """
     types = setting_types()
+    choices = {name: entry.metadata["choices"] for name, entry in setting_fields().items()}
     found = {}
     for name, value in values.items():
         if name == "recipe":
@@ -72,6 +93,8 @@ def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             cure = f"did you mean {close[0]}?" if close else "see ldb train --help"
             raise UsageError(explain(fact, cause, cure.rstrip("?")))
         try:
+            if isinstance(value, bool) and {"yes", "no"} & set(choices.get(name, ())):
+                value = "yes" if value else "no"  # which YAML takes for truth values
             found[name] = _as_type(value, types[name])
         except (ValueError, TypeError, OverflowError):
             fact = f"{source} sets {name} to {value!r}"
@@ -101,6 +124,8 @@ def _as_type(value: Any, kind: Any) -> Any:
     if get_origin(option) is tuple:
         (inner, _) = get_args(option)
         entries = [value] if isinstance(value, str | int | float) else value
+        if not isinstance(entries, list | tuple):
+            raise TypeError
         return tuple(_as_type(entry, inner) for entry in entries)
     if option is bool or isinstance(value, bool):
         if option is bool and isinstance(value, bool):

@@ -51,7 +51,8 @@ class Stopping:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

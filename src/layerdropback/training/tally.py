@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ class SoFar:
         samples: images.
         loss: sum over the images.
         correct: right answers.
-        shares: sum over the steps of the share of layers dropped.
+        share_dropped: mean over the steps of the share of layers dropped.
+        skipped: steps that the loss scaling skipped, as their gradients were not finite.
         lr: the schedule's learning rate in the first step.
         lr_last: and in the last one.
         lr_factor: by which the last step multiplied it.
@@ -34,7 +36,8 @@ class SoFar:
     samples: int = 0
     loss: float = 0.0
     correct: float = 0.0
-    shares: float = 0.0
+    share_dropped: float = 0.0
+    skipped: int = 0
     lr: float = 0.0
     lr_last: float = 0.0
     lr_factor: float = 1.0
@@ -48,17 +51,17 @@ class Tally:
     Args:
         device: of the model.
         phases: times the phases of the steps.
-        share_dropped: mean share of the layers dropped, over the steps since the epoch was entered.
+        stats: LayerDropBack's, of the epoch and the run so far.
     """
 
     def __init__(
-        self, device: torch.device, phases: PhaseTimer, share_dropped: Callable[[], float]
+        self, device: torch.device, phases: PhaseTimer, stats: Callable[[], dict[str, Any]]
     ):
-        self._device, self._phases, self._share = device, phases, share_dropped
+        self._device, self._phases, self._stats = device, phases, stats
         self._totals = torch.zeros(2, dtype=torch.float64, device=device)
         self._running = False
         self._so_far = self._base = SoFar()
-        self._since = 0.0
+        self._since, self._made = 0.0, 0
 
     @contextmanager
     def counting(self, so_far: SoFar) -> Iterator[None]:
@@ -66,11 +69,13 @@ class Tally:
         self._so_far, self._base = so_far, SoFar(**vars(so_far))
         self._totals.copy_(torch.tensor([so_far.loss, so_far.correct], dtype=torch.float64))
         self._phases.reset()
+        self._made = self._stats()["step"]
         self._since, self._running = self._clock(), True
         try:
             yield
-            self.settle()
         finally:
+            with suppress(RuntimeError):  # of a device that failed; that error is on its way
+                self.settle()
             self._running = False
 
     def add(self, totals: Tensor, images: int) -> None:
@@ -93,7 +98,10 @@ class Tally:
         so_far.seconds += now - self._since
         self._since = now
         so_far.loss, so_far.correct = self._totals.tolist()
-        so_far.shares = base.shares + self._share() * (so_far.steps - base.steps)
+        stats = self._stats()
+        so_far.share_dropped = stats["share_dropped"]
+        made = stats["step"] - self._made  # a skipped step never comes to the optimizer
+        so_far.skipped = base.skipped + (so_far.steps - base.steps) - made
         so_far.phases = {
             phase: base.phases.get(phase, 0.0) + seconds
             for phase, seconds in self._phases.totals().items()
