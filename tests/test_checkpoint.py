@@ -155,3 +155,33 @@ def test_a_full_disk_leaves_the_old_ones(checkpoints):
         signal.signal(signal.SIGXFSZ, handler)
     assert files(checkpoints) == before
     assert checkpoints.load(accept)[0]["step"] == 3
+
+
+def test_damaged_ones_are_set_aside_and_count_no_more(checkpoints):
+    flip(files(checkpoints)[1])
+    bad = files(checkpoints)[1].name
+    assert checkpoints.load(accept)[0]["step"] == 2
+    assert f"{bad}.unusable" in [path.name for path in files(checkpoints)]
+    assert checkpoints.load(accept)[2] == []
+    checkpoints.save(state(3), 3)
+    assert [path.name[5:14] for path in files(checkpoints) if path.suffix == ".pt"] == [
+        "000000002",
+        "000000003",
+    ]
+
+
+def test_a_state_without_what_is_looked_for_is_no_checkpoint(checkpoints):
+    checkpoints.save({"other": 1}, 4)
+    found, _, problems = checkpoints.load(accept)
+    assert found["step"] == 3
+    assert problems[0].endswith("is no checkpoint of ldb")
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(checkpoints, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(RuntimeError, match="allocate"):
+        checkpoints.load(accept)
+    assert len(files(checkpoints)) == 2

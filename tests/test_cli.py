@@ -130,10 +130,19 @@ WRONG = {
     "milestones": (["--milestones", "1.5"], "--milestones 1.5 is not usable"),
     "smoothing": (["--label-smoothing", "1"], "--label-smoothing 1.0 is not usable"),
     "ema": (["--ema", "1"], "--ema 1.0 is not usable"),
-    "clip": (["--clip-grad", "0"], "--clip-grad 0.0 is not usable"),
+    "clip": (["--clip-grad", "-1"], "--clip-grad -1.0 is not usable"),
     "rotate": (["--rotate", "400"], "--rotate 400.0 is not usable"),
     "erasing": (["--erasing", "2"], "--erasing 2.0 is not usable"),
     "accumulate": (["--accumulate", "33"], "--accumulate 33 is not usable"),
+    "parts": (["--accumulate", "9", "--batch-scale", "0.25"], "in drop epochs too"),
+    "second order": ([*TINY, "--optimizer", "adahessian", "--lr", "1"], "second derivatives"),
+    "no blocks": (
+        [*TINY, "--model", "test_mambaout", "--compile", "blocks", "--drop-rate", "0"],
+        "--compile blocks is not usable",
+    ),
+    "out home": ([*TINY, "--out", "~nobody-here/x"], "--out ~nobody-here/x is not usable"),
+    "init home": ([*TINY, "--init", "~nobody-here/x"], "--init ~nobody-here/x is not usable"),
+    "config home": (["--config", "~nobody-here/x"], "--config ~nobody-here/x is not usable"),
     "checkpoints": (["--checkpoints", "0"], "--checkpoints 0 is not usable"),
     "workers": (["--workers", "-1"], "--workers -1 is not usable"),
     "precision": (["--precision", "fp8"], "--precision fp8 is not usable"),
@@ -143,7 +152,7 @@ WRONG = {
     "both": (["--resume", "--overwrite", "--out", "x"], "--resume and --overwrite exclude"),
     "starts": (["--pretrained", "--init", "x"], "--pretrained and --init exclude each other"),
     "no augment": (["--no-augment", "--mixup", "1"], "--no-augment and --mixup exclude"),
-    "init": ([*TINY, "--init", "none.safetensors"], "cannot read none.safetensors"),
+    "init": ([*TINY, "--init", "none.safetensors"], "none.safetensors. Cause: No such file"),
     "epochs": (["--epochs", "0"], "--epochs 0 is not usable"),
     "lr": (["--lr", "nan"], "--lr nan is not usable"),
     "momentum": (["--momentum", "1"], "--momentum 1.0 is not usable"),
@@ -263,7 +272,7 @@ def test_running_out_of_memory_is_told(run, tmp_path, monkeypatch):
     code, _, errors = run("train", *TINY, "--out", tmp_path / "run")
     assert code == 2
     assert "out of memory in epoch 1" in errors
-    assert "use --accumulate 2, or a smaller --batch-size" in errors
+    assert "begin anew with --accumulate 2, or a smaller --batch-size" in errors
 
 
 def test_two_runs_in_one_second_have_folders_of_their_own(run, tmp_path, monkeypatch):

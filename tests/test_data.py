@@ -315,3 +315,35 @@ def test_one_class_is_no_classification(tmp_path):
 def test_what_does_not_fit_in_memory_is_told():
     with pytest.raises(UsageError, match=r"the images need .* GiB, and .* GiB are free"):
         holding._require_memory(2**60)
+
+
+def test_images_in_folders_of_a_class_are_its_images(tmp_path):
+    """As Tiny-ImageNet has them."""
+    make_folder(tmp_path)
+    for name in ("cat", "dog"):
+        folder = tmp_path / "train" / name
+        (folder / "images" / ".hidden").mkdir(parents=True)
+        (folder / "0.png").rename(folder / "images" / "0.png")
+        (folder / "images" / ".hidden" / "1.png").write_bytes(b"")
+    data = load_data(f"folder:{tmp_path}")
+    assert len(data.train) == 8
+    assert data.remark == ""
+
+
+def test_other_images_have_another_fingerprint(tmp_path):
+    make_folder(tmp_path)
+
+    def fingerprints():
+        return [
+            load_data(f"folder:{tmp_path}", 8, in_memory=held).train.fingerprint()
+            for held in ("yes", "no")
+        ]
+
+    before = fingerprints()
+    assert fingerprints() == before
+    pixels = np.array(Image.open(tmp_path / "train" / "cat" / "0.png"))
+    Image.fromarray(255 - pixels).save(tmp_path / "train" / "cat" / "0.png")
+    held, lazy = fingerprints()
+    assert (held != before[0], lazy == before[1]) == (True, True), "files are told by their names"
+    (tmp_path / "train" / "cat" / "0.png").rename(tmp_path / "train" / "cat" / "5.png")
+    assert fingerprints()[1] != before[1]

@@ -70,7 +70,8 @@ def test_a_run_that_was_stopped_can_be_exported(run, tmp_path, monkeypatch):
     assert "the run is not finished" in errors
     code, output, _ = run("export", out, "--to", tmp_path / "half.safetensors")
     assert code == 0
-    assert "after 1 whole epochs" in output
+    assert "after 1 whole epochs, 14 steps in all" in output
+    assert read_metadata(tmp_path / "half.safetensors")["test_accuracy"] is None, "nobody knows"
     assert run("evaluate", tmp_path / "half.safetensors")[0] == 0
 
 
@@ -90,6 +91,12 @@ def test_what_cannot_be_exported_or_evaluated_is_told(run, tmp_path):
         (["evaluate", tmp_path / "empty"], "has no weights.safetensors"),
         (["evaluate", tmp_path / "there"], "cannot read"),
         (["evaluate", weights, "--data", f"folder:{tmp_path / 'images'}"], "have 3 channels"),
+        (["evaluate", weights, "--device", "gpu"], "--device gpu is not usable"),
+        (["evaluate", weights, "--limit-test", 0], "--limit-test 0 is not usable"),
+        (["evaluate", weights, "--threads", 0], "--threads 0 is not usable"),
+        (["evaluate", weights, "--workers", -1], "--workers -1 is not usable"),
+        (["evaluate", "~nobody-here/x"], "~nobody-here/x is not usable"),
+        (["export", tmp_path / "run", "--to", tmp_path, "--overwrite"], "is a folder"),
         (["evaluate", weights, "--device", "cuda"], "--device cuda is not usable"),
     ]
     for arguments, message in wrong:
@@ -99,3 +106,19 @@ def test_what_cannot_be_exported_or_evaluated_is_told(run, tmp_path):
         assert errors.count("\n") == 1
         assert message in errors
     assert (tmp_path / "there").read_text() == "mine"
+
+
+def test_the_spelling_of_a_path_changes_no_number(run, tmp_path):
+    """Images are cut as in training, whether they are named by the run, relatively or in whole."""
+    make_folder(tmp_path / "images", size=(40, 30), train=8, test=6)
+    flags = ["--model", "test_resnet", "--image-size", 24, "--epochs", 1, "--batch-size", 8]
+    flags += ["--data", "folder:images", "--in-memory", "no", "--workers", 0]
+    assert run("train", *flags, "--out", "run")[0] == 0
+    results = {
+        result(run("evaluate", "run", *more)[1])
+        for more in ([], ["--data", "folder:images"], ["--data", f"folder:{tmp_path}/images"])
+    }
+    assert len(results) == 1
+    assert results.pop()[1] == pytest.approx(
+        metrics_of(tmp_path / "run")[-1]["test_loss"], abs=1e-3
+    )

@@ -46,14 +46,18 @@ FEATURES = {
 class NoLayerDropBack:
     """What is left of a training loop without the two lines."""
 
-    def __init__(self, *arguments, **settings):
-        pass
+    def __init__(self, model, optimizer, **settings):
+        self.steps = 0
+        optimizer.register_step_post_hook(self._count)
+
+    def _count(self, *arguments):
+        self.steps += 1
 
     def epoch(self, loader, epoch):
         return loader
 
     def stats(self):
-        return {"share_dropped": 0.0, "lr_factor": 1.0}
+        return {"share_dropped": 0.0, "lr_factor": 1.0, "step": self.steps}
 
 
 def finished(config):
@@ -193,3 +197,13 @@ def test_blocks_are_what_is_compiled(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self)))
     trainer = Trainer(BASE, DATA)
     assert compile_blocks(trainer.model) == len(compiled) == 4
+
+
+def test_steps_that_the_loss_scaling_skips_are_told(monkeypatch):
+    config = replace(BASE, precision="fp16", epochs=1)
+    _, (metrics,) = finished(config)
+    assert (metrics.steps, metrics.skipped) == (4, 0)
+    trainer = Trainer(config, DATA)
+    trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    with pytest.warns(UserWarning, match="no step of epoch 1 was made. Cause: all gradients"):
+        assert trainer.train_epoch(0).skipped == 4

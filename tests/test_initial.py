@@ -136,7 +136,7 @@ def test_two_classifiers(tmp_path):
 def test_files_that_cannot_be_read(tmp_path, read):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"\0" * 30)
-    for path in (damaged, tmp_path / "missing.safetensors", tmp_path):
+    for path in (damaged, tmp_path / "missing.safetensors"):
         with pytest.raises(UsageError, match=f"^cannot read {path}. Cause: .* Cure: give another"):
             read(path)
 
@@ -154,3 +154,27 @@ def test_the_files_normalisation(exported, tmp_path):
     for entry in ("no json", "[]", "{}", '{"mean": [0.5], "std": null}', '{"mean": ["a"]}'):
         save_file({"a": torch.ones(1)}, path, metadata={"layerdropback": entry})
         assert initial_normalisation(path) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "test_vit"}, "model test_resnet there and test_vit here"),
+        ({"small_stem": False}, "small stem True there and False here"),
+        ({"channels": 1}, "channels 3 there and 1 here"),
+    ],
+)
+def test_a_file_of_another_network_is_refused_though_its_shapes_might_fit(exported, changes, words):
+    """Strides have no shape: a mobilenet's small stem is its original one at another stride."""
+    _, path = exported
+    spec = ModelSpec(**(vars(SPEC) | changes))
+    with pytest.raises(UsageError, match=f"does not fit the model. Cause: {words}. Cure: give"):
+        load_initial(build(), path, "abcd", spec)
+
+
+def test_a_runs_folder_stands_for_its_weights(exported):
+    weights, path = exported
+    model = build()
+    load_initial(model, path.parent, "abcd", SPEC)
+    same(model, weights)
+    assert initial_normalisation(path.parent) == ([0.1, 0.2, 0.3], [0.4, 0.5, 1.0])

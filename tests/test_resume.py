@@ -1,7 +1,9 @@
 """Stopping, resuming, and everything that can be wrong with what is resumed (issue 3)."""
 
 import json
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +12,15 @@ import warnings
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from command import metrics_of, stop_after
 from layerdropback.training.claim import claimed
 from layerdropback.training.loop import Trainer
+from layerdropback.training.settings_file import read_settings
 from layerdropback.training.stopping import Stopped, Stopping
+from layerdropback.training.tally import Tally
+from test_data import make_folder
 
 LDB = [sys.executable, "-m", "layerdropback"]
 SMALL = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "20", "--batch-size", "8"]
@@ -302,3 +308,150 @@ def test_a_process_that_is_told_to_stop(tmp_path):
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (143, "")
     assert "all saved" in output
+
+
+@pytest.fixture
+def images(run, tmp_path):
+    """A folder of images, and the flags of a run on it; the run itself, unbroken, beside them."""
+    make_folder(tmp_path / "images", size=(16, 16), train=24, test=6)
+    flags = ["--model", "test_resnet", "--data", "folder:images", "--batch-size", "8"]
+    flags += ["--epochs", "2", "--workers", "0"]
+    assert run("train", *flags, "--out", "whole")[0] == 0
+    return flags
+
+
+def stopped(run, *flags):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 8)
+        assert run("train", *flags, "--out", "run")[0] == 143
+
+
+def test_less_free_memory_changes_nothing(run, tmp_path, images, monkeypatch):
+    """Whether images are held was decided when the run began, and with it how they are cut."""
+    stopped(run, *images)
+    monkeypatch.setattr("layerdropback.training.holding._free_memory", lambda: 10**7)
+    assert run("train", "--out", "run", "--resume")[0] == 0
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    settings = read_settings(tmp_path / "run" / "settings.yaml")
+    assert (settings["in_memory"], settings["crop"], settings["flip"]) == ("yes", "pad", True)
+
+
+def test_moved_images_are_followed_and_changed_ones_refused(run, tmp_path, images, monkeypatch):
+    stopped(run, *images)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    out = tmp_path / "run"
+    shutil.copytree(out, tmp_path / "copy")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    code, _, errors = run("train", "--out", out, "--resume")
+    assert code == 2
+    assert f"no folder {tmp_path / 'images'}" in errors
+    code, _, _ = run("train", "--out", out, "--resume", "--data", f"folder:{tmp_path / 'moved'}")
+    assert code == 0
+    # Where the images are is a note in the file, so only the weights themselves are compared.
+    ends = [load_file(tmp_path / name / "weights.safetensors") for name in ("run", "whole")]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[1])
+
+    image = tmp_path / "moved" / "train" / "cat" / "0.png"
+    image.write_bytes((tmp_path / "moved" / "train" / "dog" / "0.png").read_bytes())
+    data = f"folder:{tmp_path / 'moved'}"
+    code, _, errors = run("train", "--out", tmp_path / "copy", "--resume", "--data", data)
+    assert code == 2
+    assert "is of another run (the images changed since it began)" in errors
+
+
+def test_the_first_weights_are_not_needed_again(run, tmp_path, images):
+    start = tmp_path / "start.safetensors"
+    shutil.copy(tmp_path / "whole" / "weights.safetensors", start)
+    flags = [*images, "--init", "start.safetensors"]
+    assert run("train", *flags, "--out", "tuned")[0] == 0
+    stopped(run, *flags)
+    start.unlink()
+    assert run("train", "--out", "run", "--resume")[0] == 0
+    assert weights(tmp_path / "run") == weights(tmp_path / "tuned")
+
+
+def test_the_first_weights_are_not_overwritten(run, tmp_path, images):
+    start = tmp_path / "whole" / "weights.safetensors"
+    code, _, errors = run("train", *images, "--init", start, "--out", "whole", "--overwrite")
+    assert code == 2
+    assert "would be removed by --overwrite. Cause: it is in --out whole" in errors
+    assert start.exists()
+
+
+def test_what_is_missing_is_told_before_anything_is_removed(run, tmp_path, unbroken, monkeypatch):
+    out, flags = unbroken
+    before = weights(out)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    code, _, errors = run("train", *flags, "--out", out, "--overwrite", "--tensorboard")
+    assert code == 2
+    assert "--tensorboard is not usable" in errors
+    assert weights(out) == before
+
+
+def test_a_run_that_began_meanwhile_is_not_removed(run, tmp_path, unbroken, monkeypatch):
+    """Reading the data may take minutes, in which another process may begin in the same folder."""
+    out, flags = unbroken
+    hidden = out.rename(tmp_path / "hidden")
+    make = Trainer.__init__
+
+    def slow(*arguments, **settings):
+        make(*arguments, **settings)
+        hidden.rename(out)
+
+    monkeypatch.setattr(Trainer, "__init__", slow)
+    code, _, errors = run("train", *flags, "--out", out)
+    assert code == 2
+    assert "has a settings.yaml already" in errors
+    assert (out / "weights.safetensors").exists()
+
+
+def test_a_worker_that_outlives_its_process_does_not_hold_the_folder(tmp_path):
+    with claimed(tmp_path):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        with claimed(tmp_path):
+            pass
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
+    """As the system does when memory is short."""
+    add, calls = Tally.add, 0
+
+    def counted(tally, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+        return add(tally, *arguments)
+
+    flags = [*images[:-1], "1", "--randaugment"]
+    assert run("train", *flags, "--out", "other")[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tally, "add", counted)
+        code, _, errors = run("train", *flags, "--out", "run")
+    assert code == 2
+    assert "a process that reads images was killed" in errors
+    code, output, _ = run("train", "--out", "run", "--resume")
+    assert code == 0
+    assert "resumed from step-00000000" in output
+    assert weights(tmp_path / "run") == weights(tmp_path / "other")
+    assert numbers(tmp_path / "run") == numbers(tmp_path / "other")
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopping() as stopping:
+            signal.raise_signal(signal.SIGINT)
+            stopping.check()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -76,7 +76,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
         epochs=st.integers(1, 2**31 - 1),
         seed=st.integers(0, 2**64 - 1),
         augment=st.booleans(),
-        ema=st.none() | st.floats(0, 1, exclude_max=True),
+        ema=st.floats(0, 1, exclude_max=True),
+        threads=st.none() | st.integers(1, 1024),
         milestones=st.lists(st.floats(0, 1), max_size=3).map(tuple),
         dropping=st.builds(Dropping, keep=st.lists(st.text(), max_size=3).map(tuple)),
     )
@@ -97,6 +98,11 @@ WRONG = {
     "word": ("model: 18", "sets model to 18. Cause: a word is needed"),
     "list": ("milestones: 3: 4", "is no YAML"),
     "nothing but a word": ("hello", "holds no settings"),
+    "list as words": ("keep: {a: 1}", "sets keep to {'a': 1}. Cause: a list is needed"),
+    "twice": ("lr: 1\nlr: 2", "is no YAML. Cause: lr is set twice"),
+    "two spellings": ("batch-size: 8\nbatch_size: 9", "sets 'batch_size' twice"),
+    "no day": ("epochs: 2024-99-99", "is no YAML. Cause: month must be in 1..12"),
+    "deep": ("[" * 3000, "is no YAML"),
     "null": ("epochs:", "sets epochs to None"),
     "list of words": ("milestones: [a]", "sets milestones to ['a']. Cause: a list is needed"),
 }
@@ -135,3 +141,9 @@ def test_an_optimizer_without_a_default_wants_a_learning_rate():
 
 def test_places_are_flags_alone():
     assert set(PLACES) <= setting_fields().keys()
+
+
+def test_yes_and_no_are_words_where_they_are_choices(tmp_path):
+    (tmp_path / "run.yaml").write_text("compile: no\nin_memory: yes\ndownload: yes\n")
+    settings = read_settings(tmp_path / "run.yaml")
+    assert settings == {"compile": "no", "in_memory": "yes", "download": True}

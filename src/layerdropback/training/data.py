@@ -146,9 +146,6 @@ def load_data(
         lazy = _limited(rows, limit_train), _limited(test_rows, limit_test)
     else:
         raise _unknown(spec)
-    if kind == "hf":
-        mirrored = "its images are mirrored at random, unless --no-flip is given"
-        remark = "; ".join(filter(None, (remark, mirrored)))
     splits = hold(*lazy, image_size, in_memory)
     return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
 

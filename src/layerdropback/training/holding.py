@@ -39,7 +39,7 @@ class Split:
     def fingerprint(self) -> str:
         """Tells other images from these."""
         digest = hashlib.sha256(self.labels.numpy().tobytes())
-        digest.update(memoryview(self.pixels.contiguous().numpy()))
+        digest.update(self.pixels.contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
     def subset(self, indices: Sequence[int]) -> "Split":

@@ -14,15 +14,17 @@ from .models import ModelSpec
 from .paths import home
 
 
-def load_initial(model: nn.Module, path: Path, spec: ModelSpec, classes: Sequence[str] = ()) -> str:
+def load_initial(
+    model: nn.Module, path: Path, classes: Sequence[str] = (), spec: ModelSpec | None = None
+) -> str:
     """Load weights into a model; only its classifier may be another one than the file's.
 
     Args:
         model: what `build_model` built.
         path: a safetensors file with the model's names, one that ``ldb`` exported for example.
-        spec: what was built.
         classes: names of the model's classes; where the file names others the classifier stays
             new even if its shape fits. Empty where they are not known.
+        spec: what was built; a file that says that it is of another network is refused.
 
     Returns:
         A line that says what was loaded, and what stays new.
@@ -73,9 +75,9 @@ def _file(path: Path) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
-def _require_same_network(there: object, here: ModelSpec, path: Path) -> None:
+def _require_same_network(there: object, here: ModelSpec | None, path: Path) -> None:
     """Shapes alone do not tell one network from another: strides and activations have none."""
-    if not isinstance(there, dict):
+    if not isinstance(there, dict) or here is None:
         return
     words = {"name": "model", "small_stem": "small stem", "channels": "channels"}
     notes = [

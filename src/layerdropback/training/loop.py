@@ -111,7 +111,7 @@ class Trainer:
             self.mean, self.std = going_on["mean"], going_on["std"]
         else:
             if config.init is not None:
-                self.start = load_initial(model, config.init, self.spec, data.classes)
+                self.start = load_initial(model, config.init, data.classes, self.spec)
             self.mean, self.std = _normalisation(config, model, data)
         self.model: nn.Module = model.to(self.device)
         if config.channels_last:
