@@ -136,10 +136,6 @@ WRONG = {
     "accumulate": (["--accumulate", "33"], "--accumulate 33 is not usable"),
     "parts": (["--accumulate", "9", "--batch-scale", "0.25"], "in drop epochs too"),
     "second order": ([*TINY, "--optimizer", "adahessian", "--lr", "1"], "second derivatives"),
-    "no blocks": (
-        [*TINY, "--model", "test_mambaout", "--compile", "blocks", "--drop-rate", "0"],
-        "--compile blocks is not usable",
-    ),
     "out home": ([*TINY, "--out", "~nobody-here/x"], "--out ~nobody-here/x is not usable"),
     "init home": ([*TINY, "--init", "~nobody-here/x"], "--init ~nobody-here/x is not usable"),
     "config home": (["--config", "~nobody-here/x"], "--config ~nobody-here/x is not usable"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from layerdropback import UsageError
 from layerdropback.training import loop
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.config import Dropping, TrainConfig
@@ -207,3 +208,9 @@ def test_steps_that_the_loss_scaling_skips_are_told(monkeypatch):
     trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     with pytest.warns(UserWarning, match="no step of epoch 1 was made. Cause: all gradients"):
         assert trainer.train_epoch(0).skipped == 4
+
+
+def test_a_model_without_blocks_is_not_compiled_in_silence(monkeypatch):
+    monkeypatch.setattr(loop, "compile_blocks", lambda model: 0)
+    with pytest.raises(UsageError, match="--compile blocks is not usable with test_resnet"):
+        Trainer(replace(BASE, compile="blocks"), DATA)
