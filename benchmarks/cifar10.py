@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from layerdropback.training.config import TrainConfig
-from layerdropback.training.data import load_data
+from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import EpochMetrics, Trainer
 from layerdropback.training.machine import machine
 from layerdropback.training.settings_file import read_settings

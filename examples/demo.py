@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from layerdropback.training.config import Dropping, TrainConfig
-from layerdropback.training.data import load_data
+from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import EpochMetrics, Trainer
 from layerdropback.training.machine import machine
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from layerdropback.training.augment import (
+from layerdropback.training.images.augment import (
     IMAGES,
     MIXES,
     Augmentation,

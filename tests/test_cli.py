@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 
 from command import TINY, metrics_of
-from layerdropback.training.data import load_data
 from layerdropback.training.export import load_exported, read_metadata
+from layerdropback.training.images.data import load_data
 from layerdropback.training.settings_file import read_settings
 from test_data import make_folder
 

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from layerdropback import UsageError
-from layerdropback.training import holding
-from layerdropback.training.choosing import choose_test, stratified
-from layerdropback.training.data import LazySplit, Split, load_data
-from layerdropback.training.folder import list_folder
+from layerdropback.training.images import holding
+from layerdropback.training.images.choosing import choose_test, stratified
+from layerdropback.training.images.data import LazySplit, Split, load_data
+from layerdropback.training.images.folder import list_folder
 
 
 def make_folder(root, classes=("cat", "dog"), train=4, test=2, size=(8, 8), mode="RGB"):

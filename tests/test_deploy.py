@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from command import TINY, metrics_of, stop_after
-from layerdropback.training.data import load_data
 from layerdropback.training.export import read_metadata
+from layerdropback.training.images.data import load_data
 from test_data import make_folder
 
 SMALL = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "20", "--batch-size", "8"]

@@ -9,8 +9,8 @@ from timm.models.vgg import VGG
 
 from layerdropback.settings import STRATEGIES, UNITS
 from layerdropback.training.config import Dropping, TrainConfig
-from layerdropback.training.data import ImageData, Split
 from layerdropback.training.export import export_weights
+from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.loop import Trainer
 
 

@@ -9,7 +9,7 @@ from layerdropback import UsageError
 from layerdropback.training import loop
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.config import Dropping, TrainConfig
-from layerdropback.training.data import load_data
+from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 from layerdropback.training.optimizing import make_optimizer, make_schedule
 

@@ -17,9 +17,9 @@ from torch.utils.data import BatchSampler
 
 from layerdropback import UsageError
 from layerdropback.batching import BatchScaler
-from layerdropback.training.augment import Augments
-from layerdropback.training.data import Split
-from layerdropback.training.pipeline import Pipeline
+from layerdropback.training.images.augment import Augments
+from layerdropback.training.images.data import Split
+from layerdropback.training.images.pipeline import Pipeline
 
 CPU = torch.device("cpu")
 COUNT, SIZE = 24, 16
@@ -451,7 +451,7 @@ def test_closing_ends_the_workers_and_a_new_pass_has_new_ones():
 
 
 def test_workers_leave_signals_to_the_main_process(tmp_path, monkeypatch):
-    monkeypatch.setattr("layerdropback.training.pipeline._GRACE", 2.0)
+    monkeypatch.setattr("layerdropback.training.images.pipeline._GRACE", 2.0)
 
     def handler(number, frame):
         (tmp_path / str(os.getpid())).touch()

@@ -1,13 +1,18 @@
 """The README's training loop is run as it stands, and its tables are compared with the code."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from layerdropback import PRESETS, LayerDropBack
+from layerdropback import PRESETS, LayerDropBack, cli
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.recipes import RECIPES
+from layerdropback.training.settings_file import read_settings
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
@@ -34,3 +39,31 @@ def test_presets_are_in_the_table(preset):
     settings = PRESETS[preset]
     assert f"| {settings['unit']} | {settings['drop_rate']} |" in row
     assert row.endswith(f"x {settings['batch_scale']} |")
+
+
+def flags_of(command):
+    """A command's flags, as the parser knows them."""
+    for parameter in inspect.signature(command).parameters.values():
+        option = parameter.default if hasattr(parameter.default, "param_decls") else None
+        option = option or getattr(parameter.annotation, "__metadata__", [None])[0]
+        for name in getattr(option, "param_decls", None) or ():
+            yield from name.split("/")
+        yield f"--{parameter.name.replace('_', '-')}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "examples/cifar10-cpu.yaml"])
+def test_every_flag_that_is_named_exists(page):
+    known = {
+        flag for command in (cli.train, cli.export, cli.evaluate) for flag in flags_of(command)
+    }
+    text = re.sub(r"python benchmarks.*", "", (ROOT / page).read_text())
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
+    assert named - known <= {"--help"}
+    assert len(named) >= 3
+
+
+def test_every_recipe_is_in_the_docs_and_the_examples_settings_are_good():
+    docs = (ROOT / "docs" / "training.md").read_text()
+    assert all(f"| `{recipe}` |" in docs for recipe in RECIPES)
+    for file in (ROOT / "examples").glob("*.yaml"):
+        TrainConfig.from_dict(read_settings(file)).check()

@@ -244,7 +244,7 @@ def test_random_numbers_of_the_model_go_on(tmp_path):
     from dataclasses import replace
 
     from layerdropback.training.config import TrainConfig
-    from layerdropback.training.data import load_data
+    from layerdropback.training.images.data import load_data
 
     data = load_data("digits", limit_train=96, limit_test=20)
     config = replace(TrainConfig(model="test_resnet", epochs=2, batch_size=8))
@@ -329,7 +329,7 @@ def stopped(run, *flags):
 def test_less_free_memory_changes_nothing(run, tmp_path, images, monkeypatch):
     """Whether images are held was decided when the run began, and with it how they are cut."""
     stopped(run, *images)
-    monkeypatch.setattr("layerdropback.training.holding._free_memory", lambda: 10**7)
+    monkeypatch.setattr("layerdropback.training.images.holding._free_memory", lambda: 10**7)
     assert run("train", "--out", "run", "--resume")[0] == 0
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
     settings = read_settings(tmp_path / "run" / "settings.yaml")

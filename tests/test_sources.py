@@ -15,8 +15,8 @@ from PIL import Image
 from torchvision import datasets as tv
 
 from layerdropback import UsageError
-from layerdropback.training.columns import IMAGES, LABELS, find_column, number_classes
-from layerdropback.training.data import load_data
+from layerdropback.training.images.columns import IMAGES, LABELS, find_column, number_classes
+from layerdropback.training.images.data import load_data
 
 TRAIN, TEST = 20, 10
 

@@ -25,7 +25,7 @@ def main() -> None:
 
 
 # What the extra `cli` installs.
-_EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "safetensors", "PIL"}
+_EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "safetensors", "PIL", "yaml"}
 
 
 def fail(text: str, stream: TextIO | None = None) -> NoReturn:

@@ -8,16 +8,16 @@ import torch
 from rich.console import Console
 
 from ..errors import UsageError, explain
-from .augment import Augments
 from .checkpoint import Checkpoints
 from .config import TrainConfig
-from .data import load_data
 from .evaluate import Score, load_for_evaluation, score
 from .export import WEIGHTS, export_weights, load_exported, read_metadata
+from .images.augment import Augments
+from .images.data import load_data
+from .images.pipeline import Pipeline
 from .loop import find_device
 from .models import ModelSpec, build_model
 from .paths import home
-from .pipeline import Pipeline
 from .run_folder import CHECKPOINTS, SETTINGS
 
 

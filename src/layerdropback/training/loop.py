@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from .augmenting import make_augments
 from .compiling import compile_blocks
 from .config import TrainConfig
-from .data import ImageData
 from .evaluate import score
+from .images.augmenting import make_augments
+from .images.data import ImageData
+from .images.pipeline import Pipeline
 from .initial import initial_normalisation, load_initial
 from .memory import peak_memory, reset_peak_memory
 from .models import ModelSpec, build_model, choose_stem, normalisation
 from .optimizing import make_optimizer, make_schedule
 from .phases import PhaseTimer
-from .pipeline import Pipeline
 from .precision import Precision, set_tf32
 from .randomness import generator_states, set_generator_states
 from .step import Step

@@ -12,8 +12,8 @@ from ..errors import UsageError, explain
 from .checkpoint import Checkpoints
 from .claim import claimed
 from .config import TrainConfig
-from .data import load_data
 from .export import WEIGHTS, export_weights
+from .images.data import load_data
 from .journal import LINES, TABLE, Journal, require_tensorboard
 from .loop import EpochMetrics, Trainer, find_device
 from .machine import machine

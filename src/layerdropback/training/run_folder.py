@@ -13,10 +13,10 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from .atomic import replace_atomically
-from .augmenting import make_augments
 from .config import TrainConfig
-from .data import ImageData
 from .export import WEIGHTS
+from .images.augmenting import make_augments
+from .images.data import ImageData
 from .journal import LINES
 from .paths import home
 from .settings_file import PLACES, read_settings, write_settings

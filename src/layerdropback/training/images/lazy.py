@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import UsageError, explain
-from .reasons import reason
+from ...errors import UsageError, explain
+from ..reasons import reason
 
 
 class LazySplit(ABC):

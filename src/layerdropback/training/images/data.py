@@ -8,13 +8,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
+from ..paths import home
 from .choosing import stratified
 from .folder import list_folder
 from .holding import Split, hold
 from .huggingface import open_rows
 from .lazy import LazySplit
-from .paths import home
 from .torchvision_sets import SETS, read_set
 
 __all__ = ["ImageData", "LazySplit", "Split", "load_data"]

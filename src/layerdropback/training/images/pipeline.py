@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .augment import Augmentation, Augments, EpochOrder, padding
 from .data import ImageData, Split
 from .mixing import Mixing
@@ -53,7 +53,7 @@ class Pipeline:
         loader: training batches, to be handed to the pipeline one by one.
 
     Example:
-        >>> from layerdropback.training.data import load_data
+        >>> from layerdropback.training.images.data import load_data
         >>> data, cpu = load_data("digits", limit_train=64), torch.device("cpu")
         >>> pipeline = Pipeline(
         ...     data, Augments(), batch_size=32, seed=0, device=cpu, mean=[0.3], std=[0.4]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
 from .choosing import TEST_SPLITS, choose_test
 from .lazy import LazySplit
 

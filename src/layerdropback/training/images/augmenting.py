@@ -2,8 +2,8 @@
 
 from typing import cast
 
+from ..config import TrainConfig
 from .augment import Augments, Crop
-from .config import TrainConfig
 from .data import ImageData
 
 

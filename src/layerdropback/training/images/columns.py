@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
 
 # Columns by their usual names, for tables that do not say what their columns are.
 IMAGES = ("image", "img", "jpg", "png", "webp")

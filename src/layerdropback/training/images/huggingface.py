@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, explain, name_some
+from ...errors import UsageError, explain, name_some
+from ..reasons import reason
 from .choosing import choose_test
 from .columns import IMAGES, LABELS, find_column, number_classes
 from .lazy import LazySplit
-from .reasons import reason
 
 _ANOTHER = "give another data set"
 

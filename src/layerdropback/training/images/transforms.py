@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision.transforms import v2
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .augment import IMAGES, Augments, EpochOrder, cpu_generator, padding
 
 # Images in bytes, and their numbers in the data set; or why one of them could not be read.

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
+from ..reasons import reason
 from .holding import Split
-from .reasons import reason
 
 
 @dataclass(frozen=True)

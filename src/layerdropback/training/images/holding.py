@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
+from ..stems import SMALL
 from .lazy import LazySplit
-from .stems import SMALL
 
 
 @dataclass(frozen=True)
