@@ -141,7 +141,10 @@ class _Run:
                 while len(self.history) < config.epochs:
                     self._epoch(journal)
             except (RuntimeError, MemoryError) as error:
-                raise self._explained(error) from error
+                known = self._explained(error)
+                if known is None:
+                    raise
+                raise known from error
             self._finish()
         return self.history
 
@@ -291,8 +294,8 @@ class _Run:
             "test_accuracy": self.history[-1].test_accuracy if whole else None,
         }
 
-    def _explained(self, error: BaseException) -> BaseException:
-        """An error that is not the program's fault, as one for the user."""
+    def _explained(self, error: BaseException) -> UsageError | None:
+        """An error that is not the program's fault, in words for the user."""
         config = self.config
         if is_out_of_memory(error):
             fact = f"out of memory in epoch {len(self.history) + 1}"
@@ -304,7 +307,7 @@ class _Run:
             self._save()  # the state after the last step is whole
             fact, cause = "a process that reads images was killed", "memory was short, perhaps"
             return UsageError(explain(fact, cause, "use fewer --workers, and --resume"))
-        return error
+        return None
 
     def _finish(self) -> None:
         export_weights(self.trainer.tested, self.folder / WEIGHTS, self.trainer.spec, self._notes())
