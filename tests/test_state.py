@@ -132,3 +132,34 @@ def test_loading_ends_an_open_epoch():
     ldb.load_state_dict(state)
     assert not ldb.is_drop_epoch
     assert ldb.mask is None
+
+
+def test_the_epochs_share_goes_on_where_it_was_saved():
+    """To the last bit, so that a resumed run reports what an unbroken one does."""
+
+    def attached():
+        torch.manual_seed(0)
+        model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(7)])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        return model, optimizer, LayerDropBack(model, optimizer, every=1, start=0)
+
+    def steps(made, epoch, count):
+        model, optimizer, ldb = made
+        states = []
+        for batch in ldb.epoch([torch.ones(2, 4)] * count, epoch):
+            model(batch).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            states.append(ldb.state_dict())
+        return states
+
+    unbroken = attached()
+    states = steps(unbroken, 0, 9)
+    resumed = attached()
+    resumed[2].load_state_dict(states[4])
+    steps(resumed, 0, 4)
+    assert resumed[2].stats() == unbroken[2].stats()
+    assert 0 < resumed[2].stats()["share_dropped"] < 1
+    steps(resumed, 1, 3)
+    steps(unbroken, 1, 3)
+    assert resumed[2].stats() == unbroken[2].stats(), "the next epoch counts anew"

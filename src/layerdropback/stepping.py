@@ -3,7 +3,6 @@
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from .order import Order, Recorder, agreed, compiled_leaves, compiled_too_late, 
 from .sampling import DRAW, EPOCHS, STEPS, Mask
 from .settings import Settings
 from .verification import Named, Verifier, check_gradients
+from .window import FULL, Window
 from .wrappers import compile_ignores_flags, is_compile_wrapper, unwrap
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
@@ -30,18 +30,6 @@ _LOOK_NUMBERS, _LOOK_STEPS = 64, 16
 
 # So many backward passes without a step of some optimizer are no accumulation any more.
 _PATIENCE = 100
-
-
-@dataclass(frozen=True)
-class Window:
-    """What is in force from one optimizer step to the next, however many batches lie between."""
-
-    mask: Mask | None = None  # None: a full step
-    parameters: tuple[nn.Parameter, ...] = ()
-    lr_factor: float = 1.0
-
-
-FULL = Window()
 
 
 class Stepper:

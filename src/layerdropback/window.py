@@ -1,0 +1,19 @@
+"""What holds from one optimizer step to the next."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from .sampling import Mask
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is in force from one optimizer step to the next, however many batches lie between."""
+
+    mask: Mask | None = None  # None: a full step
+    parameters: tuple[nn.Parameter, ...] = ()
+    lr_factor: float = 1.0
+
+
+FULL = Window()
