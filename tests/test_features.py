@@ -214,3 +214,25 @@ def test_a_model_without_blocks_is_not_compiled_in_silence(monkeypatch):
     monkeypatch.setattr(loop, "compile_blocks", lambda model: 0)
     with pytest.raises(UsageError, match="--compile blocks is not usable with test_resnet"):
         Trainer(replace(BASE, compile="blocks"), DATA)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_no_step_asks_the_device_for_a_number(rate, monkeypatch):
+    """On a GPU each waits. As many are asked in an epoch of 8 steps as in one of 4."""
+    asked = []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+        ask = getattr(torch.Tensor, name)
+        counted = lambda *given, ask=ask, name=name: (asked.append(name), ask(*given))[1]  # noqa: E731
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    counts = []
+    for size in (16, 8):
+        dropping = replace(BASE.dropping, drop_rate=rate, batch_scale=1)
+        config = replace(BASE, batch_size=size, ema=0.9, accumulate=2, dropping=dropping, epochs=8)
+        trainer = Trainer(config, DATA)
+        # In its first drop steps LayerDropBack looks whether the optimizer moves what was dropped.
+        trainer.ldb._stepper._looks = 0
+        trainer.train_epoch(0)
+        asked.clear()
+        trainer.train_epoch(1)
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
