@@ -408,17 +408,22 @@ def test_a_run_that_began_meanwhile_is_not_removed(run, tmp_path, unbroken, monk
 
 
 def test_a_worker_that_outlives_its_process_does_not_hold_the_folder(tmp_path):
+    ours, its = os.pipe()
     with claimed(tmp_path):
         pid = os.fork()
         if pid == 0:
-            time.sleep(30)
+            os.write(its, b"I am here")
+            time.sleep(60)
             os._exit(0)
+        os.read(ours, 1)
     try:
         with claimed(tmp_path):
             pass
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        os.close(ours)
+        os.close(its)
 
 
 def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
