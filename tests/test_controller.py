@@ -1,4 +1,4 @@
-"""The promises of DESIGN section 3, each as a test that can fail."""
+"""What LayerDropBack promises, each promise as a test that can fail."""
 
 import copy
 import gc
