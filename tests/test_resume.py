@@ -1,7 +1,7 @@
 """Stopping, resuming, and everything that can be wrong with what is resumed (issue 3)."""
 
 import json
-import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
 import signal
@@ -450,6 +450,33 @@ def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
     assert "resumed from step-00000000" in output
     assert weights(tmp_path / "run") == weights(tmp_path / "other")
     assert numbers(tmp_path / "run") == numbers(tmp_path / "other")
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
+def test_a_worker_killed_while_it_hands_over_a_batch_costs_no_step(
+    run, tmp_path, images, monkeypatch, error
+):
+    """A race, so it is acted: what comes up is the error of the connection, not of the loader."""
+    connect, calls = multiprocessing.connection.Client, 0
+
+    def cut_off(*arguments, **named):
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise error
+        return connect(*arguments, **named)
+
+    flags = [*images[:-1], "1", "--randaugment"]
+    assert run("train", *flags, "--out", "other")[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing.connection, "Client", cut_off)
+        code, _, errors = run("train", *flags, "--out", "run")
+    assert code == 2
+    assert "a process that reads images was killed" in errors
+    code, output, _ = run("train", "--out", "run", "--resume")
+    assert code == 0
+    assert "resumed from step-00000000" in output
+    assert weights(tmp_path / "run") == weights(tmp_path / "other")
 
 
 def test_an_ignored_signal_stays_ignored():

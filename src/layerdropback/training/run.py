@@ -35,6 +35,9 @@ from .run_folder import (
 )
 from .stopping import Stopping
 
+# A worker that dies while it hands over a batch; one that dies earlier is torch's RuntimeError.
+_CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
+
 
 def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetrics]:
     """Train as the settings say, and write everything to the run's folder.
@@ -151,7 +154,14 @@ class _Run:
     def _epoch(self, journal: Journal) -> None:
         epoch = len(self.history)
         self.progress.begin(epoch, len(self.data.train), self.trainer.samples_done)
-        metrics = self.trainer.train_epoch(epoch, self._after_step, self._in_test)
+        try:
+            metrics = self.trainer.train_epoch(epoch, self._after_step, self._in_test)
+        except (RuntimeError, *_CUT_OFF) as error:
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+                raise
+            self._save()  # the state after the last step is whole
+            fact, cause = "a process that reads images was killed", "memory was short, perhaps"
+            raise UsageError(explain(fact, cause, "use fewer --workers, and --resume")) from error
         self.history.append(metrics)
         self._save()
         journal.add(metrics.as_dict())
@@ -303,10 +313,6 @@ class _Run:
             cure = f"begin anew with --accumulate {2 * config.accumulate}"
             cure += ", or a smaller --batch-size or --image-size"
             return UsageError(explain(fact, cause, cure))
-        if str(error).startswith("DataLoader worker"):
-            self._save()  # the state after the last step is whole
-            fact, cause = "a process that reads images was killed", "memory was short, perhaps"
-            return UsageError(explain(fact, cause, "use fewer --workers, and --resume"))
         return None
 
     def _finish(self) -> None:
