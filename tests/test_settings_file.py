@@ -91,10 +91,10 @@ def test_any_settings_survive_the_file(tmp_path_factory, config):
 WRONG = {
     "name": ("epoch: 3", "sets 'epoch'. Cause: no such setting exists. Cure: did you mean epochs"),
     "place": ("out: here", "sets 'out'. Cause: a run's place is no setting"),
-    "whole": ("epochs: 2.5", "sets epochs to 2.5. Cause: a whole number is needed"),
+    "whole": ("batch_size: 2.5", "sets batch_size to 2.5. Cause: a whole number is needed"),
     "number": ("lr: fast", "sets lr to 'fast'. Cause: a number is needed"),
     "bool": ("augment: 1", "sets augment to 1. Cause: true or false is needed"),
-    "bool as number": ("epochs: true", "sets epochs to True. Cause: a whole number is needed"),
+    "bool as number": ("epochs: true", "sets epochs to True. Cause: a number is needed"),
     "word": ("model: 18", "sets model to 18. Cause: a word is needed"),
     "list": ("milestones: 3: 4", "is no YAML"),
     "nothing but a word": ("hello", "holds no settings"),

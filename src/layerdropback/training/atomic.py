@@ -41,6 +41,23 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
     sync_folder(path.parent)
 
 
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text in UTF-8; see `replace_atomically`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder, "a.txt"), "b")
+        ...     Path(folder, "a.txt").read_text()
+        'b'
+    """
+
+    def write(partial: Path) -> None:
+        partial.write_text(text, encoding="utf-8")
+
+    replace_atomically(path, write)
+
+
 def sync_folder(folder: Path) -> None:
     """Put a folder's list of names on the disk, where the system can."""
     with suppress(OSError):  # Windows and some network file systems cannot

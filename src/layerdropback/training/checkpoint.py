@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,12 +124,14 @@ class Checkpoints:
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
+    outer = sys.exception()
     try:
         with path.open("wb") as file:
             torch.save(content, file)
     except RuntimeError as error:  # torch's writer fails once more as it closes after a full disk
         first = error.__context__
-        raise first if isinstance(first, OSError) else OSError(str(error)) from None
+        own = isinstance(first, OSError) and first is not outer
+        raise (first if own else OSError(str(error))) from None  # type: ignore[misc]
 
 
 def _read(path: Path) -> dict[str, Any] | str:

@@ -1,5 +1,6 @@
 """What one training run is to do, checked before anything heavy is imported."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
@@ -106,7 +107,7 @@ class TrainConfig:
     mixup: float = _setting(0.0, "Mixup's alpha, 0: none.")
     cutmix: float = _setting(0.0, "CutMix's alpha, 0: none.")
 
-    epochs: int = _setting(10, "Passes over the data.")
+    epochs: float = _setting(10, "Passes over the data; the last may be a part of one.")
     batch_size: int = _setting(64, "Images per optimizer step.")
     accumulate: int = _setting(1, "Parts of a batch that go through the model one by one.")
     optimizer: str = _setting("sgd", "sgd (Nesterov), adamw, or any of timm's.")
@@ -148,6 +149,21 @@ class TrainConfig:
     checkpoints: int = _setting(2, "Checkpoints to keep.")
     tensorboard: bool = _setting(False, "Write TensorBoard's event files, too.")
 
+    def __post_init__(self) -> None:
+        # 10 and 10.0 are one number of epochs, and read as one.
+        if isinstance(self.epochs, float) and self.epochs.is_integer():
+            object.__setattr__(self, "epochs", int(self.epochs))
+
+    @property
+    def epoch_count(self) -> int:
+        """Epochs that are begun, the last of which may be shorter.
+
+        Example:
+            >>> TrainConfig(epochs=7.4).epoch_count
+            8
+        """
+        return math.ceil(self.epochs)
+
     def check(self) -> None:
         """Look at every value.
 
@@ -159,9 +175,10 @@ class TrainConfig:
             Traceback (most recent call last):
             ...
             layerdropback.errors.UsageError: --epochs 0 is not usable. Cause: \
-a whole number from 1 on is needed. Cure: give one.
+a number above 0 is needed. Cure: give one.
         """
-        for name in ("epochs", "image_size", "limit_train", "limit_test", "accumulate"):
+        self._require(0 < self.epochs < _MANY, "epochs", "a number above 0 is needed")
+        for name in ("image_size", "limit_train", "limit_test", "accumulate"):
             good = getattr(self, name) is None or 1 <= getattr(self, name) < _MANY
             self._require(good, name, "a whole number from 1 on is needed")
         for name in ("checkpoint_every", "checkpoints"):

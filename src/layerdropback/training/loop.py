@@ -80,6 +80,10 @@ class EpochMetrics:
         return asdict(self)
 
 
+class Diverged(UsageError):
+    """The loss is no number any more."""
+
+
 class Trainer:
     """One run: a model, its optimizer and its data on a device.
 
@@ -173,7 +177,8 @@ class Trainer:
         size = self.config.batch_size
         if self._drops(epoch):
             size = max(1, round(size * self.config.dropping.batch_scale))
-        return self._samples // size
+        share = min(1.0, self.config.epochs - epoch)  # of the last one, perhaps
+        return max(1, round(self._samples // size * share))
 
     def train_epoch(
         self, epoch: int, on_step: OnStep | None = None, on_test: OnStep | None = None
@@ -187,7 +192,7 @@ class Trainer:
             on_test: the same for batches of the test.
 
         Raises:
-            UsageError: the loss is no number any more.
+            Diverged: the loss is no number any more.
         """
         if self._so_far.epoch != epoch:
             self._so_far = SoFar(epoch)
@@ -224,6 +229,8 @@ class Trainer:
                 self.ema.update(self.model, step=self.steps)
             if on_step is not None:
                 on_step(len(images))
+            if so_far.steps > last and epoch + 1 > self.config.epochs:
+                break  # the run ends in the middle of this epoch
             self.phases.start()
 
     def _metrics(self, so_far: SoFar, on_test: OnStep | None) -> EpochMetrics:
@@ -236,7 +243,7 @@ class Trainer:
         if not (math.isfinite(train_loss) and math.isfinite(tested.loss)):
             bad = tested.loss if math.isfinite(train_loss) else train_loss
             fact = f"the loss is {bad} in epoch {so_far.epoch + 1}"
-            raise UsageError(explain(fact, "training diverged", "use a smaller --lr"))
+            raise Diverged(explain(fact, "training diverged", "use a smaller --lr"))
         if so_far.skipped == so_far.steps:
             fact = f"no step of epoch {so_far.epoch + 1} was made"
             cause = "all gradients overflowed, and the loss scaling skipped them"

@@ -58,7 +58,7 @@ def make_schedule(config: TrainConfig, optimizer: Optimizer, samples: int) -> An
     """
     from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler, PolyLRScheduler
 
-    whole = config.epochs * samples
+    whole = round(config.epochs * samples)
     warmup = round(config.warmup_epochs * samples)
     common = {"warmup_t": warmup, "warmup_prefix": True, "t_in_epochs": False}
     falling = max(2, whole - warmup)  # timm takes a single step for a mistake

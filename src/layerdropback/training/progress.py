@@ -1,5 +1,6 @@
 """What a run says while it trains: a bar on a terminal, a line for each epoch."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class Epoch(Protocol):
     def images_per_second(self) -> float: ...  # noqa: D102
 
 
-def epoch_line(metrics: Epoch, epochs: int) -> str:
+def epoch_line(metrics: Epoch, epochs: float) -> str:
     """One epoch in one line.
 
     Example:
@@ -46,7 +47,7 @@ def epoch_line(metrics: Epoch, epochs: int) -> str:
         '1.00 %  test 93.50 %  812 images/s  1.50 s'
     """
     return (
-        f"epoch {metrics.epoch:>{len(str(epochs))}}/{epochs}  {metrics.mode}  "
+        f"epoch {metrics.epoch:>{len(str(math.ceil(epochs)))}}/{epochs}  {metrics.mode}  "
         f"dropped {100 * metrics.share_dropped:4.1f} %  loss {metrics.train_loss:.4f}  "
         f"train {metrics.train_accuracy:5.2f} %  test {metrics.test_accuracy:5.2f} %  "
         f"{metrics.images_per_second:.0f} images/s  {metrics.seconds:.2f} s"
@@ -63,7 +64,7 @@ class Progressing:
     """
 
     def __init__(
-        self, console: Console, epochs: int, clock: Callable[[], float] = time.perf_counter
+        self, console: Console, epochs: float, clock: Callable[[], float] = time.perf_counter
     ):
         self._console, self._epochs, self._clock = console, epochs, clock
         self._bar = Progress(
@@ -90,13 +91,14 @@ class Progressing:
 
         Args:
             epoch: counted from 0.
-            images: in the whole epoch.
+            images: in a whole epoch.
             done: of them, those that an earlier process has trained on.
         """
         self._epoch_started = self._clock()
         if self._started is None:
             self._started = self._epoch_started
-        self._epoch_images, self._left = 0, images * (self._epochs - epoch) - done
+        self._epoch_images, self._left = 0, round(images * (self._epochs - epoch)) - done
+        images = round(images * min(1, self._epochs - epoch))
         text = f"epoch {epoch + 1}/{self._epochs}"
         self._bar.reset(self._task, description=text, total=images, completed=done)
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -141,7 +141,7 @@ class _Run:
                 journal = stack.enter_context(Journal(self.folder, rows, config.tensorboard))
                 stack.enter_context(self.stopping)
                 stack.enter_context(self.progress.running())
-                while len(self.history) < config.epochs:
+                while len(self.history) < config.epoch_count:
                     self._epoch(journal)
             except (RuntimeError, MemoryError) as error:
                 known = self._explained(error)
@@ -159,6 +159,8 @@ class _Run:
         except (RuntimeError, *_CUT_OFF) as error:
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
+            with suppress(RuntimeError):  # torch's signal handler may still have to tell of it
+                self.trainer.pipeline.close()
             self._save()  # the state after the last step is whole
             fact, cause = "a process that reads images was killed", "memory was short, perhaps"
             raise UsageError(explain(fact, cause, "use fewer --workers, and --resume")) from error
@@ -166,7 +168,7 @@ class _Run:
         self._save()
         journal.add(metrics.as_dict())
         self.progress.end(metrics)
-        if self.stopping.requested and len(self.history) < self.config.epochs:
+        if self.stopping.requested and len(self.history) < self.config.epoch_count:
             self._stop()
 
     def _after_step(self, images: int) -> None:
@@ -278,7 +280,7 @@ class _Run:
         count = sum(parameter.numel() for parameter in trainer.model.parameters())
         schedule = config.dropping.settings().schedule
         kind = "plain" if not schedule.ever_drops else trainer.ldb.summary().splitlines()[0]
-        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(config.epochs))):
+        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(config.epoch_count))):
             kind += f"; no epoch of this run drops, as it has {config.epochs}"
         say(
             f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: "

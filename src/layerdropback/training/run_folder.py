@@ -120,7 +120,8 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
     }
     if differing:
         notes = [
-            f"--{name.replace('_', '-')} is {value} here and {recorded.get(name)} there"
+            f"--{name.replace('_', '-')} is {_short(value)} here "
+            f"and {_short(recorded.get(name))} there"
             for name, value in differing.items()
         ]
         fact = f"the run in {folder} has other settings: {'; '.join(notes)}"
@@ -128,6 +129,10 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
         cure = "leave these flags out, or give another --out"
         raise UsageError(explain(fact, cause, cure))
     return TrainConfig.from_dict(recorded | free)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def identity(config: TrainConfig, data: ImageData) -> dict[str, Any]:
