@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-all lint clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python examples/demo.py
+	$(BIN)/ldb compare --model resnet10t --data digits --epochs 6 --seeds 3 --out runs/demo --overwrite
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2

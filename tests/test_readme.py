@@ -51,11 +51,12 @@ def flags_of(command):
         yield f"--{parameter.name.replace('_', '-')}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "examples/cifar10-cpu.yaml"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/training.md", "docs/compare.md", "examples/cifar10-cpu.yaml"]
+)
 def test_every_flag_that_is_named_exists(page):
-    known = {
-        flag for command in (cli.train, cli.export, cli.evaluate) for flag in flags_of(command)
-    }
+    commands = [command.callback for command in cli.app.registered_commands]
+    known = {flag for command in commands for flag in flags_of(command)}
     text = re.sub(r"python benchmarks.*", "", (ROOT / page).read_text())
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
     assert named - known <= {"--help"}

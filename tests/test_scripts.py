@@ -2,12 +2,11 @@
 
 import importlib.util
 import json
+import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import torch
-
+from layerdropback.lab import pilot
 from test_data import make_folder
 
 ROOT = Path(__file__).parents[1]
@@ -20,19 +19,18 @@ def script(path):
     return module
 
 
-def test_the_demo_prints_its_table(monkeypatch, capsys):
-    demo = script("examples/demo.py")
-    load = demo.load_data
-    monkeypatch.setattr(demo, "load_data", lambda name: load(name, limit_train=128))
-    monkeypatch.setattr(demo, "EPOCHS", 2)
-    plain = replace(demo.PLAIN, model="resnet10t", epochs=2)
-    monkeypatch.setattr(demo, "PLAIN", plain)
-    arms = {name: replace(plain, dropping=arm.dropping) for name, arm in demo.ARMS.items()}
-    monkeypatch.setattr(demo, "ARMS", arms)
-    demo.main()
-    output = capsys.readouterr().out
-    for text in (*arms, demo.SAME_TIME, "A drop epoch took", "n = 1 seed", torch.__version__):
-        assert text in output
+def test_the_demo_ends_with_its_table_and_names_the_report(run, monkeypatch):
+    monkeypatch.setattr(pilot, "SLICE", 0.02)
+    monkeypatch.setattr(pilot, "ROUNDS", (2, 3))
+    line = re.search(r"^\t\$\(BIN\)/ldb (compare .*)$", (ROOT / "Makefile").read_text(), re.M)
+    smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
+    smaller += ["--epochs", "2", "--seeds", "2"]
+    code, output, errors = run(*line[1].split(), *smaller)
+    assert (code, errors) == (0, "")
+    for arm in ("plain", "ldb", "no-drop@ldb", "plain@ldb"):
+        assert f"| {arm} " in output
+    assert "n = 2 seeds" in output
+    assert output.splitlines()[-1] == "the report is runs/demo/report.html"
 
 
 def test_the_step_time_card_is_written(monkeypatch, capsys, tmp_path):

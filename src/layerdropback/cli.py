@@ -57,6 +57,74 @@ def train(**given: Any) -> None:
         raise typer.Exit(stop.code) from None
 
 
+def _compare(
+    arm: Annotated[
+        list[str],
+        typer.Option(
+            help="One more method: KEY=VALUE,... or NAME:KEY=VALUE,... with settings as keys; "
+            "repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    seeds: Annotated[int, typer.Option(help="Runs of each arm, from --seed on.")] = 3,
+    margin: Annotated[
+        float, typer.Option(help="Points of accuracy that make no difference; fix it beforehand.")
+    ] = 0.5,
+    lr_grid: Annotated[
+        str | None,
+        typer.Option(
+            help="Tune each arm's learning rate among these (0.02,0.05,0.1) on training images "
+            "held out.",
+            show_default=False,
+        ),
+    ] = None,
+    tune_seeds: Annotated[int, typer.Option(help="Runs of each rate of --lr-grid.")] = 1,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Test accuracy whose time is told.  [default: plain training's less --margin]",
+            show_default=False,
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
+    """Compare LayerDropBack with plain training, also of equal time, over several seeds."""
+    settings = layered(given)
+    config = TrainConfig.from_dict(settings)
+    config.check()
+    from .lab.arms import make_arms
+    from .lab.compare import Plan, compare, numbers
+    from .training.stopping import Stopped
+
+    grid = () if lr_grid is None else numbers(lr_grid, "--lr-grid")
+    chosen = tuple(range(config.seed, config.seed + max(0, seeds)))
+    plan = Plan(chosen, margin, grid, tune_seeds, target)
+    try:
+        compare(config, make_arms(config, arm), plan)
+    except Stopped as stop:
+        raise typer.Exit(stop.code) from None
+
+
+# Each arm has its runs in one place, and a checkpoint when its time has come.
+app.command("compare")(
+    with_settings(_compare, without={"checkpoint_every", "checkpoints", "tensorboard"})
+)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of ldb compare or ldb train.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.  [default: the first run's]")
+    ] = None,
+) -> None:
+    """Show runs as one HTML page that needs no network, as Markdown and as a table."""
+    from .lab.report.build import make_report
+
+    typer.echo(f"wrote {make_report(runs, out)}")
+
+
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],

@@ -1,9 +1,9 @@
 """The command line's flags, made from the settings' own fields."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -15,11 +15,17 @@ from .training.settings_file import read_settings, setting_types
 _SWITCHES = ("download", "overwrite", "resume")
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every setting, ``--recipe`` and ``--config``.
+def with_settings(
+    command: Callable[..., None], without: Collection[str] = ()
+) -> Callable[..., None]:
+    """Give a command a flag for every setting, ``--recipe`` and ``--config``, before its own.
 
     Each flag is None (or an empty list) where it was not given, so that a file or a recipe can say
     it; the command gets them all as keyword arguments.
+
+    Args:
+        command: takes keyword arguments; those that it names are flags of its own.
+        without: settings that it has no use for.
     """
     types = setting_types()
     flags = [
@@ -27,7 +33,14 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         _parameter("config", Path, "Settings from a YAML or TOML file; flags win."),
     ]
     for name, entry in setting_fields().items():
-        flags.append(_parameter(name, _cli_type(types[name]), _help(name, entry)))
+        if name not in without:
+            flags.append(_parameter(name, _cli_type(types[name]), _help(name, entry)))
+    kinds = get_type_hints(command, include_extras=True)
+    flags += [
+        own.replace(annotation=kinds[own.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for own in inspect.signature(command).parameters.values()
+        if own.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
     signature = inspect.Signature(flags)
 
     def run(**given: Any) -> None:

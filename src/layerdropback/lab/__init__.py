@@ -1,0 +1,1 @@
+"""Measuring: what a setting costs, what it gains, and against what."""

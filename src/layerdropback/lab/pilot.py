@@ -1,0 +1,240 @@
+"""How long each arm's steps take, before anything is trained: short slices of all arms in turns."""
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..errors import UsageError, explain
+from ..training.config import TrainConfig
+from ..training.images.data import ImageData
+from ..training.loop import Trainer
+from .arms import Arm
+from .saved import SavedBytes
+from .turns import Player
+
+# Seconds of a slice, about: so short that the machine is the same for all arms of a round.
+SLICE = 0.1
+
+# Rounds, at least and at most; and the standard error of an arm's time, as a share, that is enough.
+ROUNDS, ENOUGH = (10, 200), 0.004
+
+# Of a normal distribution: its standard deviation over the median deviation, and the standard error
+# of the median over that of the mean.
+_NORMAL, _MEDIAN = 1.4826, 1.2533
+
+# Nor does a pilot take more than this share of the runs that it is for, nor so many seconds.
+SHARE, LONGEST = 0.25, 120.0
+
+# Epochs that a pilot could take its slices from.
+_ENDLESS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the pilot found of one arm.
+
+    Attributes:
+        seconds: of the whole run, its tests not counted: the median over the rounds.
+        per_step: seconds of a step, by mode; the median over the rounds.
+        saved: bytes that a step's forward pass keeps for its backward pass, by mode; the mean over
+            a few steps.
+        ratio: of the run's time to plain training's, the median over the rounds.
+        error: the ratio's standard error.
+        n: rounds.
+    """
+
+    seconds: float
+    per_step: dict[str, float]
+    saved: dict[str, float]
+    ratio: float
+    error: float
+    n: int
+
+
+def pilot(
+    arms: Sequence[Arm],
+    data: ImageData,
+    runs: int = 1,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Timing]:
+    """Time the steps of arms in turns, the first arm being plain training.
+
+    Args:
+        arms: plain training, and what is to be compared with it.
+        data: the images.
+        runs: how many times each arm will be run; it decides how long the pilot may take.
+        tell: is told how far it is.
+
+    Returns:
+        A timing for each arm.
+
+    Raises:
+        UsageError: an epoch has too few steps for that.
+    """
+    tracks = [_Track(arm, data) for arm in arms]
+    try:
+        for track in tracks:
+            track.prepare()
+        begun = time.perf_counter()
+        for made in itertools.count(1):
+            # Who begins changes, as in a real run.
+            first = made % len(tracks)
+            for track in tracks[first:] + tracks[:first]:
+                track.round()
+            error = max(track.error(tracks[0]) for track in tracks)
+            tell(f"pilot: {made} rounds, times known to {100 * error:.1f} %")
+            most = min(LONGEST, SHARE * runs * sum(sum(track.runs()[-1:]) for track in tracks))
+            late = time.perf_counter() - begun > most
+            if made >= ROUNDS[0] and (error <= ENOUGH or made >= ROUNDS[1] or late):
+                break
+        return {track.arm.name: track.timing(tracks[0]) for track in tracks}
+    finally:
+        for track in tracks:
+            track.player.close()
+
+
+def same_time(control: Arm, method: Timing, plain: Timing, trainer_steps: int) -> Arm:
+    """Plain training of as many steps as take a method's time, rounded up: in plain's favour.
+
+    Args:
+        control: plain training, with any number of epochs.
+        method: whose time it is given.
+        plain: of plain training.
+        trainer_steps: optimizer steps in one of its epochs.
+
+    Example:
+        >>> plain = Timing(10.0, {"full": 0.1}, {}, 1.0, 0.0, 5)
+        >>> ldb = Timing(7.9, {"full": 0.1, "drop": 0.06}, {}, 0.79, 0.0, 5)
+        >>> arm = Arm("plain@ldb", TrainConfig(epochs=4), "same time", "ldb")
+        >>> same_time(arm, ldb, plain, trainer_steps=25).config.epochs
+        3.16
+    """
+    # The ratio, not the method's seconds: it is of slices that were close in time.
+    steps = math.ceil(plain.seconds * method.ratio / plain.per_step["full"] - 1e-9)
+    epochs = max(1, steps) / trainer_steps
+    warmup = min(control.config.warmup_epochs, 0.5 * epochs)
+    return replace(control, config=replace(control.config, epochs=epochs, warmup_epochs=warmup))
+
+
+class _Track:
+    """One arm in the pilot; its run is thrown away."""
+
+    def __init__(self, arm: Arm, data: ImageData):
+        self.arm = arm
+        self.player = Player(replace(arm, config=replace(arm.config, epochs=_ENDLESS)), 0, data)
+        trainer = self.player.trainer
+        schedule = arm.config.dropping.settings().schedule
+        self._steps: dict[str, float] = {}  # of the whole run
+        epochs = arm.config.epochs
+        for epoch in range(arm.config.epoch_count):
+            mode = "drop" if schedule.is_drop_epoch(epoch) else "full"
+            part = min(1.0, epochs - epoch)
+            self._steps[mode] = self._steps.get(mode, 0) + part * trainer.steps_in(epoch)
+        self._next = {mode: _epochs_of(mode, arm.config) for mode in self._steps}
+        for mode, epochs_of_mode in self._next.items():
+            if trainer.steps_in(next(epochs_of_mode)) < 3:
+                fact = f"{arm.name} has less than 3 steps in a {mode} epoch"
+                cure = "use a smaller --batch-size or more images"
+                raise UsageError(explain(fact, "its time cannot be measured", cure))
+        self._count: dict[str, int] = {}
+        self._found: dict[str, list[float]] = {mode: [] for mode in self._steps}
+        self.saved: dict[str, float] = {}
+
+    def prepare(self) -> None:
+        """Warm up, count saved bytes, and find how many steps make a slice."""
+        for mode, epochs in self._next.items():
+            with SavedBytes(self.player.trainer.model) as saved:
+                timed_steps(self.player, next(epochs), 4)
+            self.saved[mode] = saved.total / saved.passes
+            seconds = timed_steps(self.player, next(epochs), 4)
+            self._count[mode] = max(2, min(1000, math.ceil(SLICE / seconds)))
+
+    def round(self) -> None:
+        """One slice of each mode."""
+        for mode, epochs in self._next.items():
+            self._found[mode].append(timed_steps(self.player, next(epochs), self._count[mode]))
+
+    def runs(self) -> list[float]:
+        """Seconds of the whole run, as each round has it."""
+        modes = list(self._steps)
+        rounds = zip(*(self._found[mode] for mode in modes), strict=True)
+        return [
+            sum(self._steps[mode] * seconds for mode, seconds in zip(modes, found, strict=True))
+            for found in rounds
+        ]
+
+    def ratios(self, plain: "_Track") -> list[float]:
+        return [mine / its for mine, its in zip(self.runs(), plain.runs(), strict=True)]
+
+    def error(self, plain: "_Track") -> float:
+        """Standard error of the median of the time's ratio to plain training's."""
+        ratios = self.ratios(plain)
+        if len(ratios) < 2:
+            return math.inf
+        # By the median deviation, as a median is not moved by the slices that were disturbed.
+        middle = statistics.median(ratios)
+        spread = _NORMAL * statistics.median(abs(ratio - middle) for ratio in ratios)
+        return _MEDIAN * spread / math.sqrt(len(ratios))
+
+    def timing(self, plain: "_Track") -> Timing:
+        ratios = self.ratios(plain)
+        return Timing(
+            seconds=statistics.median(self.runs()),
+            per_step={mode: statistics.median(found) for mode, found in self._found.items()},
+            saved=self.saved,
+            ratio=statistics.median(ratios),
+            error=self.error(plain),
+            n=len(ratios),
+        )
+
+
+def timed_steps(player: Player, epoch: int, steps: int) -> float:
+    """Seconds of one of the first few steps of an epoch.
+
+    The very first, which starts the loader, is made and not counted.
+
+    Args:
+        player: trains them; it is of no use for a real run afterwards.
+        epoch: counted from 0, another one than the last; it decides whether layers drop.
+        steps: to be counted; fewer where the epoch has not as many.
+    """
+    trainer = player.trainer
+    steps = min(steps, trainer.steps_in(epoch) - 2)
+    made, start, seconds = -1, 0.0, 0.0
+
+    def count(images: int) -> None:
+        nonlocal made, start, seconds
+        made += 1
+        if made == 0:
+            start = _now(trainer)
+        elif made == steps:
+            seconds = (_now(trainer) - start) / steps
+            raise _Enough
+
+    with player.generators():
+        try:
+            trainer.train_epoch(epoch, count)
+        except _Enough:
+            return seconds
+    raise AssertionError("a slice is shorter than its epoch")
+
+
+class _Enough(Exception):
+    pass
+
+
+def _epochs_of(mode: str, config: TrainConfig) -> Iterator[int]:
+    """One epoch of a mode after the other."""
+    schedule = config.dropping.settings().schedule
+    return (e for e in itertools.count() if schedule.is_drop_epoch(e) == (mode == "drop"))
+
+
+def _now(trainer: Trainer) -> float:
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize(trainer.device)
+    return time.perf_counter()

@@ -1,0 +1,183 @@
+"""All that a comparison did: what the tables, the report and a later process need of it."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, explain
+from ..training.atomic import write_atomically
+from .verdict import Measured, Verdict, judge
+
+RECORD = "comparison.json"
+FORMAT = 1
+
+
+@dataclass
+class Record:
+    """A comparison, in plain values.
+
+    Attributes:
+        command: that made it.
+        facts: versions and hardware.
+        data: the data set's name and how many images it has.
+        settings: of the method, by name.
+        identity: what must be the same for another process to go on with it.
+        arms: each arm's name, role, method (of a control), words and settings.
+        seeds: of the runs that count.
+        margin: in points: accuracies that differ by less are equal.
+        target: test accuracy whose time is told; None: plain training's mean less the margin.
+        held_out: training images held out to tune on, or None.
+        trials: of the learning rates: arm, lr, seed, accuracy (on held-out images), loss.
+        tuned: the learning rate of each arm, and whether its neighbours in the grid were tried.
+        pilot: each arm's `Timing`.
+        epochs: one row for each epoch of each run: arm, seed and the metrics.
+        dropped: of each finished run (``"ARM SEED"``) in which any was, how many steps dropped each
+            layer.
+    """
+
+    command: str
+    facts: dict[str, Any]
+    data: dict[str, Any]
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+    arms: list[dict[str, Any]]
+    seeds: list[int]
+    margin: float
+    target: float | None = None
+    held_out: int | None = None
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    tuned: dict[str, float] = field(default_factory=dict)
+    pilot: dict[str, dict[str, Any]] = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> "Record":
+        """The inverse of `as_text`.
+
+        Raises:
+            ValueError: it is none of ours, or another release's.
+        """
+        try:
+            values = json.loads(text)
+            known = values.pop("format")
+            if known == FORMAT:
+                return cls(**values)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ValueError("it is no comparison of ldb") from None
+        raise ValueError(f"its format is {known!r}, and this release reads {FORMAT}")
+
+    def write(self, folder: Path) -> None:
+        """Write ``comparison.json``."""
+        write_atomically(folder / RECORD, self.as_text())
+
+    @classmethod
+    def read(cls, folder: Path) -> "Record":
+        """Read ``comparison.json``.
+
+        Raises:
+            UsageError: it is not there, or none of ours.
+        """
+        path = folder / RECORD
+        try:
+            return cls.from_text(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            cure = "give the folder of an ldb compare"
+            raise UsageError(explain(f"cannot read {path}", cause, cure)) from None
+
+    def names(self, role: str | None = None) -> list[str]:
+        """The arms' names; with a role those that have it."""
+        return [arm["name"] for arm in self.arms if role in (None, arm["role"])]
+
+    def rows(self, arm: str, seed: int | None = None) -> list[dict[str, Any]]:
+        """The epochs of an arm, in order; with a seed of that run alone."""
+        return [row for row in self.epochs if row["arm"] == arm and seed in (None, row["seed"])]
+
+    def finished_seeds(self) -> list[int]:
+        """Seeds with which every arm has run to its end."""
+        counts = {arm["name"]: -(-arm["settings"]["epochs"] // 1) for arm in self.arms}
+        return [
+            seed
+            for seed in self.seeds
+            if all(len(self.rows(name, seed)) == count for name, count in counts.items())
+        ]
+
+    def measured(self, arm: str) -> Measured:
+        """Final accuracies and times of an arm's finished runs, by seed."""
+        runs = [self.rows(arm, seed) for seed in self.finished_seeds()]
+        return Measured(
+            [rows[-1]["test_accuracy"] for rows in runs],
+            [run_seconds(rows) for rows in runs],
+        )
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """What was shown of each method."""
+        equal = {arm["of"]: arm["name"] for arm in self.arms if arm["role"] == "same time"}
+        return judge(
+            self.measured(self.names("plain")[0]),
+            {
+                name: (
+                    self.measured(name),
+                    self.measured(equal[name]) if name in equal else None,
+                )
+                for name in self.names("method")
+            },
+            margin=self.margin,
+            least_spread=100 / self.data["test"],
+        )
+
+    def target_accuracy(self) -> float:
+        """The test accuracy whose time is told."""
+        if self.target is not None:
+            return self.target
+        return statistics.mean(self.measured(self.names("plain")[0]).accuracy) - self.margin
+
+    def seconds_to(self, arm: str, accuracy: float) -> list[float | None]:
+        """Training seconds until the test accuracy first came to this, for each seed.
+
+        None where it never did. Epochs are as fine as it can be told.
+        """
+        found: list[float | None] = []
+        for seed in self.finished_seeds():
+            passed, reached = 0.0, None
+            for row in self.rows(arm, seed):
+                passed += row["seconds"]
+                if reached is None and row["test_accuracy"] >= accuracy:
+                    reached = passed
+            found.append(reached)
+        return found
+
+
+def run_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Training time of a run: of each mode its steps, times the median over its epochs of a step's.
+
+    So an epoch during which the machine did something else does not count as the method's. The
+    first epoch, in which things warm up, counts as one like the others of its mode.
+
+    Args:
+        rows: the metrics of its epochs, in order.
+
+    Returns:
+        Seconds, tests not included.
+
+    Example:
+        >>> rows = [{"mode": "full", "steps": 10, "seconds": s} for s in (9.0, 2.0, 2.0)]
+        >>> run_seconds(rows)
+        6.0
+    """
+    steps: dict[str, int] = {}
+    warm: dict[str, list[float]] = {}
+    for number, row in enumerate(rows):
+        mode = row["mode"]
+        steps[mode] = steps.get(mode, 0) + row["steps"]
+        if number > 0 or all(other["mode"] != mode for other in rows[1:]):
+            warm.setdefault(mode, []).append(row["seconds"] / row["steps"])
+    return sum(steps[mode] * statistics.median(found) for mode, found in warm.items())

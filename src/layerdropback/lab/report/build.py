@@ -1,0 +1,186 @@
+"""``ldb report``: from folders of runs to a page, its text and a table of all epochs."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import UsageError, explain
+from ...training.atomic import replace_atomically, write_atomically
+from ...training.journal import flat
+from ...training.paths import home
+from ..tables import COLUMNS, comparison_rows, markdown_table, plan_lines, verdict_lines
+from . import plots
+from .page import Page, today
+from .reading import Source, read_sources
+
+HTML, MARKDOWN, TABLE = "report.html", "report.md", "epochs.csv"
+
+
+def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Write ``report.html``, ``report.md`` and ``epochs.csv``.
+
+    Args:
+        folders: of ``ldb train`` and ``ldb compare``, one or more.
+        out: a folder for them; the first run's by default.
+
+    Returns:
+        The page.
+
+    Raises:
+        UsageError: a folder holds no run, or the files cannot be written.
+    """
+    folders = [home(folder, "") for folder in folders]
+    sources = _named_apart(read_sources(folders))
+    page = _page(sources)
+    target = folders[0] if out is None else home(out, "--out ")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        write_atomically(target / HTML, page.as_html())
+        write_atomically(target / MARKDOWN, page.as_markdown())
+        replace_atomically(target / TABLE, lambda path: _write_rows(path, sources))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        cure = "give another --out"
+        raise UsageError(explain(f"cannot write the report in {target}", reason, cure)) from None
+    return target / HTML
+
+
+def _page(sources: Sequence[Source]) -> Page:
+    runs = [run for source in sources for run in source.runs]
+    labels = list(dict.fromkeys(run.label for run in runs))
+    page = Page(f"LayerDropBack: {', '.join(labels[:6])}{' ...' if len(labels) > 6 else ''}")
+    page.paragraph(f"Made {today()} from {', '.join(str(source.folder) for source in sources)}.")
+    for source in sources:
+        _result(page, source)
+    record = next((source.record for source in sources if source.record is not None), None)
+    page.heading("Curves")
+    page.plot(plots.loss_curves(runs), "Training loss, by optimizer steps and by training time.")
+    target = None if record is None else record.target_accuracy()
+    dotted = "" if target is None else f" The dotted line is the target, {target:.2f} %."
+    page.plot(
+        plots.accuracy_by_time(runs, target),
+        f"Test accuracy after each epoch by training time; a dot is a run's end.{dotted}",
+    )
+    page.heading("Where a step's time goes")
+    page.plot(plots.phases(runs), f"Medians over epochs, the first left out; n = {len(runs)} runs.")
+    updates = plots.updates(runs)
+    if updates is not None:
+        page.heading("How often each layer was updated")
+        page.plot(updates, "Share of all optimizer steps; layers in the order of the model.")
+    page.heading("How to repeat it")
+    for source in sources:
+        page.code(source.command)
+        page.paragraph(_machine(source.facts))
+        for label, settings in source.settings.items():
+            page.folded(f"settings of {label}", settings)
+    page.paragraph(f"Every epoch of every run is in {TABLE}.")
+    return page
+
+
+def _result(page: Page, source: Source) -> None:
+    if source.record is None:
+        rows = [
+            [
+                run.label,
+                str(run.seed),
+                str(len(run.rows)),
+                f"{sum(row['seconds'] for row in run.rows):.4g}",
+                f"{run.rows[-1]['test_accuracy']:.2f}",
+                f"{run.rows[-1]['train_loss']:.4f}",
+            ]
+            for run in source.runs
+        ]
+        head = ["run", "seed", "epochs", "training time, s", "final accuracy, %", "training loss"]
+        page.heading(f"Result of {source.folder.resolve().name}")
+        page.table(head, rows, markdown_table(head, rows))
+        page.paragraph("n = 1 run: no comparison, and no claim.")
+        return
+    record = source.record
+    page.heading("Result")
+    verdicts = record.verdicts()
+    for name, verdict in verdicts.items():
+        page.verdict(f"{name}: {verdict.text}", verdict.gain)
+    page.paragraph(verdict_lines(record)[-1])
+    rows = comparison_rows(record)
+    page.table(COLUMNS, rows, markdown_table(COLUMNS, rows))
+    page.heading("What was compared")
+    data = record.data
+    page.paragraph(
+        f"{record.settings['model']} on {data['name']}: {data['train']:,} training and "
+        f"{data['test']:,} test images of {data['size']} pixels, {data['classes']} classes."
+    )
+    for line in plan_lines(record):
+        page.paragraph(line)
+    _every_run(page, source)
+    if record.trials:
+        page.heading("Learning rates tried")
+        head = ["arm", "learning rate", "seed", "accuracy on held-out images, %"]
+        tried = [
+            [
+                trial["arm"],
+                f"{trial['lr']:g}",
+                str(trial["seed"]),
+                "diverged" if trial["accuracy"] is None else f"{trial['accuracy']:.2f}",
+            ]
+            for trial in record.trials
+        ]
+        page.table(head, tried, markdown_table(head, tried))
+
+
+def _every_run(page: Page, source: Source) -> None:
+    """All runs, losers too."""
+    page.heading("Every run")
+    head = ["arm", "seed", "epochs", "steps", "training time, s", "final accuracy, %"]
+    rows = [
+        [
+            run.label,
+            str(run.seed),
+            str(len(run.rows)),
+            str(run.steps),
+            f"{sum(row['seconds'] for row in run.rows):.4g}",
+            f"{run.rows[-1]['test_accuracy']:.2f}",
+        ]
+        for run in source.runs
+    ]
+    page.table(head, rows, markdown_table(head, rows))
+
+
+def _machine(facts: dict[str, Any]) -> str:
+    hardware, versions = facts.get("hardware", {}), facts.get("versions", {})
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items())
+    device, threads = hardware.get("device", "an unknown machine"), hardware.get("threads", "?")
+    return f"{device}, {threads} threads; {shown}."
+
+
+def _named_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources, with their folders' names before labels that come more than once."""
+    labels = [label for source in sources for label in {run.label for run in source.runs}]
+    found = []
+    for number, source in enumerate(sources, start=1):
+        names = {
+            label: label
+            if labels.count(label) == 1
+            else f"{number}: {source.folder.resolve().name} {label}"
+            for label in source.settings
+        }
+        runs = [replace(run, label=names[run.label]) for run in source.runs]
+        settings = {names[label]: values for label, values in source.settings.items()}
+        found.append(replace(source, runs=runs, settings=settings))
+    return found
+
+
+def _write_rows(path: Path, sources: Sequence[Source]) -> None:
+    rows = [
+        {"run": run.label, "seed": run.seed}
+        | flat({name: value for name, value in row.items() if name not in ("arm", "seed")})
+        for source in sources
+        for run in source.runs
+        for row in run.rows
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

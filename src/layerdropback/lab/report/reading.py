@@ -1,0 +1,111 @@
+"""Runs from their folders: those of ``ldb train`` and of ``ldb compare``."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import UsageError, explain
+from ...training.journal import LINES
+from ...training.run_folder import MACHINE, SETTINGS
+from ...training.settings_file import read_settings
+from ..record import RECORD, Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm with one seed.
+
+    Attributes:
+        label: the arm's name, or the folder's.
+        seed: of the run.
+        rows: the metrics of its epochs.
+        dropped: for each layer how many steps dropped it, where that is known.
+    """
+
+    label: str
+    seed: int
+    rows: list[dict[str, Any]]
+    dropped: dict[str, int] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all epochs."""
+        return sum(row["steps"] for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder, with what its runs depend on.
+
+    Attributes:
+        folder: as it was given.
+        command: that made it.
+        facts: versions and hardware.
+        settings: of each label.
+        runs: in it.
+        record: of a comparison; None for a run of ``ldb train``.
+    """
+
+    folder: Path
+    command: str
+    facts: dict[str, Any]
+    settings: dict[str, dict[str, Any]]
+    runs: list[Run]
+    record: Record | None
+
+
+def read_sources(folders: Sequence[Path]) -> list[Source]:
+    """Read folders; a label that comes twice gets its folder's name before it.
+
+    Raises:
+        UsageError: a folder holds no run, or nothing that was finished.
+    """
+    return [_read(folder) for folder in folders]
+
+
+def _read(folder: Path) -> Source:
+    if (folder / RECORD).exists():
+        return _comparison(folder)
+    if (folder / LINES).exists() and (folder / SETTINGS).exists():
+        return _training(folder)
+    cause = f"it holds neither {RECORD} nor {LINES} with {SETTINGS}"
+    cure = "give the folder of an ldb train or ldb compare"
+    raise UsageError(explain(f"{folder} holds no run", cause, cure))
+
+
+def _comparison(folder: Path) -> Source:
+    record = Record.read(folder)
+    runs = [
+        Run(name, seed, rows, record.dropped.get(f"{name} {seed}"))
+        for name in record.names()
+        for seed in record.seeds
+        if (rows := record.rows(name, seed))
+    ]
+    if not record.finished_seeds():
+        fact = f"{folder} has no finished seed yet"
+        raise UsageError(explain(fact, "the comparison was stopped", "go on with --resume"))
+    settings = {arm["name"]: arm["settings"] for arm in record.arms}
+    return Source(folder, record.command, record.facts, settings, runs, record)
+
+
+def _training(folder: Path) -> Source:
+    settings = read_settings(folder / SETTINGS)
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
+    }
+    try:
+        lines = (folder / LINES).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        machine = json.loads((folder / MACHINE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fact = f"cannot read the run in {folder}"
+        raise UsageError(explain(fact, str(error).rstrip("."), "give another folder")) from None
+    if not rows:
+        fact, cause = f"{folder} has no finished epoch yet", f"{LINES} is empty"
+        raise UsageError(explain(fact, cause, "let it train for one"))
+    label = folder.resolve().name
+    facts = {name: machine[name] for name in ("versions", "hardware") if name in machine}
+    runs = [Run(label, settings.get("seed", 0), rows)]
+    return Source(folder, machine.get("command", ""), facts, {label: plain}, runs, None)

@@ -1,0 +1,140 @@
+"""A comparison as tables and sentences."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from .record import Record
+from .statistics import interval
+from .verdict import SAME_TIME, Compared
+
+COLUMNS = (
+    "arm",
+    "n",
+    "final accuracy, %",
+    "to plain, points",
+    "time to finish, s",
+    "of plain's",
+    "s to target",
+    "s per epoch, full",
+    "s per epoch, drop",
+    "saved tensors, MiB, full / drop",
+)
+
+
+def comparison_rows(record: Record) -> list[list[str]]:
+    """One row of `COLUMNS` for each arm, over the seeds that all arms have finished."""
+    least = 100 / record.data["test"]
+    plain = record.measured(record.names("plain")[0])
+    target = record.target_accuracy()
+    rows = []
+    for arm in record.arms:
+        name = arm["name"]
+        mine = record.measured(name)
+        compared = None if arm["role"] == "plain" else Compared.between(mine, plain, least)
+        accuracy = interval(mine.accuracy, least)
+        reached = record.seconds_to(name, target)
+        got = [seconds for seconds in reached if seconds is not None]
+        rows.append(
+            [
+                name,
+                str(len(mine.accuracy)),
+                _with_ends(accuracy, "{:.2f}"),
+                "" if compared is None else _with_ends(compared.accuracy, "{:+.2f}"),
+                f"{statistics.mean(mine.seconds):.4g}",
+                "1" if compared is None else _with_ends(compared.time, "{:.2f}"),
+                f"{statistics.median(got):.4g} ({len(got)} of {len(reached)})" if got else "never",
+                _per_epoch(record, name, "full"),
+                _per_epoch(record, name, "drop"),
+                _saved(record, name),
+            ]
+        )
+    return rows
+
+
+def comparison_table(record: Record) -> str:
+    """The rows as two Markdown tables, narrow enough for a terminal."""
+    rows = comparison_rows(record)
+    parts = [
+        markdown_table(
+            [COLUMNS[column] for column in chosen], [[row[c] for c in chosen] for row in rows]
+        )
+        for chosen in ((0, 1, 2, 3, 4, 5), (0, 6, 7, 8, 9))
+    ]
+    return "\n\n".join(parts)
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table.
+
+    Example:
+        >>> print(markdown_table(["arm", "n"], [["plain", "3"]]))
+        | arm   | n |
+        | ----- | - |
+        | plain | 3 |
+    """
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def plan_lines(record: Record) -> list[str]:
+    """What the pilot found and the tuning chose, and what each arm is."""
+    lines = []
+    for arm in record.arms:
+        name = arm["name"]
+        text = f"{name}: {arm['says']}, {arm['settings']['epochs']:.4g} epochs"
+        if name in record.tuned:
+            text += f", lr {record.tuned[name]:g} (tuned on {record.held_out:,} images held out)"
+        if name in record.pilot and arm["role"] != "plain":
+            timing = record.pilot[name]
+            text += (
+                f"; expected to take {timing['ratio']:.3f} of plain's time "
+                f"(pilot: standard error {100 * timing['error']:.1f} %, n = {timing['n']})"
+            )
+        lines.append(text)
+    return lines
+
+
+def verdict_lines(record: Record) -> list[str]:
+    """The verdict on each method, in sentences."""
+    n = len(record.finished_seeds())
+    lines = [f"{name}: {verdict.text}" for name, verdict in record.verdicts().items()]
+    lines.append(
+        f"n = {n} seed{'s' if n != 1 else ''}; 95 % t intervals over seeds, paired; accuracies "
+        f"within {record.margin:g} point{'s' if record.margin != 1 else ''} and times within "
+        f"{100 * SAME_TIME:.0f} % are equal; "
+        f"target {record.target_accuracy():.2f} %"
+    )
+    return lines
+
+
+def _with_ends(found: Any, form: str) -> str:
+    text = form.format(found.mean)
+    return text if found.n < 2 else f"{text} [{form.format(found.low)}, {form.format(found.high)}]"
+
+
+def _per_epoch(record: Record, arm: str, mode: str) -> str:
+    """Median and ends, without each run's first epoch, which warms up, and a part of an epoch."""
+    whole = next(entry for entry in record.arms if entry["name"] == arm)["settings"]["epochs"]
+    seconds = [
+        row["seconds"]
+        for row in record.epochs
+        if row["arm"] == arm and row["mode"] == mode and 1 < row["epoch"] <= whole
+    ]
+    if not seconds:
+        return ""
+    ends = f"[{min(seconds):.3g}, {max(seconds):.3g}]"
+    return f"{statistics.median(seconds):.3g} {ends}, n = {len(seconds)}"
+
+
+def _saved(record: Record, arm: str) -> str:
+    of = {entry["name"]: entry["of"] for entry in record.arms if entry["role"] == "same time"}
+    name = record.names("plain")[0] if arm in of else arm
+    saved = record.pilot[name]["saved"]
+    return " / ".join(f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop") if mode in saved)

@@ -1,0 +1,177 @@
+"""Each arm's learning rate, chosen on training images held out; the test set is not looked at."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..errors import UsageError, explain
+from ..training.images.choosing import stratified
+from ..training.images.data import ImageData
+from ..training.loop import Diverged
+from .arms import Arm
+from .turns import Player, take_turns
+
+# Share of the training images that is held out.
+HELD_OUT = 0.1
+
+# Rates that a grid gets more of on either side, at most.
+WIDER = 6
+
+# Tuning's seeds, counted from here, are none of a comparison's.
+FIRST_SEED = 1_000_000
+
+
+class Tuning:
+    """A search over learning rates, one grid for all arms, widened for each as it needs.
+
+    Args:
+        grid: learning rates, ascending, three or more.
+        seeds: runs of each.
+        data: the images; a part of its training images is held out.
+
+    Attributes:
+        held_out: their number.
+    """
+
+    def __init__(self, grid: Sequence[float], seeds: int, data: ImageData):
+        self._grid = tuple(grid)
+        self._seeds = range(FIRST_SEED, FIRST_SEED + seeds)
+        self._data = hold_out(data)
+        self.held_out = len(self._data.test)
+
+    def go(
+        self,
+        arms: Sequence[Arm],
+        trials: list[dict[str, Any]],
+        after: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """Try what has to be tried.
+
+        Args:
+            arms: to be tuned.
+            trials: those made already; new ones are added.
+            after: called after each trial.
+
+        Raises:
+            UsageError: an arm's best learning rate is at the edge however wide the grid.
+        """
+        while missing := self._missing(arms, trials):
+            rate, seed = missing[0][1:]
+            # The arms that need this rate take turns with it.
+            players = [
+                Player(replace(arm, config=replace(arm.config, lr=rate)), seed, self._data)
+                for arm, *trial in missing
+                if trial == [rate, seed]
+            ]
+            try:
+                _train(players)
+                for player in players:
+                    trials.append(_trial(player, rate))
+                    after(trials[-1])
+            finally:
+                for player in players:
+                    player.close()
+
+    def best(self, arm: str, trials: Sequence[Mapping[str, Any]]) -> float:
+        """The learning rate with the best mean accuracy; of equal ones that of the lower loss."""
+        return max(self._scores(arm, trials).items(), key=lambda entry: entry[1])[0]
+
+    def _missing(
+        self, arms: Sequence[Arm], trials: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Arm, float, int]]:
+        """Trials that are still to be made: of the grid, and beyond an edge that is the best."""
+        made = {(trial["arm"], trial["lr"], trial["seed"]) for trial in trials}
+        missing = [
+            (arm, rate, seed)
+            for rate in self._grid
+            for seed in self._seeds
+            for arm in arms
+            if (arm.name, rate, seed) not in made
+        ]
+        if missing:
+            return missing
+        for arm in arms:
+            scores = self._scores(arm.name, trials)
+            rates = sorted(scores)
+            half = [rate for rate in rates if (arm.name, rate, self._seeds[-1]) not in made]
+            best = self.best(arm.name, trials)
+            if half:
+                beyond = half[0]
+            elif best == rates[0]:
+                beyond = rates[0] * (rates[0] / rates[1])
+            elif best == rates[-1]:
+                beyond = rates[-1] * (rates[-1] / rates[-2])
+            else:
+                continue
+            if len(rates) >= len(self._grid) + WIDER and not half:
+                fact = f"the best learning rate of {arm.name} is {best:g}, at the edge of its grid"
+                cause = f"widening the grid {WIDER} times has not helped"
+                raise UsageError(explain(fact, cause, "give another --lr-grid"))
+            missing += [
+                (arm, beyond, seed) for seed in self._seeds if (arm.name, beyond, seed) not in made
+            ]
+        return missing
+
+    def _scores(
+        self, arm: str, trials: Sequence[Mapping[str, Any]]
+    ) -> dict[float, tuple[float, float]]:
+        found: dict[float, list[Mapping[str, Any]]] = {}
+        for trial in trials:
+            if trial["arm"] == arm:
+                found.setdefault(trial["lr"], []).append(trial)
+        return {
+            rate: (
+                statistics.mean(trial["accuracy"] or 0.0 for trial in made),
+                -statistics.mean(
+                    math.inf if trial["loss"] is None else trial["loss"] for trial in made
+                ),
+            )
+            for rate, made in found.items()
+        }
+
+
+def hold_out(data: ImageData) -> ImageData:
+    """Put a tenth of the training images, evenly over the classes, in the test's place.
+
+    Raises:
+        UsageError: there are too few.
+
+    Example:
+        >>> from layerdropback.training.images.data import load_data
+        >>> data = hold_out(load_data("digits", limit_train=200))
+        >>> len(data.train), len(data.test)
+        (180, 20)
+    """
+    images = len(data.train)
+    chosen = stratified(data.train.labels.tolist(), round(HELD_OUT * images))
+    if not chosen:
+        fact, cause = "--lr-grid is not usable", f"of {images} training images none can be held out"
+        raise UsageError(explain(fact, cause, "use more"))
+    others = sorted(set(range(images)) - set(chosen))
+    return replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
+
+
+def _train(players: Sequence[Player]) -> None:
+    """All in turns; one that diverges is left where it is, and the others go on."""
+    going = list(players)
+    while going:
+        try:
+            take_turns(going)
+        except Diverged:
+            going = [player for player in going if not player.diverged]
+        else:
+            return
+
+
+def _trial(player: Player, rate: float) -> dict[str, Any]:
+    last = None if player.diverged else player.history[-1]
+    return {
+        "arm": player.arm.name,
+        "lr": rate,
+        "seed": player.seed,
+        "accuracy": None if last is None else last.test_accuracy,
+        "loss": None if last is None else last.test_loss,
+        "seconds": sum(metrics.seconds for metrics in player.history),
+    }

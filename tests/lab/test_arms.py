@@ -1,0 +1,89 @@
+"""Which arms a comparison has, and what may differ between them."""
+
+from dataclasses import replace
+
+import pytest
+
+from layerdropback import UsageError
+from layerdropback.lab.arms import make_arms, parse_arm, plain_of
+from layerdropback.training.config import Dropping, TrainConfig
+
+BASE = TrainConfig(epochs=4, lr=0.02, optimizer="adamw")
+
+
+def test_each_method_has_its_controls():
+    arms = make_arms(BASE, ["late: start=2", "drop_rate=0.3,lr_scale=1"])
+    assert [(arm.name, arm.role, arm.of) for arm in arms] == [
+        ("plain", "plain", None),
+        ("ldb", "method", None),
+        ("late", "method", None),
+        ("drop_rate=0.3,lr_scale=1", "method", None),
+        ("no-drop@ldb", "no-drop", "ldb"),
+        ("no-drop@late", "no-drop", "late"),
+        ("plain@ldb", "same time", "ldb"),
+        ("plain@late", "same time", "late"),
+        ("plain@drop_rate=0.3,lr_scale=1", "same time", "drop_rate=0.3,lr_scale=1"),
+    ]
+    by_name = {arm.name: arm.config for arm in arms}
+    assert by_name["plain"] == replace(BASE, dropping=Dropping(drop_rate=0.0))
+    assert by_name["ldb"] == BASE
+    assert by_name["late"] == replace(BASE, dropping=Dropping(start=2))
+    assert by_name["no-drop@late"].dropping == Dropping(start=2, strategy="none")
+    for arm in arms:
+        arm.config.check()
+
+
+def test_factors_of_one_need_no_control():
+    """With nothing dropped and nothing scaled it would be plain training bit for bit."""
+    names = [arm.name for arm in make_arms(replace(BASE, dropping=Dropping(lr_scale=1.0)))]
+    assert names == ["plain", "ldb", "plain@ldb"]
+    names = [arm.name for arm in make_arms(replace(BASE, dropping=Dropping(lr_scale="inverse")))]
+    assert "no-drop@ldb" in names
+
+
+def test_plain_settings_with_an_arm_compare_that_arm():
+    arms = make_arms(plain_of(BASE), ["drop_rate=0.5,lr_scale=1"])
+    assert [arm.role for arm in arms] == ["plain", "method", "same time"]
+
+
+def test_values_are_read_as_in_a_settings_file():
+    name, config = parse_arm(
+        "wild: drop_rate=0.25, lr-scale=inverse, keep=stem*, verify=true, epochs=2.5", BASE
+    )
+    assert name == "wild"
+    assert config.dropping == Dropping(
+        drop_rate=0.25, lr_scale="inverse", keep=("stem*",), verify=True
+    )
+    assert config.epochs == 2.5
+    assert config.lr == BASE.lr
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ([""], "--arm '' is not usable. Cause: it is KEY=VALUE,... or NAME:KEY=VALUE,..."),
+        (["rate"], "--arm 'rate' is not usable. Cause: it is KEY=VALUE,..."),
+        (
+            ["dropp_rate=1"],
+            "--arm 'dropp_rate=1' sets 'dropp_rate'. Cause: no such setting exists.",
+        ),
+        (["drop_rate=x"], "--arm 'drop_rate=x' sets drop_rate to 'x'. Cause: a number is needed."),
+        (["drop_rate=2"], "--arm 'drop_rate=2': --drop-rate 2.0 is not usable."),
+        (["every=["], "--arm 'every=[' is not usable. Cause: '[' is no value."),
+        (["data=mnist"], "sets data. Cause: all arms share it, or they could not be compared."),
+        (["seed=3"], "sets seed. Cause: all arms share it"),
+        (["out=x"], "sets 'out'. Cause: a run's place is no setting."),
+        (["a: start=2", "a: start=3"], "two arms are called 'a'. Cause: the tables would not"),
+        (["plain: start=2"], "two arms are called 'plain'."),
+    ],
+)
+def test_what_makes_no_arm_is_told(texts, words):
+    with pytest.raises(UsageError) as error:
+        make_arms(BASE, texts)
+    assert words in str(error.value)
+    assert "Cure: " in str(error.value)
+
+
+def test_nothing_to_compare():
+    with pytest.raises(UsageError, match="--drop-rate 0 leaves nothing to compare"):
+        make_arms(plain_of(BASE))

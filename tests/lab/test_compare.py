@@ -1,0 +1,246 @@
+"""The whole of ``ldb compare``, on the digits."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from command import stop_after
+from layerdropback.lab import pilot as pilot_module
+from layerdropback.lab.arms import Arm, plain_of, with_controls
+from layerdropback.lab.compare import Plan, compare
+from layerdropback.lab.record import Record, run_seconds
+from layerdropback.lab.tuning import FIRST_SEED
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.images.data import load_data
+from layerdropback.training.loop import Trainer
+
+TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
+TINY += ["--batch-size", "16", "--epochs", "3"]
+MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
+
+
+@pytest.fixture(autouse=True)
+def short_pilot(monkeypatch):
+    """What is compared here takes less time than a good pilot."""
+    monkeypatch.setattr(pilot_module, "SLICE", 0.02)
+    monkeypatch.setattr(pilot_module, "ROUNDS", (2, 3))
+
+
+def rows(folder):
+    return [
+        {key: value for key, value in row.items() if key not in MEASURED}
+        for row in json.loads((folder / "comparison.json").read_text())["epochs"]
+    ]
+
+
+def test_a_comparison_trains_all_arms_and_ends_with_a_verdict(run, tmp_path):
+    code, output, errors = run("compare", *TINY, "--seeds", "2", "--out", "lab")
+    assert (code, errors) == (0, "")
+    record = Record.read(tmp_path / "lab")
+    assert record.names() == ["plain", "ldb", "no-drop@ldb", "plain@ldb"]
+    assert record.finished_seeds() == [0, 1]
+    table = [line for line in output.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in table[2:6]] == record.names()
+    assert all(line.split("|")[2].strip() == "2" for line in table[2:6])
+    assert [line.split("|")[1].strip() for line in table[8:]] == record.names()
+    assert "ldb: " in output
+    assert "n = 2 seeds; 95 % t intervals over seeds, paired" in output
+    assert output.splitlines()[-1] == "the report is lab/report.html"
+    for row in record.epochs:
+        drops = row["arm"] in ("ldb", "no-drop@ldb") and row["epoch"] == 2
+        assert row["mode"] == ("drop" if drops else "full")
+        assert (row["share_dropped"] > 0) == (row["arm"] == "ldb" and row["epoch"] == 2)
+    saved = record.pilot["ldb"]["saved"]
+    # Convolutions save their inputs whether or not their weights are trained.
+    assert saved["drop"] <= saved["full"] == record.pilot["plain"]["saved"]["full"]
+
+
+def test_an_arm_is_the_run_that_ldb_train_makes(run, tmp_path):
+    assert run("compare", *TINY, "--seeds", "1", "--seed", "5", "--out", "lab")[0] == 0
+    assert run("train", *TINY, "--seed", "5", "--out", "alone")[0] == 0
+    record = Record.read(tmp_path / "lab")
+    alone = [
+        json.loads(line)["train_loss"]
+        for line in (tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [row["train_loss"] for row in record.rows("ldb", 5)] == alone
+
+
+def test_one_seed_gives_no_verdict(run):
+    code, output, _ = run("compare", *TINY, "--seeds", "1", "--epochs", "2")
+    assert code == 0
+    assert "ldb: not enough seeds: three or more are needed" in output
+
+
+@pytest.mark.parametrize(("steps", "where"), [(5, "pilot"), (170, "runs"), (195, "runs")])
+def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
+    flags = [*TINY, "--seeds", "2", "--out", "lab"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, steps)
+        code, output, _ = run("compare", *flags)
+    assert code == 143
+    again = "stopped, all saved; go on with: ldb compare "
+    assert again in output
+    assert output.rstrip().endswith("--resume")
+    stopped = Record.read(tmp_path / "lab")
+    assert bool(stopped.pilot) == (where == "runs")
+    code, output, errors = run("compare", *flags, "--resume")
+    assert (code, errors) == (0, "")
+    assert "resumed: " in output
+    record = Record.read(tmp_path / "lab")
+    assert record.finished_seeds() == [0, 1]
+    assert not list((tmp_path / "lab" / "checkpoints").glob("*.pt"))
+    if where == "runs":
+        assert record.pilot == stopped.pilot
+        assert record.arms == stopped.arms
+    # Every run is the one that nothing stopped.
+    data = load_data("digits", limit_train=160, limit_test=40)
+    for arm in record.arms:
+        config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
+        for seed in record.seeds:
+            trainer = Trainer(replace(config, seed=seed), data)
+            expected = [trainer.train_epoch(epoch) for epoch in range(config.epoch_count)]
+            found = [row["train_loss"] for row in record.rows(arm["name"], seed)]
+            assert found == [metrics.train_loss for metrics in expected]
+
+
+def test_more_seeds_can_be_added(run, tmp_path):
+    assert run("compare", *TINY, "--seeds", "1", "--out", "lab")[0] == 0
+    before = rows(tmp_path / "lab")
+    code, output, _ = run("compare", *TINY, "--seeds", "2", "--out", "lab", "--resume")
+    assert code == 0
+    assert "resumed: 1 seeds are done" in output
+    assert rows(tmp_path / "lab")[: len(before)] == before
+    assert Record.read(tmp_path / "lab").finished_seeds() == [0, 1]
+
+
+def test_another_comparison_is_not_gone_on_with(run):
+    assert run("compare", *TINY, "--seeds", "1", "--out", "lab")[0] == 0
+    code, _, errors = run("compare", *TINY, "--seeds", "1", "--out", "lab")
+    assert code == 2
+    assert "--out lab is not empty. Cause: something would be lost." in errors
+    code, _, errors = run(
+        "compare", *TINY, "--lr", "0.3", "--seeds", "1", "--out", "lab", "--resume"
+    )
+    assert code == 2
+    assert "lr is 0.3 here and 0.05 there" in errors
+    assert (
+        run("compare", *TINY, "--lr", "0.3", "--seeds", "1", "--out", "lab", "--overwrite")[0] == 0
+    )
+
+
+def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_path):
+    """So low a grid that its upper edge is the best."""
+    grid = ["--lr-grid", "0.0005,0.0015,0.0045", "--tune-seeds", "2", "--seeds", "1"]
+    code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
+    assert code == 0
+    record = Record.read(tmp_path / "lab")
+    assert record.held_out == 16
+    assert {trial["seed"] for trial in record.trials} == {FIRST_SEED, FIRST_SEED + 1}
+    assert not {trial["seed"] for trial in record.trials} & set(record.seeds)
+    for arm in record.arms:
+        tried = sorted({t["lr"] for t in record.trials if t["arm"] == arm["name"]})
+        assert tried[:3] == [0.0005, 0.0015, 0.0045]
+        assert arm["settings"]["lr"] == record.tuned[arm["name"]]
+        assert tried[0] < record.tuned[arm["name"]] < tried[-1], "never at the edge"
+    assert "(tuned on 16 images held out)" in output
+
+
+def test_a_learning_rate_that_diverges_loses(run, tmp_path):
+    grid = ["--lr-grid", "0.01,0.05,1e20", "--seeds", "1"]
+    code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
+    assert code == 0
+    assert "lr 1e+20 diverged" in output
+    assert all(rate < 1 for rate in Record.read(tmp_path / "lab").tuned.values())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--seeds", "0"], "--seeds 0 is not usable. Cause: a whole number from 1 to 1000"),
+        (["--margin", "0"], "--margin 0 is not usable. Cause: points in (0, 100] are needed."),
+        (["--target", "101"], "--target 101.0 is not usable. Cause: a percentage"),
+        (["--lr-grid", "0.1,0.2"], "--lr-grid 0.1,0.2 is not usable. Cause: three learning rates"),
+        (["--lr-grid", "a"], "--lr-grid a is not usable. Cause: numbers with commas"),
+        (["--lr-grid", "0.3,0.2,0.1"], "is not usable. Cause: they are to rise."),
+        (["--drop-rate", "0"], "--drop-rate 0 leaves nothing to compare."),
+        (["--arm", "x"], "--arm 'x' is not usable."),
+        (["--batch-size", "80"], "has less than 3 steps in a full epoch"),
+        (["--model", "resnet1"], "--model resnet1 is unknown."),
+        (["--arm", "model=resnet1"], "--model resnet1 is unknown."),
+    ],
+)
+def test_bad_input_is_one_line(run, flags, words):
+    code, _, errors = run("compare", *TINY, *flags)
+    assert code == 2
+    assert words in errors
+    assert errors.count("\n") == 1
+
+
+def test_runs_are_timed_by_the_median_of_each_mode():
+    def epoch(mode, seconds, steps=10):
+        return {"mode": mode, "seconds": seconds, "steps": steps}
+
+    assert run_seconds([epoch("full", 5.0)]) == 5.0
+    noisy = [epoch("full", 9.0), epoch("drop", 1.0, 5), epoch("full", 2.0), epoch("drop", 7.0, 5)]
+    noisy += [epoch("full", 2.2), epoch("drop", 1.2, 5), epoch("full", 2.1, 5)]
+    # full: 35 steps of 0.22 s (0.2, 0.22, 0.42), drop: 15 steps of 0.24 s (0.2, 1.4, 0.24)
+    assert run_seconds(noisy) == pytest.approx(35 * 0.22 + 15 * 0.24)
+
+
+class Sleeping(Trainer):
+    """Does nothing but take longer."""
+
+    def train_epoch(self, epoch, on_step=None, on_test=None):
+        def sleep(images):
+            time.sleep(0.005)
+            if on_step is not None:
+                on_step(images)
+
+        return super().train_epoch(epoch, sleep, on_test)
+
+
+class SkippingHalf(Trainer):
+    """Really skips every second batch."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        make, self.calls = self._step, 0
+
+        def step(images, targets, large):
+            self.calls += 1
+            if self.calls % 2:
+                return make(images, targets, large)
+            return torch.zeros(2, dtype=torch.float64)
+
+        step.parts = make.parts
+        self._step = step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sleeps", "half the rate", "half the batches"])
+def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
+    """None of them gains anything over plain training."""
+    monkeypatch.undo()  # a real pilot
+    base = plain_of(TrainConfig(model="test_resnet", epochs=8, batch_size=32, lr=0.05))
+    fakes = {
+        "sleeps": Arm("sleeps", base, "method", make=Sleeping),
+        "half the rate": Arm("half the rate", replace(base, lr=base.lr / 2), "method"),
+        "half the batches": Arm("half the batches", base, "method", make=SkippingHalf),
+    }
+    arms = with_controls(base, [fakes[name]])
+    for attempt in range(3):  # the tool itself tells when the machine was too restless
+        config = replace(base, out=tmp_path / str(attempt))
+        verdict = compare(config, arms, Plan(tuple(range(5)), margin=1.5)).verdicts()[name]
+        if verdict.kind != "withheld":
+            break
+    assert not verdict.gain
+    assert verdict.kind == "no gain", verdict.text
+    if name == "sleeps":
+        assert verdict.against_plain.time.mean > 1.2
+        assert "it takes no less time than plain training" in verdict.text
+    if name == "half the batches":
+        assert verdict.against_plain.time.mean < 0.8

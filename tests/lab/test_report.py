@@ -1,0 +1,154 @@
+"""Reports of made-up runs whose numbers are known, and of real ones."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from layerdropback import UsageError
+from layerdropback.lab import pilot as pilot_module
+from layerdropback.lab.report.build import make_report
+
+TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
+TINY += ["--batch-size", "16", "--epochs", "3"]
+VOID = {"meta", "br", "img", "hr", "link", "input", "path", "use"}
+
+
+class Checked(HTMLParser):
+    """Every tag is closed in its order, and nothing is loaded from elsewhere."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.words = [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href"):
+                assert value.startswith("#"), (tag, value)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def comparison(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pilot_module, "SLICE", 0.02)
+    monkeypatch.setattr(pilot_module, "ROUNDS", (2, 3))
+    assert run("compare", *TINY, "--seeds", "2", "--out", "lab")[0] == 0
+    return tmp_path / "lab"
+
+
+def test_a_comparisons_report_has_everything(comparison, run):
+    text = (comparison / "report.html").read_text()
+    words = " ".join(Checked(text).words)
+    record = json.loads((comparison / "comparison.json").read_text())
+    for arm in record["arms"]:
+        assert arm["name"] in words
+    for part in ("Result", "Every run", "Curves", "How often each layer was updated"):
+        assert f"<h2>{part}</h2>" in text
+    assert "n = 2 seeds" in words
+    assert record["command"] in words
+    assert record["facts"]["versions"]["torch"] in words
+    assert text.count("<svg") == 4
+    assert "width=device-width" in text
+    assert "@media print" in text
+    finals = [row for row in record["epochs"] if row["epoch"] == 3]
+    for row in finals:
+        assert f"{row['test_accuracy']:.2f}" in words
+    markdown = (comparison / "report.md").read_text()
+    assert "| arm" in markdown
+    assert "> ldb: " in markdown
+    with (comparison / "epochs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(record["epochs"])
+    assert {row["run"] for row in rows} == {arm["name"] for arm in record["arms"]}
+    first = record["epochs"][0]
+    assert float(rows[0]["train_loss"]) == first["train_loss"]
+    assert float(rows[0]["seconds_forward"]) == first["phases"]["forward"]
+
+
+def test_a_report_is_the_same_again(comparison, run):
+    before = (comparison / "report.html").read_bytes()
+    code, output, _ = run("report", "lab")
+    assert (code, output) == (0, "wrote lab/report.html\n")
+    assert (comparison / "report.html").read_bytes() == before
+
+
+def test_runs_of_ldb_train_are_reported_together(run, tmp_path):
+    for name, flags in {"a": [], "b": ["--drop-rate", "0"]}.items():
+        assert run("train", *TINY, *flags, "--out", name)[0] == 0
+    code, output, errors = run("report", "a", "b", "--out", "both")
+    assert (code, output, errors) == (0, "wrote both/report.html\n", "")
+    text = (tmp_path / "both" / "report.html").read_text()
+    words = " ".join(Checked(text).words)
+    assert "Result of a" in words
+    assert "Result of b" in words
+    assert words.count("n = 1 run: no comparison, and no claim.") == 2
+    assert "How often each layer" not in words
+    assert not (tmp_path / "a" / "report.html").exists()
+
+
+def test_runs_of_one_name_are_told_apart(run, tmp_path):
+    for name in ("x/run", "y/run"):
+        assert run("train", *TINY, "--out", name)[0] == 0
+    assert run("report", "x/run", "y/run", "--out", "both")[0] == 0
+    with (tmp_path / "both" / "epochs.csv").open() as file:
+        assert {row["run"] for row in csv.DictReader(file)} == {"1: run run", "2: run run"}
+
+
+def test_names_are_text_and_no_markup(run, tmp_path):
+    assert run("train", *TINY, "--out", "<b>&run")[0] == 0
+    assert run("report", "<b>&run")[0] == 0
+    text = (tmp_path / "<b>&run" / "report.html").read_text()
+    assert "<b>" not in text
+    assert re.search(r"<h1>LayerDropBack: &lt;b&gt;&amp;run</h1>", text)
+    Checked(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: None, "holds no run. Cause: it holds neither comparison.json nor metrics"),
+        (
+            lambda folder: (folder / "comparison.json").write_text("{"),
+            "cannot read lab/comparison.json. Cause: it is no comparison of ldb.",
+        ),
+        (
+            lambda folder: (folder / "comparison.json").write_text('{"format": 9}'),
+            "its format is 9, and this release reads 1",
+        ),
+    ],
+)
+def test_what_is_no_run_is_told(run, tmp_path, make, words):
+    (tmp_path / "lab").mkdir()
+    make(tmp_path / "lab")
+    code, _, errors = run("report", "lab")
+    assert code == 2
+    assert words in errors
+    assert errors.count("\n") == 1
+
+
+def test_without_runs_there_is_no_report(run):
+    code, _, errors = run("report")
+    assert code == 2
+    assert "Missing argument" in errors
+
+
+def test_a_folder_that_cannot_be_made(run, tmp_path):
+    assert run("train", *TINY, "--out", "a")[0] == 0
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the report in .*file.* Cure: give another"):
+        make_report([tmp_path / "a"], tmp_path / "file")
