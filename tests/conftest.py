@@ -21,3 +21,12 @@ def run(capsys, monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: ldb(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def short_pilot(monkeypatch):
+    """For comparisons that take less time than a good pilot does."""
+    from layerdropback.lab import pilot
+
+    monkeypatch.setattr(pilot, "SLICE", 0.02)
+    monkeypatch.setattr(pilot, "ROUNDS", (2, 3))

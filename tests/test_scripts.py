@@ -6,7 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-from layerdropback.lab import pilot
 from test_data import make_folder
 
 ROOT = Path(__file__).parents[1]
@@ -19,9 +18,7 @@ def script(path):
     return module
 
 
-def test_the_demo_ends_with_its_table_and_names_the_report(run, monkeypatch):
-    monkeypatch.setattr(pilot, "SLICE", 0.02)
-    monkeypatch.setattr(pilot, "ROUNDS", (2, 3))
+def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     line = re.search(r"^\t\$\(BIN\)/ldb (compare .*)$", (ROOT / "Makefile").read_text(), re.M)
     smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
     smaller += ["--epochs", "2", "--seeds", "2"]

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from command import stop_after
-from layerdropback.lab import pilot as pilot_module
 from layerdropback.lab.arms import Arm, plain_of, with_controls
 from layerdropback.lab.compare import Plan, compare
 from layerdropback.lab.record import Record, run_seconds
@@ -22,11 +21,7 @@ TINY += ["--batch-size", "16", "--epochs", "3"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
-@pytest.fixture(autouse=True)
-def short_pilot(monkeypatch):
-    """What is compared here takes less time than a good pilot."""
-    monkeypatch.setattr(pilot_module, "SLICE", 0.02)
-    monkeypatch.setattr(pilot_module, "ROUNDS", (2, 3))
+pytestmark = pytest.mark.usefixtures("short_pilot")
 
 
 def rows(folder):
@@ -155,6 +150,13 @@ def test_a_learning_rate_that_diverges_loses(run, tmp_path):
     assert code == 0
     assert "lr 1e+20 diverged" in output
     assert all(rate < 1 for rate in Record.read(tmp_path / "lab").tuned.values())
+
+
+def test_an_arm_that_diverges_is_named(run):
+    code, _, errors = run("compare", *TINY, "--arm", "wild: lr=1e20", "--out", "lab")
+    assert code == 2
+    assert "wild with seed 0: the loss is " in errors
+    assert "Cause: training diverged. Cure: use a smaller --lr." in errors
 
 
 @pytest.mark.parametrize(

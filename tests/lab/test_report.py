@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 import pytest
 
 from layerdropback import UsageError
-from layerdropback.lab import pilot as pilot_module
 from layerdropback.lab.report.build import make_report
 
 TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
@@ -44,9 +43,7 @@ class Checked(HTMLParser):
 
 
 @pytest.fixture
-def comparison(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pilot_module, "SLICE", 0.02)
-    monkeypatch.setattr(pilot_module, "ROUNDS", (2, 3))
+def comparison(run, tmp_path, short_pilot):
     assert run("compare", *TINY, "--seeds", "2", "--out", "lab")[0] == 0
     return tmp_path / "lab"
 

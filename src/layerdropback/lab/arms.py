@@ -140,7 +140,7 @@ def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
     source = f"--arm {text!r}"
     name, _, rest = text.rpartition(":") if re.match(r"[^=]*:", text) else ("", "", text)
     values = {}
-    for part in rest.split(","):
+    for part in re.split(r",(?![^\[]*\])", rest):  # not inside of a [list]
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             cause = "it is KEY=VALUE,... or NAME:KEY=VALUE,..., with settings as keys"

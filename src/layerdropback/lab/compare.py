@@ -16,7 +16,7 @@ from ..training.checkpoint import Checkpoints
 from ..training.claim import claimed
 from ..training.config import TrainConfig
 from ..training.images.data import ImageData, load_data
-from ..training.loop import EpochMetrics, find_device
+from ..training.loop import Diverged, EpochMetrics, find_device
 from ..training.machine import machine
 from ..training.models import small_stem
 from ..training.paths import home
@@ -172,6 +172,7 @@ class _Comparison:
                 found, states = self._found()
             if found is None:
                 self.checkpoints.clear()
+                (self.folder / RECORD).unlink(missing_ok=True)
             self.record = found or self._new_record()
             stack.enter_context(self.stopping)
             stack.callback(self._close)
@@ -202,7 +203,7 @@ class _Comparison:
         if self.plan.lr_grid:
             tuning = Tuning(self.plan.lr_grid, self.plan.tune_seeds, self.data)
             record.held_out = tuning.held_out
-            tuning.go(list(self.arms.values()), record.trials, self._tuned)
+            tuning.go(list(self.arms.values()), record.trials, self._tuned, self._after_step)
             for name, arm in self.arms.items():
                 record.tuned[name] = tuning.best(name, record.trials)
                 tuned = replace(arm.config, lr=record.tuned[name])
@@ -227,7 +228,11 @@ class _Comparison:
             player = Player(arm, seed, self.data, states.get(arm.name))
             self.players.append(player)
             self.record.epochs += [_row(player, metrics) for metrics in player.history]
-        take_turns(self.players, self._after_turn, self._after_step)
+        try:
+            take_turns(self.players, self._after_turn, self._after_step)
+        except Diverged as error:
+            lost = next(player for player in self.players if player.diverged)
+            raise UsageError(f"{lost.arm.name} with seed {seed}: {error}") from None
         for player in self.players:
             times = player.trainer.ldb.stats()["times_dropped"]
             if any(times.values()):

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UsageError, explain
 from ..training.images.choosing import stratified
 from ..training.images.data import ImageData
-from ..training.loop import Diverged
+from ..training.loop import Diverged, OnStep
 from .arms import Arm
 from .turns import Player, take_turns
 
@@ -46,6 +46,7 @@ class Tuning:
         arms: Sequence[Arm],
         trials: list[dict[str, Any]],
         after: Callable[[Mapping[str, Any]], None],
+        on_step: OnStep | None = None,
     ) -> None:
         """Try what has to be tried.
 
@@ -53,6 +54,7 @@ class Tuning:
             arms: to be tuned.
             trials: those made already; new ones are added.
             after: called after each trial.
+            on_step: called after each step of a trial; see `Trainer.train_epoch`.
 
         Raises:
             UsageError: an arm's best learning rate is at the edge however wide the grid.
@@ -66,7 +68,7 @@ class Tuning:
                 if trial == [rate, seed]
             ]
             try:
-                _train(players)
+                _train(players, on_step)
                 for player in players:
                     trials.append(_trial(player, rate))
                     after(trials[-1])
@@ -153,12 +155,12 @@ def hold_out(data: ImageData) -> ImageData:
     return replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
 
 
-def _train(players: Sequence[Player]) -> None:
+def _train(players: Sequence[Player], on_step: OnStep | None) -> None:
     """All in turns; one that diverges is left where it is, and the others go on."""
     going = list(players)
     while going:
         try:
-            take_turns(going)
+            take_turns(going, on_step=on_step)
         except Diverged:
             going = [player for player in going if not player.diverged]
         else:

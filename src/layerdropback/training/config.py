@@ -20,6 +20,7 @@ from ..settings import (
     Unit,
     settings_problems,
 )
+from .model_args import parse_model_args
 
 STEMS = ("auto", "small", "original")
 DEVICES = ("auto", "cpu", "cuda")
@@ -80,6 +81,9 @@ class TrainConfig:
     pretrained: bool = _setting(False, "Start from timm's pretrained weights.")
     init: Path | None = _setting(
         None, "Start from these weights (safetensors); a classifier of other classes is new."
+    )
+    model_args: tuple[str, ...] = _setting(
+        (), "KEY=VALUE for the model, such as drop_path_rate=0.1; repeatable."
     )
     stem: str = _setting("auto", "auto: small for images up to 64 pixels", STEMS)
 
@@ -211,6 +215,7 @@ a number above 0 is needed. Cure: give one.
             if choices:
                 cause = f"it is one of {', '.join(choices)}"
                 self._require(getattr(self, entry.name) in choices, entry.name, cause)
+        parse_model_args(self.model_args)
         self._check_dropping()
         self._check_pairs()
 

@@ -20,6 +20,7 @@ from .images.data import ImageData
 from .images.pipeline import Pipeline
 from .initial import initial_normalisation, load_initial
 from .memory import peak_memory, reset_peak_memory
+from .model_args import parse_model_args
 from .models import ModelSpec, build_model, choose_stem, normalisation
 from .optimizing import make_optimizer, make_schedule
 from .phases import PhaseTimer
@@ -108,7 +109,14 @@ class Trainer:
         self.device = find_device(config.device)
         torch.manual_seed(config.seed)
         small = choose_stem(config.model, data.size, config.stem, config.pretrained)
-        self.spec = ModelSpec(config.model, len(data.classes), data.channels, data.size, small)
+        self.spec = ModelSpec(
+            config.model,
+            len(data.classes),
+            data.channels,
+            data.size,
+            small,
+            parse_model_args(config.model_args),
+        )
         model, self.stem = build_model(self.spec, config.pretrained and going_on is None)
         self.start = ""
         if going_on is not None:

@@ -2,7 +2,7 @@
 
 import difflib
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ class ModelSpec:
         channels: of the images.
         image_size: side in pixels.
         small_stem: whether the stem is the table's for small images.
+        args: more arguments of the model, by name.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ModelSpec:
     channels: int
     image_size: int
     small_stem: bool
+    args: dict[str, Any] = field(default_factory=dict)
 
 
 def choose_stem(name: str, image_size: int, stem: str, pretrained: bool = False) -> bool:
@@ -93,11 +95,13 @@ def build_model(spec: ModelSpec, pretrained: bool = False) -> tuple[nn.Module, s
         text = str(error).splitlines()
         cause = text[0] if text else type(error).__name__
         fact = f"cannot build {spec.name} for {spec.image_size}x{spec.image_size} images"
-        cure = "choose another --model or --image-size"
+        cure = f"choose another --model{', --model-args' if spec.args else ''} or --image-size"
         raise UsageError(explain(fact, cause.rstrip("."), cure)) from error
     said = [", ".join(f"{key}={value}" for key, value in arguments.items()), changes]
     said = [part for part in said if part] or ["as in timm"]
     line = f"stem: {', '.join(said)} (images have {spec.image_size}x{spec.image_size} pixels)"
+    if spec.args:
+        line += f"; with {', '.join(f'{key}={value}' for key, value in spec.args.items())}"
     if config is not None:
         new = ["stem"] if spec.small_stem else []
         new += ["classifier"] if spec.classes != config.num_classes else []
@@ -127,9 +131,9 @@ def _create(
 ) -> nn.Module:
     import timm
 
-    common = {"num_classes": spec.classes, "in_chans": spec.channels}
+    common = {"num_classes": spec.classes, "in_chans": spec.channels, **spec.args}
     fits = pretrained and stem.resampled
-    model: nn.Module = timm.create_model(spec.name, pretrained=fits, **common, **arguments)
+    model: nn.Module = timm.create_model(spec.name, pretrained=fits, **{**arguments, **common})
     if pretrained and not fits:
         weights = timm.create_model(spec.name, pretrained=True, **common).state_dict()
         own = model.state_dict()
