@@ -15,7 +15,7 @@ from ..errors import UsageError, explain
 from ..training.checkpoint import Checkpoints
 from ..training.claim import claimed
 from ..training.config import TrainConfig
-from ..training.images.data import ImageData, load_data
+from ..training.images.data import ImageData, load_for
 from ..training.loop import Diverged, EpochMetrics, find_device
 from ..training.machine import machine
 from ..training.models import small_stem
@@ -125,15 +125,7 @@ def compare(
     find_device(config.device)
     folder = _folder(config)
     telling = Telling(console)
-    data = load_data(
-        config.data,
-        config.image_size,
-        config.limit_train,
-        config.limit_test,
-        data_dir=config.data_dir,
-        download=config.download,
-        in_memory=config.in_memory,
-    )
+    data = load_for(config)
     return _Comparison(config, arms, plan, data, folder, telling).go()
 
 

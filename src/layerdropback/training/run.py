@@ -13,7 +13,7 @@ from .checkpoint import Checkpoints
 from .claim import claimed
 from .config import TrainConfig
 from .export import WEIGHTS, export_weights
-from .images.data import load_data
+from .images.data import load_for
 from .journal import LINES, TABLE, Journal, require_tensorboard
 from .loop import EpochMetrics, Trainer, find_device
 from .machine import machine
@@ -101,15 +101,7 @@ class _Run:
         self.resuming = resuming
         self.progress = Progressing(console, config.epochs)
         self.history: list[EpochMetrics] = []
-        self.data = load_data(
-            config.data,
-            config.image_size,
-            config.limit_train,
-            config.limit_test,
-            data_dir=config.data_dir,
-            download=config.download,
-            in_memory=config.in_memory,
-        )
+        self.data = load_for(config)
         self.config = resolved(config, self.data)
         self.identity = identity(self.config, self.data)
         self.facts = machine(device)

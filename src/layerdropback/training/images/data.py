@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...errors import UsageError, explain
+from ..config import TrainConfig
 from ..paths import home
 from .choosing import stratified
 from .folder import list_folder
@@ -17,7 +18,7 @@ from .huggingface import open_rows
 from .lazy import LazySplit
 from .torchvision_sets import SETS, read_set
 
-__all__ = ["ImageData", "LazySplit", "Split", "load_data"]
+__all__ = ["ImageData", "LazySplit", "Split", "load_data", "load_for"]
 
 _Either = TypeVar("_Either", Split, LazySplit)
 
@@ -148,6 +149,19 @@ def load_data(
         raise _unknown(spec)
     splits = hold(*lazy, image_size, in_memory)
     return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
+
+
+def load_for(config: TrainConfig) -> ImageData:
+    """Open the data set that a run's settings name; see `load_data`."""
+    return load_data(
+        config.data,
+        config.image_size,
+        config.limit_train,
+        config.limit_test,
+        data_dir=config.data_dir,
+        download=config.download,
+        in_memory=config.in_memory,
+    )
 
 
 def _unknown(spec: str) -> UsageError:
