@@ -185,3 +185,17 @@ def test_a_lack_of_memory_is_not_taken_for_damage(checkpoints, monkeypatch):
     with pytest.raises(RuntimeError, match="allocate"):
         checkpoints.load(accept)
     assert len(files(checkpoints)) == 2
+
+
+def test_a_failed_writer_is_not_taken_for_the_error_that_was_being_handled(tmp_path, monkeypatch):
+    """A run whose reader was killed saves while it handles that."""
+
+    def fail(*arguments):
+        raise RuntimeError("the writer failed")
+
+    monkeypatch.setattr(torch, "save", fail)
+    try:
+        raise ConnectionResetError("before")
+    except ConnectionResetError:
+        with pytest.raises(OSError, match="the writer failed"):
+            Checkpoints(tmp_path, keep=1).save({}, 1)

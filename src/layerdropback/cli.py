@@ -104,7 +104,7 @@ def _compare(
         raise typer.Exit(stop.code) from None
 
 
-# Each arm has its runs in one place, and a checkpoint when its time has come.
+# A comparison saves itself every minute, for all of its runs together.
 app.command("compare")(
     with_settings(_compare, without={"checkpoint_every", "checkpoints", "tensorboard"})
 )

@@ -168,6 +168,7 @@ class _Comparison:
             self.record = found or self._new_record()
             stack.enter_context(self.stopping)
             stack.callback(self._close)
+            stack.callback(self.telling.close)
             self.telling.begins(self.record, self.folder)
             self._time_and_tune()
             for seed in self.plan.seeds:

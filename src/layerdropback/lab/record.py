@@ -31,7 +31,7 @@ class Record:
         target: test accuracy whose time is told; None: plain training's mean less the margin.
         held_out: training images held out to tune on, or None.
         trials: of the learning rates: arm, lr, seed, accuracy (on held-out images), loss.
-        tuned: the learning rate of each arm, and whether its neighbours in the grid were tried.
+        tuned: the learning rate chosen for each arm; empty where none was tuned.
         pilot: each arm's `Timing`.
         epochs: one row for each epoch of each run: arm, seed and the metrics.
         dropped: of each finished run (``"ARM SEED"``) in which any was, how many steps dropped each

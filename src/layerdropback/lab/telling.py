@@ -49,6 +49,10 @@ class Telling:
         )
         self._bar.start()
 
+    def close(self) -> None:
+        """The bar leaves the screen, whatever happened."""
+        self._bar.stop()
+
     def passing(self, text: str) -> None:
         """Something that is soon replaced; on a terminal only."""
         self._bar.update(self._task, description=text)
