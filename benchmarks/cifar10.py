@@ -11,11 +11,11 @@ import argparse
 import json
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,8 +24,6 @@ from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import EpochMetrics, Trainer
 from layerdropback.training.machine import machine
 from layerdropback.training.settings_file import read_settings
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse() -> argparse.Namespace:
@@ -52,12 +50,6 @@ def settings_of(arguments: argparse.Namespace) -> TrainConfig:
     return config
 
 
-def commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
-
-
 def medians(history: list[EpochMetrics], mode: str) -> tuple[str, str]:
     """Seconds and images per second of the epochs of a mode; the first one is a warm-up."""
     chosen = [metrics for metrics in history[1:] or history if metrics.mode == mode]
@@ -71,11 +63,12 @@ def medians(history: list[EpochMetrics], mode: str) -> tuple[str, str]:
 
 def main() -> None:
     arguments = parse()
-    config, revision = settings_of(arguments), commit()
+    config = settings_of(arguments)
     data = load_data(config.data, config.image_size, config.limit_train, config.limit_test)
     plain = replace(config, dropping=replace(config.dropping, drop_rate=0.0))
     arms = {"plain": plain, "LayerDropBack": config}
     trainers = {name: Trainer(arm, data) for name, arm in arms.items()}
+    facts = machine(trainers["plain"].device)  # before: this is the code that is measured
     histories: dict[str, list[EpochMetrics]] = {name: [] for name in arms}
     minutes = dict.fromkeys(arms, 0.0)
     for epoch in range(config.epochs):
@@ -89,19 +82,17 @@ def main() -> None:
                 f"test {metrics.test_accuracy:.2f} %",
                 flush=True,
             )
-    write(arguments, config, trainers["plain"], histories, minutes, len(data.train), revision)
+    write(arguments, config, facts, histories, minutes, len(data.train))
 
 
 def write(
     arguments: argparse.Namespace,
     config: TrainConfig,
-    trainer: Trainer,
+    facts: dict[str, Any],
     histories: dict[str, list[EpochMetrics]],
     minutes: dict[str, float],
     images: int,
-    revision: str,
 ) -> None:
-    facts = machine(trainer.device)
     rows = []
     for name, history in histories.items():
         full, rate = medians(history, "full")
@@ -120,7 +111,8 @@ def write(
             f"Command: `{command}`",
             "",
             f"{facts['hardware']['device']}, {facts['hardware']['threads']} CPU threads, torch "
-            f"{torch.__version__}, timm {facts['versions']['timm']}, commit {revision}. "
+            f"{torch.__version__}, timm {facts['versions']['timm']}, commit "
+            f"{facts['versions'].get('commit', 'unknown')}. "
             f"{images:,} training images, {config.epochs} epochs, seed {config.seed}; the arms "
             "took turns epoch by epoch in one process.",
             "",
@@ -141,7 +133,6 @@ def write(
     arguments.out.with_suffix(".md").write_text(card)
     numbers = {
         "command": command,
-        "commit": revision,
         **facts,
         "settings": config.as_dict(),
         "minutes": minutes,

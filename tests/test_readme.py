@@ -25,6 +25,14 @@ def test_the_training_loop_runs():
     assert names["ldb"].stats()["drop_steps"] == 2 * 8
 
 
+def test_a_profile_of_ones_own_model_is_made_as_the_docs_have_it(capsys):
+    text = (ROOT / "docs" / "profile.md").read_text()
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
+    output = capsys.readouterr().out
+    assert "| uniform 0.5 (tensor) " in output
+    assert "backward, weights" in output
+
+
 def test_every_argument_is_in_the_signature_and_in_the_table():
     shown = re.search(r"`(LayerDropBack\(model, optimizer, drop_rate.*?\))`", README, re.DOTALL)[1]
     parameters = LayerDropBack.__init__.__kwdefaults__
@@ -52,7 +60,14 @@ def flags_of(command):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/training.md", "docs/compare.md", "examples/cifar10-cpu.yaml"]
+    "page",
+    [
+        "README.md",
+        "docs/training.md",
+        "docs/compare.md",
+        "docs/profile.md",
+        "examples/cifar10-cpu.yaml",
+    ],
 )
 def test_every_flag_that_is_named_exists(page):
     commands = [command.callback for command in cli.app.registered_commands]

@@ -32,22 +32,35 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     assert output.splitlines()[-1] == "the report is runs/demo/report.html"
 
 
-def test_the_step_time_card_is_written(monkeypatch, capsys, tmp_path):
-    step_time = script("benchmarks/step_time.py")
-    monkeypatch.setattr(step_time, "CASES", [("resnet10t", 16, 2, 2)])
-    cost = step_time.controller_cost
-    monkeypatch.setattr(step_time, "controller_cost", lambda: cost(rounds=3, steps=2, layers=5))
+def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
+    step_profile = script("benchmarks/step_profile.py")
+    monkeypatch.setattr(step_profile, "CASES", [("test_resnet", 16, 2, 2)])
     out = tmp_path / "results" / "card"
-    flags = ["--out", str(out), "--pairs", "3", "--warmup", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["step_time.py", *flags, "--models", "resnet10t"])
-    step_time.main()
+    flags = ["--out", str(out), "--pairs", "3", "--rates", "0.5", "0.75", "--device", "cpu"]
+    flags += ["--models", "test_resnet", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["step_profile.py", *flags])
+    step_profile.main()
     card = out.with_suffix(".md").read_text()
-    assert card.count("| resnet10t | 16 | 2 |") == 3
-    assert "python benchmarks/step_time.py --out" in card
-    numbers = json.loads(out.with_suffix(".json").read_text())
-    assert [row["unit"] for row in numbers["steps"]] == ["layer", "block", "tensor"]
-    assert all(len(row["full"]) == len(row["drop"]) == 3 for row in numbers["steps"])
-    assert len(numbers["controller_us"]["rate 0"]) == 3
+    assert card.count("\n| test_resnet | 16 ") == 1
+    assert card.count("\n| test_resnet | uniform ") == 2
+    assert "Command: `python step_profile.py --out" in card
+    (profile,) = json.loads(out.with_suffix(".json").read_text())["profiles"]
+    assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75]
+    assert profile["phases"]["n"] == 5
+    assert capsys.readouterr().out.endswith(card + "\n")
+
+
+def test_the_controllers_cost_is_written(monkeypatch, capsys, tmp_path):
+    script_ = script("benchmarks/controller_cost.py")
+    cost = script_.controller_cost
+    monkeypatch.setattr(script_, "controller_cost", lambda: cost(rounds=3, steps=2, layers=5))
+    out = tmp_path / "card"
+    monkeypatch.setattr(sys, "argv", ["controller_cost.py", "--out", str(out)])
+    script_.main()
+    card = out.with_suffix(".md").read_text()
+    assert card.count("| rate 0 |") == 1
+    costs = json.loads(out.with_suffix(".json").read_text())["controller_us"]
+    assert all(len(values) == 3 for values in costs.values())
     assert capsys.readouterr().out.endswith(card + "\n")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from .lab.profiling.profile import profile
     from .layers import Layer, find_layers
     from .presets import PRESETS
 
@@ -27,6 +28,7 @@ _HOME = {
     "Layer": "layers",
     "find_layers": "layers",
     "PRESETS": "presets",
+    "profile": "lab.profiling.profile",
     "AttachError": "errors",
     "EpochError": "errors",
     "LayerDropBackError": "errors",
@@ -48,6 +50,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "find_layers",
+    "profile",
 ]
 
 

@@ -25,7 +25,8 @@ def main() -> None:
 
 
 # What the extra `cli` installs.
-_EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "safetensors", "PIL", "yaml"}
+_EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "scipy", "matplotlib"}
+_EXTRA |= {"safetensors", "PIL", "yaml"}
 
 
 def fail(text: str, stream: TextIO | None = None) -> NoReturn:

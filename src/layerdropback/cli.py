@@ -11,7 +11,7 @@ import typer
 from . import __version__
 from .__main__ import fail
 from .errors import AttachError, LayerDropBackError, explain
-from .options import layered, with_settings
+from .options import layered, numbers, with_settings
 from .training.config import TrainConfig, as_flags
 
 app = typer.Typer(
@@ -92,7 +92,7 @@ def _compare(
     config = TrainConfig.from_dict(settings)
     config.check()
     from .lab.arms import make_arms
-    from .lab.compare import Plan, compare, numbers
+    from .lab.compare import Plan, compare
     from .training.stopping import Stopped
 
     grid = () if lr_grid is None else numbers(lr_grid, "--lr-grid")
@@ -105,9 +105,106 @@ def _compare(
 
 
 # A comparison saves itself every minute, for all of its runs together.
-app.command("compare")(
-    with_settings(_compare, without={"checkpoint_every", "checkpoints", "tensorboard"})
+_IN_ONE = {"checkpoint_every", "checkpoints", "tensorboard"}
+app.command("compare")(with_settings(_compare, without=_IN_ONE))
+
+
+def _sweep(
+    rates: Annotated[str, typer.Option(help="Drop rates.")] = "0.25,0.5,0.75",
+    strategies: Annotated[
+        str, typer.Option(help="Ways to draw layers, with commas between them, or all.")
+    ] = "all",
+    every: Annotated[str, typer.Option(help="A drop epoch every so many.")] = "1,2",
+    seeds: Annotated[int, typer.Option(help="Runs of each arm, from --seed on.")] = 3,
+    lr_grid: Annotated[
+        str | None,
+        typer.Option(help="Tune each arm's learning rate among these.", show_default=False),
+    ] = None,
+    tune_seeds: Annotated[int, typer.Option(help="Runs of each rate of --lr-grid.")] = 1,
+    **given: Any,
+) -> None:
+    """Show accuracy against time for many ways to drop, on training images held out."""
+    config = TrainConfig.from_dict({**layered(given), "drop_rate": 0.0})
+    config.check()
+    from .lab.compare import Plan, compare
+    from .lab.sweep import sweep_arms
+    from .training.stopping import Stopped
+
+    names = [] if strategies == "all" else strategies.replace(" ", "").split(",")
+    arms = sweep_arms(config, numbers(rates, "--rates"), names, numbers(every, "--every"))
+    grid = () if lr_grid is None else numbers(lr_grid, "--lr-grid")
+    chosen = tuple(range(config.seed, config.seed + max(0, seeds)))
+    try:
+        compare(config, arms, Plan(chosen, 0.5, grid, tune_seeds, kind="sweep"))
+    except Stopped as stop:
+        raise typer.Exit(stop.code) from None
+
+
+app.command("sweep")(with_settings(_sweep, without=_IN_ONE | {"drop_rate", "strategy", "every"}))
+
+
+def _profile(
+    rates: Annotated[str, typer.Option(help="Drop rates to try.")] = "0.25,0.5,0.75",
+    strategies: Annotated[
+        str, typer.Option(help="Ways to drop to try, with commas between them, or all.")
+    ] = "all",
+    pairs: Annotated[
+        int, typer.Option(help="Full and drop steps that take turns, for each of them.")
+    ] = 15,
+    classes: Annotated[int, typer.Option(help="Outputs of the model.")] = 1000,
+    **given: Any,
+) -> None:
+    """Show where a model's step spends its time, and what dropping would spare of it."""
+    config = TrainConfig.from_dict(layered(given))
+    config.check()
+    from .lab.profiling.command import Plan, profile_model
+
+    chosen = () if strategies == "all" else tuple(strategies.replace(" ", "").split(","))
+    profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))
+
+
+app.command("profile")(
+    with_settings(
+        _profile,
+        only={"model", "model_args", "stem", "image_size", "batch_size"}
+        | {"optimizer", "lr", "momentum", "weight_decay", "decay_all", "unit", "keep"}
+        | {"precision", "tf32", "channels_last", "compile", "seed", "device", "threads"}
+        | {"out", "overwrite"},
+    )
 )
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def paper(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="figure1, figure3, figure4, scratch or finetune; its commands' flags may follow.",
+            show_default=False,
+        ),
+    ],
+    scale: Annotated[
+        str, typer.Option(help="full, or tiny: end to end in minutes, for a look at it.")
+    ] = "full",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.  [default: runs/paper-NAME]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
+) -> None:
+    """Run an experiment of the paper, and the controls that it leaves out; again: go on with it."""
+    from .lab.paper import reproduce
+
+    def run(arguments: list[str]) -> None:
+        own, sys.argv = sys.argv, ["ldb", *arguments]  # records and reports name the command
+        try:
+            code = app(arguments, prog_name="ldb", standalone_mode=False)
+        finally:
+            sys.argv = own
+        if code:
+            raise typer.Exit(code)
+
+    reproduce(name, scale, out, context.args, run, dry_run)
 
 
 @app.command()

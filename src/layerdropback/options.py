@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from .errors import UsageError, explain
 from .training.config import LEARNING_RATES, setting_fields
 from .training.recipes import RECIPES, recipe_settings
 from .training.settings_file import read_settings, setting_types
@@ -16,7 +17,9 @@ _SWITCHES = ("download", "overwrite", "resume")
 
 
 def with_settings(
-    command: Callable[..., None], without: Collection[str] = ()
+    command: Callable[..., None],
+    without: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> Callable[..., None]:
     """Give a command a flag for every setting, ``--recipe`` and ``--config``, before its own.
 
@@ -26,6 +29,7 @@ def with_settings(
     Args:
         command: takes keyword arguments; those that it names are flags of its own.
         without: settings that it has no use for.
+        only: the settings that it has a use for; all by default.
     """
     types = setting_types()
     flags = [
@@ -33,7 +37,7 @@ def with_settings(
         _parameter("config", Path, "Settings from a YAML or TOML file; flags win."),
     ]
     for name, entry in setting_fields().items():
-        if name not in without:
+        if name not in without and (only is None or name in only):
             flags.append(_parameter(name, _cli_type(types[name]), _help(name, entry)))
     kinds = get_type_hints(command, include_extras=True)
     flags += [
@@ -71,6 +75,23 @@ def layered(given: Mapping[str, Any]) -> dict[str, Any]:
     recipe = file.pop("recipe", None) if given["recipe"] is None else given["recipe"]
     file.pop("recipe", None)
     return recipe_settings(recipe) | file | flags
+
+
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """Read numbers with commas between them.
+
+    Raises:
+        UsageError: they are none; the text names the flag.
+
+    Example:
+        >>> numbers("0.1, 0.2", "--lr-grid")
+        (0.1, 0.2)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        cause = "numbers with commas between them are needed"
+        raise UsageError(explain(f"{flag} {text} is not usable", cause, "give some")) from None
 
 
 def choice(names: tuple[str, ...] | list[str]) -> str:

@@ -35,7 +35,8 @@ class Arm:
         name: for tables, plots and files; no two are alike.
         config: its settings, but for the seed.
         role: ``"plain"``, ``"method"``, ``"no-drop"`` (a method's learning-rate and batch changes
-            with nothing dropped) or ``"same time"`` (plain training, given a method's time).
+            with nothing dropped), ``"same time"`` (plain training, given a method's time) or
+            ``"shorter"`` (plain training of fewer epochs).
         of: the method whose control it is.
         make: makes its trainer.
     """
@@ -60,6 +61,7 @@ class Arm:
             "method": f"{dropping.strategy}, unit {dropping.unit}, rate {dropping.drop_rate:g}",
             "no-drop": f"the LR and batch changes of {self.of}, nothing dropped",
             "same time": f"plain training, given the time of {self.of}",
+            "shorter": "plain training",
         }[self.role]
 
 

@@ -27,7 +27,7 @@ from .pilot import Timing, pilot, same_time
 from .record import RECORD, Record
 from .report.build import make_report
 from .telling import Telling
-from .tuning import Tuning
+from .tuning import Tuning, hold_out
 from .turns import Player, take_turns
 
 # Seconds between two savings of runs that are under way.
@@ -44,6 +44,7 @@ class Plan:
         lr_grid: learning rates to tune each arm's with, ascending; empty: all have the settings'.
         tune_seeds: runs of each learning rate, with seeds of their own.
         target: test accuracy whose time is told.
+        kind: ``"comparison"``, or ``"sweep"``, for which training images stand in for the test's.
     """
 
     seeds: tuple[int, ...]
@@ -51,6 +52,7 @@ class Plan:
     lr_grid: tuple[float, ...] = ()
     tune_seeds: int = 1
     target: float | None = None
+    kind: str = "comparison"
 
     def check(self) -> None:
         """Look at every value.
@@ -83,23 +85,6 @@ a whole number from 1 to 1000 is needed. Cure: give one.
             raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
 
 
-def numbers(text: str, flag: str) -> tuple[float, ...]:
-    """Read numbers with commas between them.
-
-    Raises:
-        UsageError: they are none; the text names the flag.
-
-    Example:
-        >>> numbers("0.1, 0.2", "--lr-grid")
-        (0.1, 0.2)
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        cause = "numbers with commas between them are needed"
-        raise UsageError(explain(f"{flag} {text} is not usable", cause, "give some")) from None
-
-
 def compare(
     config: TrainConfig, arms: Sequence[Arm], plan: Plan, console: Console | None = None
 ) -> Record:
@@ -126,6 +111,8 @@ def compare(
     folder = _folder(config)
     telling = Telling(console)
     data = load_for(config)
+    if plan.kind == "sweep":
+        data = hold_out(data)
     return _Comparison(config, arms, plan, data, folder, telling).go()
 
 
@@ -306,7 +293,8 @@ class _Comparison:
         }
         plan = asdict(self.plan)
         decides = {name: plan[name] for name in ("margin", "lr_grid", "tune_seeds", "target")}
-        return base | arms | {k: _plain(v) for k, v in decides.items()}
+        kind = {} if self.plan.kind == "comparison" else {"kind": self.plan.kind}
+        return base | arms | kind | {k: _plain(v) for k, v in decides.items()}
 
     def _new_record(self) -> Record:
         data = self.data
@@ -325,6 +313,7 @@ class _Comparison:
             arms=[_as_dict(arm) for arm in self.arms.values()],
             seeds=list(self.plan.seeds),
             margin=self.plan.margin,
+            kind=self.plan.kind,
             target=self.plan.target,
         )
 

@@ -200,7 +200,7 @@ def timed_steps(player: Player, epoch: int, steps: int) -> float:
 
     Args:
         player: trains them; it is of no use for a real run afterwards.
-        epoch: counted from 0, another one than the last; it decides whether layers drop.
+        epoch: counted from 0; it decides whether layers drop.
         steps: to be counted; fewer where the epoch has not as many.
     """
     trainer = player.trainer
@@ -216,6 +216,7 @@ def timed_steps(player: Player, epoch: int, steps: int) -> float:
             seconds = (_now(trainer) - start) / steps
             raise _Enough
 
+    trainer.begin_anew()
     with player.generators():
         try:
             trainer.train_epoch(epoch, count)
@@ -229,8 +230,10 @@ class _Enough(Exception):
 
 
 def _epochs_of(mode: str, config: TrainConfig) -> Iterator[int]:
-    """One epoch of a mode after the other."""
+    """One epoch of a mode after the other, without end; those that there are come again."""
     schedule = config.dropping.settings().schedule
+    if mode == "full" and schedule.ever_drops and schedule.every == 1:
+        return itertools.cycle(range(schedule.start))
     return (e for e in itertools.count() if schedule.is_drop_epoch(e) == (mode == "drop"))
 
 

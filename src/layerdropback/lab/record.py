@@ -27,6 +27,7 @@ class Record:
         identity: what must be the same for another process to go on with it.
         arms: each arm's name, role, method (of a control), words and settings.
         seeds: of the runs that count.
+        kind: ``"comparison"``, or ``"sweep"``, whose test images are training images held out.
         margin: in points: accuracies that differ by less are equal.
         target: test accuracy whose time is told; None: plain training's mean less the margin.
         held_out: training images held out to tune on, or None.
@@ -46,6 +47,7 @@ class Record:
     arms: list[dict[str, Any]]
     seeds: list[int]
     margin: float
+    kind: str = "comparison"
     target: float | None = None
     held_out: int | None = None
     trials: list[dict[str, Any]] = field(default_factory=list)

@@ -33,6 +33,19 @@ class Interval:
     spread: float
     n: int
 
+    def as_text(self, form: str) -> str:
+        """The mean with its ends, where it has any.
+
+        Args:
+            form: of each number, as `format` takes it.
+
+        Example:
+            >>> Interval(1.0, 0.5, 1.5, 0.2, 3).as_text(".1f")
+            '1.0 [0.5, 1.5]'
+        """
+        ends = "" if self.n < 2 else f" [{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}}{ends}"
+
 
 def interval(values: Sequence[float], least_spread: float = 0.0) -> Interval:
     """Student's t interval of a mean.

@@ -2,8 +2,8 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
+from . import sweep
 from .record import Record
 from .statistics import interval
 from .verdict import SAME_TIME, Compared
@@ -39,10 +39,10 @@ def comparison_rows(record: Record) -> list[list[str]]:
             [
                 name,
                 str(len(mine.accuracy)),
-                _with_ends(accuracy, "{:.2f}"),
-                "" if compared is None else _with_ends(compared.accuracy, "{:+.2f}"),
+                accuracy.as_text(".2f"),
+                "" if compared is None else compared.accuracy.as_text("+.2f"),
                 f"{statistics.mean(mine.seconds):.4g}",
-                "1" if compared is None else _with_ends(compared.time, "{:.2f}"),
+                "1" if compared is None else compared.time.as_text(".2f"),
                 f"{statistics.median(got):.4g} ({len(got)} of {len(reached)})" if got else "never",
                 _per_epoch(record, name, "full"),
                 _per_epoch(record, name, "drop"),
@@ -62,6 +62,18 @@ def comparison_table(record: Record) -> str:
         for chosen in ((0, 1, 2, 3, 4, 5), (0, 6, 7, 8, 9))
     ]
     return "\n\n".join(parts)
+
+
+def result_tables(record: Record) -> str:
+    """What a comparison or a sweep found, as tables for a terminal."""
+    if record.kind == "sweep":
+        return markdown_table(sweep.COLUMNS, sweep.sweep_rows(record))
+    return comparison_table(record)
+
+
+def result_lines(record: Record) -> list[str]:
+    """The same in sentences."""
+    return sweep.sweep_lines(record) if record.kind == "sweep" else verdict_lines(record)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -112,11 +124,6 @@ def verdict_lines(record: Record) -> list[str]:
         f"target {record.target_accuracy():.2f} %"
     )
     return lines
-
-
-def _with_ends(found: Any, form: str) -> str:
-    text = form.format(found.mean)
-    return text if found.n < 2 else f"{text} [{form.format(found.low)}, {form.format(found.high)}]"
 
 
 def _per_epoch(record: Record, arm: str, mode: str) -> str:

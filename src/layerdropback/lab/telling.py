@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ..training.loop import EpochMetrics
 from .record import Record
-from .tables import comparison_table, plan_lines, verdict_lines
+from .tables import plan_lines, result_lines, result_tables
 from .turns import Player
 
 
@@ -45,7 +45,8 @@ class Telling:
         data, seeds = record.data, len(record.seeds)
         self.say(
             f"comparing {', '.join(record.names())} on {data['name']}: {data['train']:,} training "
-            f"and {data['test']:,} test images, {seeds} seed{'s' if seeds > 1 else ''}; in {folder}"
+            f"and {data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} images, "
+            f"{seeds} seed{'s' if seeds > 1 else ''}; in {folder}"
         )
         self._bar.start()
 
@@ -94,7 +95,7 @@ class Telling:
         """On a signal; what is done is saved."""
         self._bar.stop()
         if record.finished_seeds():
-            self.say(comparison_table(record))
+            self.say(result_tables(record))
         again = f"go on with: {record.command}"
         self.say(f"stopped, all saved; {again}{'' if '--resume' in again else ' --resume'}")
 
@@ -102,9 +103,9 @@ class Telling:
         """The comparison is done."""
         self._bar.stop()
         self.say("")
-        self.say(comparison_table(record))
+        self.say(result_tables(record))
         self.say("")
-        for line in verdict_lines(record):
+        for line in result_lines(record):
             self.say(line)
         self.say(f"the report is {page}")
 

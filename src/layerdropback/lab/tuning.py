@@ -149,8 +149,9 @@ def hold_out(data: ImageData) -> ImageData:
     images = len(data.train)
     chosen = stratified(data.train.labels.tolist(), round(HELD_OUT * images))
     if not chosen:
-        fact, cause = "--lr-grid is not usable", f"of {images} training images none can be held out"
-        raise UsageError(explain(fact, cause, "use more"))
+        fact = f"of {images} training images none can be held out"
+        cause = "learning rates and settings are not chosen on the test's"
+        raise UsageError(explain(fact, cause, "use more, 20 for each class or so"))
     others = sorted(set(range(images)) - set(chosen))
     return replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
 

@@ -188,6 +188,10 @@ class Trainer:
         share = min(1.0, self.config.epochs - epoch)  # of the last one, perhaps
         return max(1, round(self._samples // size * share))
 
+    def begin_anew(self) -> None:
+        """Forget how far the epoch that has begun is."""
+        self._so_far = SoFar()
+
     def train_epoch(
         self, epoch: int, on_step: OnStep | None = None, on_test: OnStep | None = None
     ) -> EpochMetrics:

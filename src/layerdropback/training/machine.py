@@ -1,6 +1,7 @@
 """What a number depends on beside its settings: versions and hardware."""
 
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ def machine(device: torch.device) -> dict[str, Any]:
         >>> sorted(machine(torch.device("cpu")))
         ['hardware', 'versions']
     """
+    commit = _commit()
     on_gpu = device.type == "cuda"
     return {
         "versions": {
             "layerdropback": __version__,
+            **({} if commit is None else {"commit": commit}),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "timm": timm.__version__,
@@ -32,6 +35,19 @@ def machine(device: torch.device) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def _commit() -> str | None:
+    """Of the checkout that this is run from; None where it is installed elsewhere."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 def _processor() -> str:

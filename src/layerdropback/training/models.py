@@ -126,6 +126,23 @@ def normalisation(model: nn.Module) -> tuple[list[float], list[float]] | None:
     return None if mean is None or std is None else (list(mean), list(std))
 
 
+def native_size(name: str) -> int:
+    """Side in pixels of the images that a timm model was made for; 224 where timm does not say.
+
+    Raises:
+        UsageError: the model is unknown.
+
+    Example:
+        >>> native_size("inception_v3")
+        299
+    """
+    import timm
+
+    _family(name)
+    config = timm.models.get_pretrained_cfg(name)
+    return 224 if config is None or not config.input_size else int(config.input_size[-1])
+
+
 def _create(
     spec: ModelSpec, arguments: dict[str, Any], stem: stems.Stem, pretrained: bool
 ) -> nn.Module:

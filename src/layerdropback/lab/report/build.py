@@ -10,9 +10,11 @@ from ...errors import UsageError, explain
 from ...training.atomic import replace_atomically, write_atomically
 from ...training.journal import flat
 from ...training.paths import home
+from .. import sweep
+from ..page import Page, today
+from ..record import Record
 from ..tables import COLUMNS, comparison_rows, markdown_table, plan_lines, verdict_lines
 from . import plots
-from .page import Page, today
 from .reading import Source, read_sources
 
 HTML, MARKDOWN, TABLE = "report.html", "report.md", "epochs.csv"
@@ -99,17 +101,12 @@ def _result(page: Page, source: Source) -> None:
         return
     record = source.record
     page.heading("Result")
-    verdicts = record.verdicts()
-    for name, verdict in verdicts.items():
-        page.verdict(f"{name}: {verdict.text}", verdict.gain)
-    page.paragraph(verdict_lines(record)[-1])
-    rows = comparison_rows(record)
-    page.table(COLUMNS, rows, markdown_table(COLUMNS, rows))
+    _sweep(page, record) if record.kind == "sweep" else _verdicts(page, record)
     page.heading("What was compared")
-    data = record.data
+    data, kind = record.data, "held-out" if record.kind == "sweep" else "test"
     page.paragraph(
         f"{record.settings['model']} on {data['name']}: {data['train']:,} training and "
-        f"{data['test']:,} test images of {data['size']} pixels, {data['classes']} classes."
+        f"{data['test']:,} {kind} images of {data['size']} pixels, {data['classes']} classes."
     )
     for line in plan_lines(record):
         page.paragraph(line)
@@ -127,6 +124,29 @@ def _result(page: Page, source: Source) -> None:
             for trial in record.trials
         ]
         page.table(head, tried, markdown_table(head, tried))
+
+
+def _verdicts(page: Page, record: Record) -> None:
+    for name, verdict in record.verdicts().items():
+        page.verdict(f"{name}: {verdict.text}", verdict.gain)
+    page.paragraph(verdict_lines(record)[-1])
+    rows = comparison_rows(record)
+    page.table(COLUMNS, rows, markdown_table(COLUMNS, rows))
+
+
+def _sweep(page: Page, record: Record) -> None:
+    *shown, last = sweep.sweep_lines(record)
+    found = sweep.points(record)
+    for line in shown:
+        page.verdict(line, gain=any(point.shown for point in found))
+    page.paragraph(last)
+    page.plot(
+        plots.front(found),
+        "Accuracy on held-out images by training time, with 95 % intervals. The line joins plain "
+        "runs of several lengths; ringed arms are on the Pareto front of all.",
+    )
+    rows = sweep.sweep_rows(record)
+    page.table(sweep.COLUMNS, rows, markdown_table(sweep.COLUMNS, rows))
 
 
 def _every_run(page: Page, source: Source) -> None:

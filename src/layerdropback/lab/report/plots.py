@@ -1,22 +1,19 @@
-"""Plots of runs, as SVG that needs nothing else."""
+"""Plots of runs."""
 
-import io
 import statistics
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ...errors import UsageError, explain
 from ...training.phases import PHASES
+from ..drawing import as_svg, legend_above, new_figure
+from ..sweep import Point
 from .reading import Run
-
-# Wide enough to read on paper; a page scales it down on a phone.
-_WIDTH, _HEIGHT = 7.0, 3.6
 
 
 def loss_curves(runs: Sequence[Run]) -> str:
     """Training loss by step and by time."""
-    figure, (by_step, by_time) = _figure(columns=2)
+    figure, (by_step, by_time) = new_figure(columns=2)
     for run, colour, first in _coloured(runs):
         losses = [row["train_loss"] for row in run.rows]
         steps = list(accumulate(row["steps"] for row in run.rows))
@@ -29,13 +26,13 @@ def loss_curves(runs: Sequence[Run]) -> str:
     if positive:
         for axes in (by_step, by_time):
             axes.set_yscale("log")
-    _legend(figure, by_step)
-    return _svg(figure, "Training loss of each run, by optimizer step and by training time")
+    legend_above(figure, by_step)
+    return as_svg(figure, "Training loss of each run, by optimizer step and by training time")
 
 
 def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
     """Test accuracy after each epoch, by training time; each run's end is a dot."""
-    figure, (axes,) = _figure()
+    figure, (axes,) = new_figure()
     for run, colour, first in _coloured(runs):
         times = _times(run)
         found = [row["test_accuracy"] for row in run.rows]
@@ -50,8 +47,53 @@ def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
     axes.set_ylim(bottom=max(lowest - 1, min(ends) - 4 * max(2.0, max(ends) - min(ends))))
     axes.set_ylim(top=min(100.5, axes.get_ylim()[1]))
     axes.set(xlabel="training time, s", ylabel="test accuracy, %")
-    _legend(figure, axes)
-    return _svg(figure, "Test accuracy of each run by training time")
+    legend_above(figure, axes)
+    return as_svg(figure, "Test accuracy of each run by training time")
+
+
+def front(points: Sequence[Point]) -> str:
+    """Accuracy against time of every arm of a sweep, and the line of plain training."""
+    figure, (axes,) = new_figure(height=4.2)
+    plain = [point for point in points if point.over_plain is None]
+    axes.plot(
+        [100 * point.time for point in plain],
+        [point.accuracy.mean for point in plain],
+        color="0.4",
+        marker="s",
+        linestyle="--",
+        linewidth=1,
+        label="plain training",
+    )
+    kinds = list(dict.fromkeys(point.kind for point in points if point.over_plain is not None))
+    for number, kind in enumerate(kinds):
+        mine = [point for point in points if point.kind == kind and point.over_plain is not None]
+        reach = [0 if point.accuracy.n < 2 else _reach(point) for point in mine]
+        times = [100 * point.time for point in mine]
+        means = [point.accuracy.mean for point in mine]
+        colour = f"C{number % 10}"
+        axes.errorbar(times, means, yerr=reach, color=colour, fmt="o", markersize=5, label=kind)
+        for point, time, mean in zip(mine, times, means, strict=True):
+            axes.annotate(
+                f"{point.rate:g}", (time, mean), (5, 4), textcoords="offset points", fontsize=7
+            )
+    best = [point for point in points if point.on_front]
+    axes.plot(
+        [100 * point.time for point in best],
+        [point.accuracy.mean for point in best],
+        linestyle="none",
+        marker="o",
+        markersize=11,
+        markerfacecolor="none",
+        color="0.2",
+        label="Pareto front",
+    )
+    axes.set(xlabel="training time, % of plain's", ylabel="accuracy, %")
+    legend_above(figure, axes)
+    return as_svg(figure, "Accuracy against training time; numbers are drop rates")
+
+
+def _reach(point: Point) -> float:
+    return point.accuracy.high - point.accuracy.mean
 
 
 def phases(runs: Sequence[Run]) -> str:
@@ -61,7 +103,7 @@ def phases(runs: Sequence[Run]) -> str:
         for number, row in enumerate(run.rows):
             if number > 0 or len(run.rows) == 1:  # the first one warms up
                 rows.setdefault(f"{run.label}, {row['mode']}", []).append(row)
-    figure, (axes,) = _figure(height=0.9 + 0.32 * len(rows))
+    figure, (axes,) = new_figure(height=0.9 + 0.32 * len(rows))
     left = [0.0] * len(rows)
     names = list(rows)
     for phase, shade in zip(PHASES, ("#bbbbbb", "#7fa8d1", "#d1867f", "#8fbf8f"), strict=True):
@@ -73,8 +115,8 @@ def phases(runs: Sequence[Run]) -> str:
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set(xlabel="ms per step (medians over epochs)")
-    _legend(figure, axes, columns=4)
-    return _svg(figure, "Time of a step by phase, for each arm and mode")
+    legend_above(figure, axes, columns=4)
+    return as_svg(figure, "Time of a step by phase, for each arm and mode")
 
 
 def updates(runs: Sequence[Run]) -> str | None:
@@ -86,7 +128,7 @@ def updates(runs: Sequence[Run]) -> str | None:
     if not known:
         return None
     layers = max((len(run.dropped or {}) for found in known.values() for run in found), default=1)
-    figure, panels = _figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
+    figure, panels = new_figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
     for axes, (label, found) in zip(panels, known.items(), strict=True):
         names = list(found[0].dropped or {})
         shares = [
@@ -98,7 +140,7 @@ def updates(runs: Sequence[Run]) -> str | None:
         axes.margins(y=0.01)
         axes.tick_params(axis="y", labelsize=5)
         axes.set(xlabel="% of steps", title=label, xlim=(0, 100))
-    return _svg(figure, "Share of the steps in which each layer was updated")
+    return as_svg(figure, "Share of the steps in which each layer was updated")
 
 
 def _times(run: Run) -> list[float]:
@@ -114,31 +156,3 @@ def _coloured(runs: Sequence[Run]) -> list[tuple[Run, Any, bool]]:
         found.append((run, f"C{labels.index(run.label) % 10}", run.label not in seen))
         seen.add(run.label)
     return found
-
-
-def _figure(columns: int = 1, height: float = _HEIGHT) -> tuple[Any, list[Any]]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        fact, cause = "ldb report needs matplotlib", "it is not installed"
-        raise UsageError(explain(fact, cause, "pip install 'layerdropback[cli]'")) from None
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
-
-
-def _legend(figure: Any, axes: Any, columns: int = 3) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=columns, fontsize="small", frameon=False
-    )
-
-
-def _svg(figure: Any, title: str) -> str:
-    import matplotlib
-
-    text = io.StringIO()
-    # Text stays text, and two reports of one run are equal byte for byte.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :].strip()

@@ -1,4 +1,4 @@
-"""The report's text: one HTML page that needs no network, and the same as Markdown."""
+"""A page of results: one HTML page that needs no network, and the same as Markdown."""
 
 import html
 import json

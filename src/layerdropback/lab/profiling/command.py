@@ -1,0 +1,222 @@
+"""``ldb profile``: from the trainer's settings to a profile of a timm model."""
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from ...controller import LayerDropBack
+from ...errors import UsageError, explain
+from ...settings import STRATEGIES
+from ...training.compiling import compile_blocks
+from ...training.config import TrainConfig
+from ...training.loop import find_device
+from ...training.machine import machine
+from ...training.memory import is_out_of_memory
+from ...training.model_args import parse_model_args
+from ...training.models import ModelSpec, build_model, choose_stem, native_size
+from ...training.optimizing import make_optimizer
+from ...training.paths import home
+from ...training.precision import Precision, set_tf32
+from . import telling
+from .bench import Bench
+from .page import write_files
+from .profile import Profile, fill
+from .saving import Setting
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tried.
+
+    Attributes:
+        rates: drop rates.
+        strategies: ways to drop; empty: all that there are.
+        pairs: of steps, for each of them.
+        classes: outputs of the model.
+    """
+
+    rates: tuple[float, ...] = (0.25, 0.5, 0.75)
+    strategies: tuple[str, ...] = ()
+    pairs: int = 15
+    classes: int = 1000
+
+    def check(self) -> None:
+        """Look at every value.
+
+        Raises:
+            UsageError: one makes no sense.
+
+        Example:
+            >>> Plan(pairs=1).check()
+            Traceback (most recent call last):
+            ...
+            layerdropback.errors.UsageError: --pairs 1 is not usable. Cause: \
+a whole number from 3 to 10000 is needed. Cure: give one.
+        """
+        found = [
+            (f"--rates {rate:g}", 0 < rate < 1, "drop rates in (0, 1) are needed")
+            for rate in self.rates
+        ]
+        known = [name for name in STRATEGIES if name != "none"]
+        found += [
+            (f"--strategies {name}", name in known, f"it is one of {', '.join(known)}")
+            for name in self.strategies
+        ]
+        good = 3 <= self.pairs <= 10_000
+        found += [(f"--pairs {self.pairs}", good, "a whole number from 3 to 10000 is needed")]
+        good = 2 <= self.classes <= 1_000_000
+        found += [(f"--classes {self.classes}", good, "a whole number from 2 on is needed")]
+        for fact, good, cause in found:
+            if not good:
+                raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+
+    def settings(self, config: TrainConfig) -> list[Setting]:
+        """Every strategy with every rate."""
+        strategies = self.strategies or tuple(name for name in STRATEGIES if name != "none")
+        dropping = config.dropping
+        return [
+            Setting(strategy, dropping.unit, rate, dropping.keep, config.seed)  # type: ignore[arg-type]
+            for strategy in strategies
+            for rate in self.rates
+        ]
+
+
+def profile_model(config: TrainConfig, plan: Plan, console: Console | None = None) -> Profile:
+    """Profile the model of some settings on random images.
+
+    Args:
+        config: model, images, optimizer, precision and device; ``out`` is a folder for the page.
+        plan: what to try.
+        console: where to say what is found; standard output by default.
+
+    Raises:
+        UsageError: the settings cannot be followed.
+        AttachError: see `LayerDropBack`.
+    """
+    plan.check()
+    folder = _folder(config)
+    console = console or Console()
+    size = config.image_size or native_size(config.model)
+    found = Profile(config.model, 0)
+    bench = _bench(replace(config, image_size=size), plan, found, console)
+    compiled = compile_blocks if config.compile == "blocks" else _as_it_is
+    tried = plan.settings(config)
+    # What cannot be attached is told now, not after minutes.
+    LayerDropBack(bench.model, bench.optimizer, **vars(tried[0]), lr_scale=1.0).detach()
+    try:
+        with _Screen(console, len(tried)) as screen:
+            fill(found, bench, tried, plan.pairs, compiled=compiled, tell=screen.tell)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fact = f"--batch-size {config.batch_size} images of {size} pixels do not fit"
+        cure = "use a smaller --batch-size, or --precision bf16"
+        raise UsageError(explain(fact, "the memory has run out", cure)) from None
+    finally:
+        if folder is not None and found.blocks:  # also on Ctrl-C: what there is
+            page = write_files(found, shlex.join(["ldb", *sys.argv[1:]]), folder)
+            console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
+    return found
+
+
+def _bench(config: TrainConfig, plan: Plan, found: Profile, console: Console) -> Bench:
+    """The model with its batch; `found` is told what they are."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    set_tf32(config.tf32)
+    device, size = find_device(config.device), config.image_size
+    assert size is not None
+    torch.manual_seed(config.seed)
+    small = choose_stem(config.model, size, config.stem)
+    arguments = parse_model_args(config.model_args)
+    model, stem = build_model(ModelSpec(config.model, plan.classes, 3, size, small, arguments))
+    images = torch.randn(config.batch_size, 3, size, size, device=device)
+    model = model.to(device)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    found.parameters = sum(parameter.numel() for parameter in model.parameters())
+    names = ("batch_size", "image_size", "optimizer", "precision", "tf32", "channels_last")
+    settings = config.as_dict()
+    found.about = {name: settings[name] for name in (*names, "compile", "unit", "keep", "seed")}
+    found.about |= {"classes": plan.classes, "stem": stem, **machine(device)}
+    console.print(
+        f"{config.model} ({found.parameters / 1e6:.1f} M parameters), {config.batch_size} images "
+        f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print()
+    precision = Precision(config.precision, device)
+    return Bench(model, images, _loss, make_optimizer(config, model), precision.autocast)
+
+
+def _loss(outputs: Tensor) -> Tensor:
+    targets = torch.zeros(len(outputs), dtype=torch.long, device=outputs.device)
+    return nn.functional.cross_entropy(outputs, targets)
+
+
+def _as_it_is(model: nn.Module) -> None:
+    pass
+
+
+class _Screen:
+    """Prints each part of a profile when it is known, and on a terminal how long the rest takes."""
+
+    def __init__(self, console: Console, settings: int):
+        self._console, self._settings = console, settings
+        self._status = console.status("timing the blocks")
+        self._found: Profile | None = None
+        self._said, self._since = 0, 0.0
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._status.stop()
+        if self._found is not None:
+            self._print(self._found)
+
+    def tell(self, found: Profile) -> None:
+        """One more part is known."""
+        self._found = found
+        done = len(found.savings)
+        if done == 0:
+            self._print(found)
+            self._since = time.perf_counter()
+        text = "timing the phases" if found.phases is None else f"setting {done + 1}"
+        if done:
+            pace = (time.perf_counter() - self._since) / done
+            left = timedelta(seconds=round(pace * (self._settings - done)))
+            text += f" of {self._settings}, {left} left"
+        self._status.update(text)
+
+    def _print(self, found: Profile) -> None:
+        parts = telling.parts(found)
+        for text in parts[self._said :]:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print()
+        self._said = len(parts)
+
+
+def _folder(config: TrainConfig) -> Path | None:
+    if config.out is None:
+        return None
+    folder = home(config.out, "--out ")
+    if folder.is_file():
+        fact = f"--out {config.out} is a file"
+        raise UsageError(explain(fact, "a folder is needed", "give another name"))
+    if folder.is_dir() and any(folder.iterdir()) and not config.overwrite:
+        fact, cause = f"--out {config.out} is not empty", "something would be lost"
+        raise UsageError(explain(fact, cause, "give another folder, or --overwrite"))
+    return folder

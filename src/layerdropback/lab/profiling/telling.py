@@ -1,0 +1,139 @@
+"""A profile as text: tables, bars and a sentence."""
+
+from collections.abc import Sequence
+
+from ..tables import markdown_table
+from .blocks import BlockCost
+from .phases import Phases
+from .profile import Profile
+from .saving import MEMORY_PAIRS, Saving
+
+BLOCKS = ("block", "forward, ms", "backward, ms", "of the step", "GFLOPs", "saved, MiB", "params")
+SAVINGS = (
+    "dropping",
+    "ideal (FLOPs)",
+    "predicted",
+    "measured [quartiles]",
+    "measured / ideal",
+    "saved tensors",
+)
+
+_WIDTH = 40  # characters of the longest bar
+
+
+def as_text(found: Profile) -> str:
+    """All of a profile that is there."""
+    return "\n\n".join(parts(found))
+
+
+def parts(found: Profile) -> list[str]:
+    """The tables and sentences, in the order in which they come to be known."""
+    text = []
+    if found.blocks:
+        text += [markdown_table(BLOCKS, block_rows(found.blocks)), block_line(found.blocks)]
+    if found.phases is not None:
+        text += [phase_bars(found.phases), backward_line(found.phases)]
+    if found.savings:
+        text += [
+            markdown_table(SAVINGS, saving_rows(found.savings)),
+            agreement_line(found.savings),
+            sentence(found),
+        ]
+    return text
+
+
+def block_rows(blocks: Sequence[BlockCost]) -> list[list[str]]:
+    """A row of `BLOCKS` for each block."""
+    whole = sum(block.forward + block.backward for block in blocks)
+    return [
+        [
+            block.name,
+            f"{1e3 * block.forward:.2f}",
+            f"{1e3 * block.backward:.2f}",
+            f"{100 * (block.forward + block.backward) / whole:.1f} %",
+            f"{block.flops / 1e9:.3g}",
+            f"{block.saved / 2**20:.3g}",
+            f"{block.parameters:,}",
+        ]
+        for block in blocks
+    ]
+
+
+def block_line(blocks: Sequence[BlockCost]) -> str:
+    """What the table of blocks is of."""
+    return f"Times are medians over n = {blocks[0].n} steps; the rest does not vary."
+
+
+def phase_bars(phases: Phases) -> str:
+    """A bar for each phase of a full step.
+
+    Example:
+        >>> print(phase_bars(Phases(forward=0.25, activations=0.25, weights=0.5, optimizer=0, n=9)))
+        forward                ########## 25.0 %
+        backward, activations  ########## 25.0 %
+        backward, weights      #################### 50.0 %
+        optimizer               0.0 %
+    """
+    shares = phases.shares()
+    wide = max(map(len, shares))
+    return "\n".join(
+        f"{name:<{wide}}  {'#' * round(_WIDTH * share)} {100 * share:.1f} %"
+        for name, share in shares.items()
+    )
+
+
+def backward_line(phases: Phases) -> str:
+    """What the bars come to.
+
+    Example:
+        >>> backward_line(Phases(forward=0.02, activations=0.03, weights=0.04, optimizer=0, n=9))
+        'A full step takes 90.0 ms, of which the backward pass 77.8 % (medians, n = 9).'
+    """
+    return (
+        f"A full step takes {1e3 * phases.total:.1f} ms, of which the backward pass "
+        f"{100 * phases.backward:.1f} % (medians, n = {phases.n})."
+    )
+
+
+def saving_rows(savings: Sequence[Saving]) -> list[list[str]]:
+    """A row of `SAVINGS` for each setting: shares of a full step that a drop step spares."""
+    return [
+        [
+            str(saving.setting),
+            f"{100 * saving.ideal:.1f} %",
+            f"{100 * saving.predicted:.1f} %",
+            f"{100 * saving.measured:.1f} % [{100 * saving.low:.1f}, {100 * saving.high:.1f}]",
+            f"{saving.measured / saving.ideal:.2f}" if saving.ideal > 0 else "",
+            f"{100 * saving.memory:.1f} %",
+        ]
+        for saving in savings
+    ]
+
+
+def agreement_line(savings: Sequence[Saving]) -> str:
+    """How well the times of drop steps were predicted."""
+    worst = max(savings, key=lambda saving: abs(saving.error))
+    return (
+        "What a drop step spares of a full one; an alternating run has it in every second epoch. "
+        f"Full and drop steps took turns, n = {worst.n} pairs each, and {MEMORY_PAIRS} before "
+        "them for the saved tensors. Predicted and measured times of a drop step differ by at most "
+        f"{100 * abs(worst.error):.0f} % ({worst.setting})."
+    )
+
+
+def sentence(found: Profile) -> str:
+    """What this model would gain, before anyone trains."""
+    best = found.best()
+    if best is None:
+        tried = ", ".join(str(saving.setting) for saving in found.savings)
+        return (
+            f"No gain to be expected: none of the settings tried ({tried}) makes {found.name}'s "
+            "drop steps measurably faster here."
+        )
+    return (
+        f"{found.name} would gain most from {best.setting}: a drop step spares "
+        f"{100 * best.measured:.0f} % of a full step's time, so a run in which every second epoch "
+        f"drops takes about {100 * best.of_run:.0f} % less, and {100 * max(0.0, best.memory):.0f} "
+        "% less memory for activations in those epochs. What it costs in accuracy, against plain "
+        "training of equal time, only training tells: ldb compare."
+    )

@@ -1,0 +1,198 @@
+"""``ldb sweep``: many ways to drop, accuracy against time, beside plain training's own front.
+
+Shorter plain training buys time with accuracy, too. A way to drop is worth something where it lies
+above the line through plain runs of several lengths, which the paper's Figure 3 leaves out.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError, explain
+from ..settings import STRATEGIES
+from ..training.config import TrainConfig
+from .arms import PLAIN, Arm, plain_of
+from .record import Record
+from .statistics import ERROR, Interval, chance, holm, interval
+
+# Parts of its epochs after which plain training is run to its end, too.
+SHARES = (0.75, 0.5)
+
+
+def sweep_arms(
+    config: TrainConfig, rates: Sequence[float], strategies: Sequence[str], every: Sequence[float]
+) -> list[Arm]:
+    """Plain training of several lengths, and every way to drop.
+
+    Args:
+        config: all other settings.
+        rates: drop rates.
+        strategies: ways to draw layers; empty: all that drop any.
+        every: a drop epoch every so many.
+
+    Raises:
+        UsageError: a value makes no sense.
+
+    Example:
+        >>> arms = sweep_arms(TrainConfig(epochs=8), [0.5], [], [1, 2])
+        >>> [(arm.name, arm.config.epochs) for arm in arms[:3]]
+        [('plain', 8), ('plain 0.75', 6), ('plain 0.5', 4)]
+        >>> [arm.name for arm in arms[3:]]
+        ['uniform 0.5 every 1', 'uniform 0.5 every 2']
+    """
+    plain = plain_of(config)
+    arms = [Arm(PLAIN, plain, "plain")]
+    for share in SHARES:
+        warmup = share * plain.warmup_epochs
+        shorter = replace(plain, epochs=share * plain.epochs, warmup_epochs=warmup)
+        arms.append(Arm(f"{PLAIN} {share:g}", shorter, "shorter"))
+    chosen = strategies or [name for name in STRATEGIES if name != "none"]
+    for name, rate, epochs in itertools.product(chosen, rates, every):
+        if epochs != int(epochs):
+            fact, cause = f"--every {epochs:g} is not usable", "epochs are counted"
+            raise UsageError(explain(fact, cause, "give whole numbers"))
+        dropping = replace(
+            config.dropping,
+            strategy=name,  # type: ignore[arg-type]
+            drop_rate=rate,
+            every=int(epochs),
+        )
+        method = replace(config, dropping=dropping)
+        method.check()
+        if not dropping.settings().schedule.ever_drops:
+            fact = f"--rates {rate:g} is not usable"
+            raise UsageError(explain(fact, "it is plain training", "leave it out: it is run"))
+        if dropping.start >= config.epoch_count:
+            fact = f"--start {dropping.start} leaves no drop epoch"
+            raise UsageError(explain(fact, f"there are {config.epochs}", "give a smaller one"))
+        arms.append(Arm(f"{name} {rate:g} every {int(epochs)}", method, "method"))
+    names = [arm.name for arm in arms]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        cause = "a list names a value twice"
+        raise UsageError(explain(f"{twice} comes twice", cause, "name it once"))
+    return arms
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm in the picture.
+
+    Attributes:
+        name: the arm's.
+        kind: what it has in common with arms of other rates: strategy and schedule.
+        rate: its drop rate; 0 for plain training.
+        time: its training time over plain training's, means over seeds.
+        accuracy: final, with its interval.
+        over_plain: points above plain training's front at its time, paired by seed; None for the
+            plain arms themselves.
+        shown: whether it is shown to lie above that front, corrected for the number of settings.
+        on_front: whether no other arm is as fast and as good, and better in one of them.
+    """
+
+    name: str
+    kind: str
+    rate: float
+    time: float
+    accuracy: Interval
+    over_plain: Interval | None
+    shown: bool
+    on_front: bool
+
+
+def points(record: Record) -> list[Point]:
+    """Every arm of a sweep, the fastest first."""
+    least = 100 / record.data["test"]
+    measured = {name: record.measured(name) for name in record.names()}
+    seconds = {name: fmean(found.seconds) for name, found in measured.items()}
+    whole = seconds[PLAIN]
+    settings = {arm["name"]: arm["settings"] for arm in record.arms}
+    roles = {arm["name"]: arm["role"] for arm in record.arms}
+    plain = sorted((name for name in roles if roles[name] != "method"), key=seconds.__getitem__)
+    over: dict[str, Interval] = {}
+    for name in record.names("method"):
+        # Outside of plain's times it is held against the nearest plain run.
+        fronts = [
+            float(np.interp(seconds[name], [seconds[p] for p in plain], accuracies))
+            for accuracies in zip(*(measured[p].accuracy for p in plain), strict=True)
+        ]
+        pairs = zip(measured[name].accuracy, fronts, strict=True)
+        over[name] = interval([mine - theirs for mine, theirs in pairs], least)
+    chances = holm({name: chance(found, 0.0, "above") for name, found in over.items()})
+    means = {name: fmean(found.accuracy) for name, found in measured.items()}
+    return [
+        Point(
+            name,
+            _kind(settings[name]),
+            settings[name]["drop_rate"],
+            seconds[name] / whole,
+            interval(measured[name].accuracy, least),
+            over.get(name),
+            # What takes longer than plain training was held against too little of it.
+            shown=name in over and chances[name] <= ERROR and seconds[name] <= whole,
+            on_front=not any(
+                seconds[other] <= seconds[name]
+                and means[other] >= means[name]
+                and (seconds[other], means[other]) != (seconds[name], means[name])
+                for other in roles
+            ),
+        )
+        for name in sorted(roles, key=seconds.__getitem__)
+    ]
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    return f"{settings['strategy']}, every {settings['every']}"
+
+
+COLUMNS = (
+    "arm",
+    "n",
+    "time, of plain's",
+    "final accuracy, %",
+    "over plain's front, points",
+    "Pareto front",
+)
+
+
+def sweep_rows(record: Record) -> list[list[str]]:
+    """A row of `COLUMNS` for each arm, the fastest first."""
+    return [
+        [
+            point.name,
+            str(point.accuracy.n),
+            f"{point.time:.3f}",
+            point.accuracy.as_text(".2f"),
+            "" if point.over_plain is None else point.over_plain.as_text("+.2f"),
+            "yes" if point.on_front else "",
+        ]
+        for point in points(record)
+    ]
+
+
+def sweep_lines(record: Record) -> list[str]:
+    """What the sweep shows, in sentences."""
+    found = points(record)
+    tried = record.names("method")
+    n = len(record.finished_seeds())
+    lines = [
+        f"{point.name}: above plain training's front by {point.over_plain.as_text('+.2f')} points "
+        f"in {point.time:.2f} of plain's time"
+        for point in found
+        if point.shown and point.over_plain is not None
+    ]
+    if not lines:
+        lines.append(
+            f"no gain shown: none of the {len(tried)} settings is shown to lie above plain "
+            "training's own front (plain runs of 1, 3/4 and 1/2 of the epochs)"
+        )
+    lines.append(
+        f"n = {n} seed{'s' if n != 1 else ''}; 95 % t intervals over seeds, paired, Holm over "
+        f"{len(tried)} settings. Accuracies are on {record.data['test']:,} training images held "
+        "out: a sweep chooses, and ldb compare, with other seeds and the test images, confirms."
+    )
+    return lines

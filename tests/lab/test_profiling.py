@@ -1,0 +1,295 @@
+"""Profiles of models whose cost is known, because their layers sleep, and of real ones."""
+
+import json
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from layerdropback.lab.profiling.bench import Bench
+from layerdropback.lab.profiling.blocks import REST, block_costs
+from layerdropback.lab.profiling.phases import Phases, time_phases
+from layerdropback.lab.profiling.profile import Profile, profile
+from layerdropback.lab.profiling.saving import Saving, Setting, savings
+from layerdropback.lab.profiling.telling import as_text, sentence
+from layerdropback.lab.saved import SavedBytes
+from zoo import ZOO
+
+TINY = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "4", "--threads", "1"]
+FORWARD, ACTIVATIONS, WEIGHTS = 0.004, 0.008, 0.012  # seconds that a sleeping layer takes
+
+
+class Sleeps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, inputs, weight):
+        ctx.save_for_backward(inputs, weight)
+        if inputs.device.type == "cpu":  # not where only FLOPs are counted
+            time.sleep(FORWARD)
+        return inputs @ weight
+
+    @staticmethod
+    def backward(ctx, gradient):
+        inputs, weight = ctx.saved_tensors
+        awake = inputs.device.type != "cpu"
+        of_inputs = of_weight = None
+        if ctx.needs_input_grad[0]:
+            time.sleep(0 if awake else ACTIVATIONS)
+            of_inputs = gradient @ weight.T
+        if ctx.needs_input_grad[1]:
+            time.sleep(0 if awake else WEIGHTS)
+            of_weight = inputs.T @ gradient
+        return of_inputs, of_weight
+
+
+class Sleeper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(4))
+
+    def forward(self, inputs):
+        return Sleeps.apply(inputs, self.weight)
+
+
+def sleepers(depth):
+    return Bench(nn.Sequential(*(Sleeper() for _ in range(depth))), torch.ones(2, 4))
+
+
+def test_phases_are_told_apart():
+    phases = time_phases(sleepers(4), steps=5, warmup=1)
+    assert phases.n == 5
+    assert phases.forward == pytest.approx(4 * FORWARD, rel=0.3)
+    # With frozen weights the first layer passes a gradient to the input, too: 4 and not 3.
+    assert phases.activations == pytest.approx(4 * ACTIVATIONS, rel=0.3)
+    assert phases.weights == pytest.approx(4 * WEIGHTS - ACTIVATIONS, rel=0.3)
+    assert phases.optimizer < FORWARD
+    assert sum(phases.shares().values()) == pytest.approx(1)
+    assert phases.backward == pytest.approx(1 - phases.shares()["forward"], abs=0.05)
+
+
+def test_phases_leave_flags_and_batch():
+    bench = Bench(ZOO["frozen_stem"].model(), ZOO["frozen_stem"].input())
+    flags = [p.requires_grad for p in bench.model.parameters()]
+    batch = bench.batch
+    time_phases(bench, steps=3)
+    assert [p.requires_grad for p in bench.model.parameters()] == flags
+    assert bench.batch is batch
+    assert batch.grad is None
+
+
+def test_what_dropping_spares_is_predicted_and_measured():
+    bench = sleepers(8)
+    phases = time_phases(bench, steps=5)
+    setting = Setting(drop_rate=0.5)
+    (found,) = savings(bench, phases, [setting], pairs=15)
+    # Of 8 weight gradients the head's is always there; of 7 half are spared, and now and then, with
+    # the first layers all dropped, the gradients below too.
+    step = 8 * (FORWARD + WEIGHTS) + 7 * ACTIVATIONS
+    assert found.measured == pytest.approx(3.5 * WEIGHTS / step, abs=0.09)
+    assert found.low < found.measured < found.high
+    assert abs(found.error) < 0.1
+    assert 0.1 < found.ideal < 0.3  # a product, each of the three, where the time is 4, 8 and 12
+    assert found.n == 15
+
+
+def test_nothing_to_spare_is_told_so():
+    """The whole cost is in the forward pass."""
+
+    class Slow(nn.Sequential):
+        def forward(self, inputs):
+            if inputs.device.type == "cpu":
+                time.sleep(0.03)
+            return super().forward(inputs)
+
+    bench = Bench(Slow(*(nn.Linear(4, 4) for _ in range(3))), torch.ones(2, 4))
+    found = Profile("Slow", 60, phases=time_phases(bench, steps=3))
+    found.savings = list(savings(bench, found.phases, [Setting()], pairs=9))
+    assert abs(found.savings[0].measured) < 0.1
+    found.savings[0] = Saving(Setting(), 0.2, 0.01, 0.0, -0.02, 0.02, 0.0, 9)
+    assert found.best() is None
+    assert sentence(found).startswith("No gain to be expected: none of the settings tried")
+
+
+def test_blocks_share_time_flops_and_memory_among_them():
+    bench = sleepers(3)
+    blocks = block_costs(bench, steps=5, warmup=1)
+    assert [block.name for block in blocks[:3]] == ["0", "1", "2"]
+    for number, block in enumerate(blocks[:3]):
+        assert block.forward == pytest.approx(FORWARD, rel=0.4)
+        backward = WEIGHTS + (ACTIVATIONS if number else 0)
+        assert block.backward == pytest.approx(backward, rel=0.4)
+        assert block.parameters == 16
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet", "vit", "tied_gpt", "auxiliary"])
+def test_the_blocks_of_a_model_add_up_to_it(name):
+    entry = ZOO[name]
+    model, (batch,) = entry.model(), entry.batches(1)
+
+    def loss(outputs):
+        targets = torch.zeros_like(batch[1], device=outputs_device(outputs))
+        return entry.loss(entry.select(outputs), targets)
+
+    bench = Bench(model, batch[0], loss)
+    blocks = block_costs(bench, steps=1, warmup=0)
+    names = [block.name for block in blocks]
+    assert len(set(names)) == len(names)
+    assert sum(block.parameters for block in blocks) == sum(p.numel() for p in model.parameters())
+    from layerdropback.cost import step_costs
+
+    full, _ = step_costs(model, batch[0], loss, draws=1)
+    assert sum(block.flops for block in blocks) == full.total
+    with SavedBytes(model) as saved:
+        bench.step()
+    assert sum(block.saved for block in blocks) == saved.total
+    assert all(block.forward >= 0 and block.backward >= 0 for block in blocks)
+    assert not model._forward_hooks
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def outputs_device(outputs):
+    return next(iter(outputs.values())).device if isinstance(outputs, dict) else outputs.device
+
+
+def test_what_lies_in_no_block_is_told():
+    blocks = block_costs(Bench(ZOO["vit"].model(), ZOO["vit"].input()), steps=1)
+    assert blocks[-1].name == REST
+    assert blocks[-1].parameters > 0  # the position embedding is the root's
+
+
+def test_what_comes_after_the_last_block_is_counted():
+    class Tail(nn.Sequential):
+        def forward(self, inputs):
+            outputs = super().forward(inputs)
+            return outputs @ outputs.T
+
+    blocks = block_costs(Bench(Tail(nn.Linear(4, 4), nn.Linear(4, 4)), torch.ones(3, 4)), steps=1)
+    assert blocks[-1].name == REST
+    assert blocks[-1].flops == 3 * (2 * 3 * 4 * 3)  # the product, and two for its gradients
+    assert [block.flops for block in blocks[:2]] == [2 * 2 * 3 * 4 * 4, 3 * 2 * 3 * 4 * 4]
+
+
+def test_a_profile_of_ones_own_model_leaves_it_alone():
+    model = ZOO["mlp"].model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    made = []
+
+    def optimizer(copy):
+        made.append(copy)
+        return torch.optim.AdamW(copy.parameters())
+
+    found = profile(model, torch.ones(3, 8), optimizer=optimizer, pairs=3)
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+    assert made[0] is not model
+    assert [str(saving.setting) for saving in found.savings] == [
+        "uniform 0.25",
+        "uniform 0.5",
+        "uniform 0.75",
+    ]
+    ideal = [saving.ideal for saving in found.savings]
+    assert ideal == sorted(ideal)
+    assert "GFLOPs" in as_text(found)
+    json.dumps(found.as_dict())
+
+
+def test_the_best_setting_is_the_one_that_spares_the_most_for_sure():
+    spared = [(0.10, 0.05), (0.30, -0.01), (0.20, 0.15)]
+    found = Profile("net", 1, phases=Phases(1.0, 1.0, 1.0, 0.0, 3))
+    for number, (measured, low) in enumerate(spared):
+        setting = Setting(drop_rate=0.1 * (number + 1))
+        found.savings.append(Saving(setting, 0.3, 0.2, measured, low, 0.4, 0.05, 9))
+    assert found.best() is found.savings[2]
+    text = sentence(found)
+    assert text.startswith("net would gain most from uniform 0.3: a drop step spares")
+    assert "spares 20 % of a full step's time" in text
+    assert "about 10 % less" in text
+
+
+def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
+    flags = ["--pairs", "3", "--rates", "0.5,0.75", "--unit", "block", "--classes", "7"]
+    code, output, errors = run("profile", *TINY, *flags, "--out", "page")
+    assert (code, errors) == (0, "")
+    for words in (
+        "backward, weights",
+        "| block",
+        "| uniform 0.5 ",
+        "| uniform 0.75 ",
+        "n = 3 pairs",
+    ):
+        assert words in output
+    assert "test_resnet would gain most" in output or "No gain to be expected" in output
+    assert output.splitlines()[-1] == "the page is page/profile.html"
+    record = json.loads((tmp_path / "page" / "profile.json").read_text())
+    assert record["about"]["image_size"] == 32
+    assert record["about"]["classes"] == 7
+    assert record["command"].startswith("ldb profile --model test_resnet")
+    assert [saving["setting"]["drop_rate"] for saving in record["savings"]] == [0.5, 0.75]
+    text = (tmp_path / "page" / "profile.html").read_text()
+    assert text.count("<svg") == 3
+    assert "| uniform 0.5 " in (tmp_path / "page" / "profile.md").read_text()
+
+
+def test_ctrl_c_keeps_what_there_is(run, tmp_path, monkeypatch):
+    from layerdropback.lab.profiling import profile as module
+
+    real = module.savings
+
+    def interrupted(*arguments):
+        yield next(iter(real(*arguments)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "savings", interrupted)
+    code, output, _ = run("profile", *TINY, "--pairs", "3", "--out", "page")
+    assert code == 130
+    assert "| uniform 0.25 " in output
+    assert "uniform 0.5 " not in output
+    record = json.loads((tmp_path / "page" / "profile.json").read_text())
+    assert len(record["savings"]) == 1
+
+
+def test_models_have_sizes_of_their_own(run):
+    code, output, _ = run("profile", "--model", "test_vit", "--batch-size", "2", "--pairs", "3")
+    assert code == 0
+    assert "2 images of 160x160 pixels" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--rates", "0.5,x"], "--rates 0.5,x is not usable. Cause: numbers with commas"),
+        (["--rates", "1"], "--rates 1 is not usable. Cause: drop rates in (0, 1) are needed"),
+        (["--strategies", "none"], "--strategies none is not usable. Cause: it is one of uniform"),
+        (["--pairs", "1"], "--pairs 1 is not usable. Cause: a whole number from 3"),
+        (["--classes", "1"], "--classes 1 is not usable"),
+        (["--model", "resnet5000"], "--model resnet5000 is unknown"),
+        (["--unit", "atom"], "--unit 'atom' is not usable"),
+        (["--keep", "nowhere"], "nowhere"),
+        (["--compile", "blocks"], "--compile blocks is not usable with --unit layer"),
+        (["--optimizer", "sgdx", "--lr", "1"], "--optimizer sgdx is unknown"),
+        (["--drop-rate", "0.5"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_line(run, flags, words):
+    code, _, errors = run("profile", *TINY, *flags)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert words in errors
+
+
+def test_a_folder_with_something_in_it_is_not_written_over(run, tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "mine.txt").write_text("mine")
+    code, _, errors = run("profile", *TINY, "--out", "page")
+    assert code == 2
+    assert "--out page is not empty" in errors
+
+
+def test_running_out_of_memory_is_told(run, monkeypatch):
+    def fails(bench):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Bench, "step", fails)
+    code, _, errors = run("profile", *TINY)
+    assert code == 2
+    assert "--batch-size 4 images of 32 pixels do not fit" in errors
+    assert "use a smaller --batch-size" in errors

@@ -1,0 +1,134 @@
+"""FLOPs of real steps, and of the copies that they are counted on."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from layerdropback import LayerDropBack
+from layerdropback.cost import StepCost, activation_flops, step_costs, summed
+from zoo import ZOO
+
+BATCH, WIDTH = 3, 8
+PRODUCT = 2 * BATCH * WIDTH * WIDTH  # one layer's forward, its weights' gradient, or its inputs'
+
+
+def chain(depth=4):
+    return nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(depth)))
+
+
+def test_a_chains_flops_are_the_textbooks():
+    full, drop = step_costs(chain(), torch.ones(BATCH, WIDTH), strategy="none")
+    parameters = 4 * (WIDTH * WIDTH + WIDTH)
+    assert full == StepCost(4 * PRODUCT, 7 * PRODUCT, parameters)
+    assert full.total == 11 * PRODUCT
+    assert drop == full
+
+
+def test_when_only_the_head_is_kept_backward_stops_there():
+    _, drop = step_costs(chain(), torch.ones(BATCH, WIDTH), drop_rate=1 - 1e-12)
+    assert drop == StepCost(4 * PRODUCT, PRODUCT, WIDTH * WIDTH + WIDTH)
+
+
+def test_what_is_kept_by_name_costs_what_it_costs():
+    """The first of four layers is kept: the gradient flows through all that is above it."""
+    inputs = torch.ones(BATCH, WIDTH)
+    _, drop = step_costs(chain(), inputs, drop_rate=1 - 1e-12, keep=["0"])
+    assert drop.backward == (2 + 3) * PRODUCT
+
+
+def test_activations_alone():
+    assert activation_flops(chain(), torch.ones(BATCH, WIDTH)) == 4 * PRODUCT
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("unit", ["layer", "block", "tensor"])
+def test_counts_are_those_of_real_steps(name, unit):
+    """The same masks on the real model, data, loss and optimizer."""
+    entry = ZOO[name]
+    model, (batch,) = entry.model(), entry.batches(1)
+
+    def loss(outputs):
+        outputs = entry.select(outputs)
+        targets = torch.zeros_like(batch[1], device=outputs.device)
+        return entry.loss(outputs, targets)
+
+    full, drop = step_costs(model, batch[0], loss, draws=3, unit=unit, seed=5)
+
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
+    ldb = LayerDropBack(model, optimizer, unit=unit, seed=5)
+    found = []
+    for epoch, steps in ((0, 1), (1, 3)):
+        # Fused attention would compute some products twice.
+        with ldb.epoch(None, epoch), sdpa_kernel(SDPBackend.MATH):
+            for _ in range(steps):
+                with FlopCounterMode(display=False) as forward:
+                    value = loss(model(batch[0]))
+                with FlopCounterMode(display=False) as backward:
+                    value.backward()
+                moved = sum(p.numel() for p in model.parameters() if p.grad is not None)
+                counts = (forward.get_total_flops(), backward.get_total_flops(), moved)
+                found.append(StepCost(*counts))
+                optimizer.step()
+                optimizer.zero_grad()
+    assert full == found[0]
+    assert drop.backward == pytest.approx(sum(step.backward for step in found[1:]) / 3)
+    assert drop.updated == pytest.approx(sum(step.updated for step in found[1:]) / 3)
+    assert drop.forward == full.forward
+
+
+def test_counting_leaves_no_trace():
+    model = ZOO["frozen_stem"].model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    flags = [p.requires_grad for p in model.parameters()]
+    state = torch.get_rng_state()
+    step_costs(model, torch.ones(2, 8))
+    activation_flops(model, torch.ones(2, 8))
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert all(p.grad is None for p in model.parameters())
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
+    torch.testing.assert_close(torch.get_rng_state(), state, rtol=0, atol=0)
+
+
+def test_a_loss_with_labels_of_its_own_is_counted_on_a_real_copy():
+    """The labels have data, the copy of the model has none: so it gets some."""
+    model, inputs, labels = chain(), torch.randn(BATCH, WIDTH), torch.tensor([0, 1, 2])
+    before = model[0].weight.clone()
+    state = torch.get_rng_state()
+    found = step_costs(model, inputs, lambda outputs: functional.cross_entropy(outputs, labels))
+    assert found == step_costs(model, inputs)
+    torch.testing.assert_close(model[0].weight, before, rtol=0, atol=0)
+    torch.testing.assert_close(torch.get_rng_state(), state, rtol=0, atol=0)
+
+
+def test_tokens_have_no_gradient_so_the_first_layer_keeps_its_own():
+    entry = ZOO["tied_gpt"]
+    model, (batch,) = entry.model(), entry.batches(1)
+    full, _ = step_costs(model, batch[0])
+    assert 0 < activation_flops(model, batch[0]) < full.backward
+
+
+def test_batches_of_many_shapes():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linears = chain(2)
+
+        def forward(self, left, right=None, name=""):
+            return {"name": name, "outputs": [self.linears(left) * right]}
+
+    ones = torch.ones(BATCH, WIDTH)
+    costs = [
+        step_costs(Pair(), batch)[0].total
+        for batch in ((ones, ones), [ones, ones], {"left": ones, "right": ones, "name": "a"})
+    ]
+    assert costs == [5 * PRODUCT] * 3
+
+
+def test_outputs_without_numbers_need_a_loss():
+    with pytest.raises(TypeError, match="no floating-point tensor; give a loss"):
+        summed([torch.ones(2, dtype=torch.long), "text"])
