@@ -77,6 +77,18 @@ def test_phases_leave_flags_and_batch():
     assert batch.grad is None
 
 
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1)])
+def test_one_batch_over_and_over_is_not_learnt(rate):
+    """Its gradients would fade until they are too small for the processor's fast path."""
+    model = ZOO["mlp"].model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=0.1)
+    bench = Bench(model, torch.ones(3, 8), optimizer=optimizer)
+    for _ in range(3):
+        bench.step()
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+
+
 def test_what_dropping_spares_is_predicted_and_measured():
     bench = sleepers(8)
     phases = time_phases(bench, steps=5)

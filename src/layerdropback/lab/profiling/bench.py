@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...cost import Loss, activations_only, call, summed, tensors_in
@@ -40,14 +40,16 @@ class StepTimes:
 class Bench:
     """A model, a batch and an optimizer to make steps with.
 
-    The model trains: weights and buffers change. Give a copy of one that matters.
+    Every step is a whole one, but at learning rate 0: one batch over and over would soon be learnt,
+    and numbers too small for the processor's fast path would take its place. Buffers change.
 
     Args:
         model: on its device.
         batch: on the same device: a tensor, a tuple of arguments, or a mapping of keyword
             arguments.
         loss: makes a scalar of the model's outputs; by default the sum of the first tensor in them.
-        optimizer: of the model's parameters; SGD with Nesterov momentum by default.
+        optimizer: of the model's parameters, whose learning rates are set to 0; SGD with Nesterov
+            momentum by default.
         autocast: makes a context for each forward pass.
 
     Example:
@@ -69,6 +71,8 @@ class Bench:
         self.optimizer = optimizer or torch.optim.SGD(
             [p for p in model.parameters() if p.requires_grad], lr=1e-4, momentum=0.9, nesterov=True
         )
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.zeros_like(rate) if isinstance(rate := group["lr"], Tensor) else 0.0
         self.device = next(tensors_in(batch)).device
 
     def step(self) -> StepTimes:
