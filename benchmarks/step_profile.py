@@ -19,7 +19,7 @@ import torch
 
 from layerdropback.lab.profiling.command import Plan, profile_model
 from layerdropback.lab.profiling.profile import Profile
-from layerdropback.lab.profiling.telling import saving_rows
+from layerdropback.lab.profiling.telling import CUTS, cut_rows, saving_rows
 from layerdropback.lab.tables import markdown_table
 from layerdropback.training.config import Dropping, TrainConfig
 from layerdropback.training.machine import machine
@@ -103,6 +103,7 @@ def rows(found: list[Profile]) -> tuple[list[list[str]], list[list[str]]]:
 def write(arguments: argparse.Namespace, found: list[Profile], facts: dict[str, Any]) -> None:
     hardware, versions = facts["hardware"], facts["versions"]
     phases, savings = rows(found)
+    cuts = [[profile.name, *row] for profile in found for row in cut_rows(profile.savings)]
     worst = max((s for p in found for s in p.savings), key=lambda saving: abs(saving.error))
     command = shlex.join(["python", *sys.argv])
     setting = f"{arguments.precision}, unit {arguments.unit}, compile {arguments.compile}"
@@ -134,13 +135,20 @@ def write(arguments: argparse.Namespace, found: list[Profile], facts: dict[str, 
             "",
             "Ideal: of the FLOPs. Predicted: of the time, from the phases above and the FLOPs of "
             "each. Measured: of the time, full and drop steps taking turns in one process after "
-            "five pairs of warm-up; the median over n pairs. A run in which every second epoch "
-            "drops has half of it.",
+            "five pairs of warm-up; for each of five masks the median, and the mean over them; n "
+            "pairs. A run in which every second epoch drops has half of it.",
             "",
             markdown_table(SAVINGS, savings),
             "",
             f"Predicted and measured times of a drop step differ by at most "
             f"{100 * abs(worst.error):.1f} % ({worst.setting}).",
+            "",
+            "## By depth",
+            "",
+            "What cuts at single depths spare of a full step's time, and of the bytes that its "
+            "forward pass keeps for the backward pass.",
+            "",
+            markdown_table(("model", *CUTS), cuts),
             "",
         ]
     )

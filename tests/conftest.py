@@ -1,5 +1,10 @@
+import signal
+
 import pytest
 import torch
+
+# A shell that starts the tests in the background may have them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models are tiny, and two workers of pytest-xdist share two cores.
 torch.set_num_threads(1)

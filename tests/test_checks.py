@@ -25,7 +25,7 @@ def problems(model, optimizer=None, **settings):
 
 SETTINGS = {
     "drop_rate": ([1.0, -0.1, 2, float("nan"), "half", True], r"give a number in \[0, 1\)"),
-    "strategy": (["truncated", None], "give one of uniform, none"),
+    "strategy": (["truncated", None], "give one of uniform, truncate, branch, adaptive, none"),
     "unit": (["stage"], "give one of layer, block, tensor"),
     "every": ([0, 1.5, -2, True], "give an integer from 1 on"),
     "start": ([-1, 0.5], "give an integer from 0 on"),

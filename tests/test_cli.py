@@ -188,7 +188,7 @@ def test_a_run_is_not_overwritten_by_chance(run, tmp_path):
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
     code, _, errors = run(*arguments)
     assert code == 2
-    assert "has a settings.yaml already" in errors
+    assert "already has settings.yaml" in errors
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
     assert run(*arguments, "--overwrite")[0] == 0
     (tmp_path / "file").write_text("")

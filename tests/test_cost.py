@@ -8,7 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from layerdropback import LayerDropBack
-from layerdropback.cost import StepCost, activation_flops, step_costs, summed
+from layerdropback.cost import StepCost, activations_only, step_costs
+from layerdropback.flops import corrections
+from layerdropback.trial import summed
 from zoo import ZOO
 
 BATCH, WIDTH = 3, 8
@@ -22,25 +24,46 @@ def chain(depth=4):
 def test_a_chains_flops_are_the_textbooks():
     full, drop = step_costs(chain(), torch.ones(BATCH, WIDTH), strategy="none")
     parameters = 4 * (WIDTH * WIDTH + WIDTH)
-    assert full == StepCost(4 * PRODUCT, 7 * PRODUCT, parameters)
+    assert full == StepCost(4 * PRODUCT, 7 * PRODUCT, 4 * PRODUCT, parameters)
     assert full.total == 11 * PRODUCT
     assert drop == full
 
 
 def test_when_only_the_head_is_kept_backward_stops_there():
     _, drop = step_costs(chain(), torch.ones(BATCH, WIDTH), drop_rate=1 - 1e-12)
-    assert drop == StepCost(4 * PRODUCT, PRODUCT, WIDTH * WIDTH + WIDTH)
+    assert drop == StepCost(4 * PRODUCT, PRODUCT, PRODUCT, WIDTH * WIDTH + WIDTH)
 
 
 def test_what_is_kept_by_name_costs_what_it_costs():
     """The first of four layers is kept: the gradient flows through all that is above it."""
     inputs = torch.ones(BATCH, WIDTH)
     _, drop = step_costs(chain(), inputs, drop_rate=1 - 1e-12, keep=["0"])
-    assert drop.backward == (2 + 3) * PRODUCT
+    assert (drop.weights, drop.activations) == (2 * PRODUCT, 3 * PRODUCT)
 
 
-def test_activations_alone():
-    assert activation_flops(chain(), torch.ones(BATCH, WIDTH)) == 4 * PRODUCT
+def flops_of_backward(model, batch, loss):
+    value = loss(model(batch))
+    with FlopCounterMode(display=False, custom_mapping=corrections()) as counter:
+        value.backward()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet", "densenet", "vit", "beit", "attention"])
+def test_weights_part_is_what_a_real_backward_pass_is_without(name):
+    """Both with the inputs' gradient, so that no other product comes or goes."""
+    entry = ZOO[name]
+    (batch,) = entry.batches(1)
+    model = entry.model().train()
+
+    def loss(outputs):
+        return entry.select(outputs).sum()
+
+    full, _ = step_costs(model, batch[0], loss, strategy="none")
+    with sdpa_kernel(SDPBackend.MATH):
+        both = flops_of_backward(model, batch[0].clone().requires_grad_(), loss)
+        with activations_only(model, batch[0], loss) as inputs:
+            activations = flops_of_backward(model, inputs, loss)
+    assert full.weights == both - activations > 0
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -64,18 +87,18 @@ def test_counts_are_those_of_real_steps(name, unit):
         # Fused attention would compute some products twice.
         with ldb.epoch(None, epoch), sdpa_kernel(SDPBackend.MATH):
             for _ in range(steps):
-                with FlopCounterMode(display=False) as forward:
+                with FlopCounterMode(display=False, custom_mapping=corrections()) as forward:
                     value = loss(model(batch[0]))
-                with FlopCounterMode(display=False) as backward:
+                with FlopCounterMode(display=False, custom_mapping=corrections()) as backward:
                     value.backward()
                 moved = sum(p.numel() for p in model.parameters() if p.grad is not None)
                 counts = (forward.get_total_flops(), backward.get_total_flops(), moved)
-                found.append(StepCost(*counts))
+                found.append(counts)
                 optimizer.step()
                 optimizer.zero_grad()
-    assert full == found[0]
-    assert drop.backward == pytest.approx(sum(step.backward for step in found[1:]) / 3)
-    assert drop.updated == pytest.approx(sum(step.updated for step in found[1:]) / 3)
+    assert (full.forward, full.backward, full.updated) == found[0]
+    assert drop.backward == pytest.approx(sum(backward for _, backward, _ in found[1:]) / 3)
+    assert drop.updated == pytest.approx(sum(updated for _, _, updated in found[1:]) / 3)
     assert drop.forward == full.forward
 
 
@@ -85,7 +108,6 @@ def test_counting_leaves_no_trace():
     flags = [p.requires_grad for p in model.parameters()]
     state = torch.get_rng_state()
     step_costs(model, torch.ones(2, 8))
-    activation_flops(model, torch.ones(2, 8))
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
     assert [p.requires_grad for p in model.parameters()] == flags
     assert all(p.grad is None for p in model.parameters())
@@ -109,7 +131,9 @@ def test_tokens_have_no_gradient_so_the_first_layer_keeps_its_own():
     entry = ZOO["tied_gpt"]
     model, (batch,) = entry.model(), entry.batches(1)
     full, _ = step_costs(model, batch[0])
-    assert 0 < activation_flops(model, batch[0]) < full.backward
+    assert 0 < full.weights < full.backward
+    with activations_only(model, batch[0]):
+        assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.weight"]
 
 
 def test_batches_of_many_shapes():

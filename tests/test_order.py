@@ -6,13 +6,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from layerdropback import AttachError
-from layerdropback.order import Order, Recorder, graph_roots
+from layerdropback.graph import graph_roots
+from layerdropback.order import Order, Recorder
 from zoo import ZOO, Attention, TiedGPT
 
 
 def record(model, forward, keep=True):
     recorder = Recorder(dict(model.named_parameters()))
-    handle = model.register_forward_hook(lambda *call: recorder.saw_forward(graph_roots(call[2])))
+    handle = model.register_forward_hook(lambda *call: recorder.saw_forward(call[2]))
     forward(model)
     recorder.saw_gradients()
     handle.remove()

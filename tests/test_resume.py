@@ -39,9 +39,10 @@ def weights(folder):
 
 
 @pytest.fixture
-def unbroken(run, tmp_path):
+def unbroken(run, tmp_path, request):
     """A run that nothing stopped, and its flags."""
-    flags = [*SMALL, "--epochs", "3", "--batch-scale", "2", "--ema", "0.9"]
+    strategy = getattr(request, "param", "uniform")
+    flags = [*SMALL, "--epochs", "3", "--batch-scale", "2", "--ema", "0.9", "--strategy", strategy]
     assert run("train", *flags, "--out", tmp_path / "unbroken")[0] == 0
     return tmp_path / "unbroken", flags
 
@@ -49,7 +50,18 @@ def unbroken(run, tmp_path):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "ctrl-c"]
 )
-@pytest.mark.parametrize("steps", [1, 12, 15, 18])
+@pytest.mark.parametrize(
+    ("steps", "unbroken"),
+    [
+        (1, "uniform"),
+        (12, "truncate"),
+        (15, "uniform"),
+        (15, "truncate"),
+        (15, "adaptive"),
+        (18, "branch"),
+    ],
+    indirect=["unbroken"],
+)
 def test_a_stop_saves_and_resuming_ends_alike(run, tmp_path, unbroken, steps, number, code):
     """In the first step, the last of an epoch, inside a drop epoch, and at its end."""
     whole, flags = unbroken
@@ -403,7 +415,7 @@ def test_a_run_that_began_meanwhile_is_not_removed(run, tmp_path, unbroken, monk
     monkeypatch.setattr(Trainer, "__init__", slow)
     code, _, errors = run("train", *flags, "--out", out)
     assert code == 2
-    assert "has a settings.yaml already" in errors
+    assert "already has settings.yaml" in errors
     assert (out / "weights.safetensors").exists()
 
 

@@ -1,6 +1,7 @@
 """The demo and the benchmarks, cut down to seconds: that they run, and what they print."""
 
 import importlib.util
+import itertools
 import json
 import re
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from layerdropback.lab.arms import parse_arm
+from layerdropback.training.config import TrainConfig
 from test_data import make_folder
 
 ROOT = Path(__file__).parents[1]
@@ -42,10 +45,12 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
     step_profile.main()
     card = out.with_suffix(".md").read_text()
     assert card.count("\n| test_resnet | 16 ") == 1
-    assert card.count("\n| test_resnet | uniform ") == 2
+    for strategy in ("uniform", "truncate", "branch"):
+        depths = 5 if strategy == "truncate" else 0  # of one of the rates, one by one
+        assert card.count(f"\n| test_resnet | {strategy} ") == 2 + depths
     assert "Command: `python step_profile.py --out" in card
     (profile,) = json.loads(out.with_suffix(".json").read_text())["profiles"]
-    assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75]
+    assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75] * 3
     assert profile["phases"]["n"] == 5
     assert capsys.readouterr().out.endswith(card + "\n")
 
@@ -84,3 +89,33 @@ def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
         assert modes == ["full", "drop", "full"]
         assert [epoch["mode"] for epoch in numbers["epochs"]["plain"]] == ["full"] * 3
         assert capsys.readouterr().out.endswith(card + "\n")
+
+
+def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):
+    evidence = script("benchmarks/evidence.py")
+    for split, kind in itertools.product(("train", "test"), (*evidence.FIRST, *evidence.SECOND)):
+        (tmp_path / "data" / split / kind).mkdir(parents=True)
+    made = []
+    monkeypatch.setattr(evidence, "run", lambda *command: made.append(command))
+    work = tmp_path / "work"
+    flags = ["--data", str(tmp_path / "data"), "--work", str(work)]
+
+    def go(*more):
+        made.clear()
+        monkeypatch.setattr(sys, "argv", ["evidence.py", *flags, *more])
+        evidence.main()
+        return [command[0] for command in made]
+
+    assert go("--task", "scratch-resnet", "--arms", "truncate.3", "branch.3") == ["sweep"]
+    (screen,) = made
+    assert screen.count("--arm") == 2
+    assert f"folder:{tmp_path / 'data'}" in screen
+    assert go("--task", "tune-vit", "--confirm", "truncate.3") == ["train", "compare"]
+    before, confirm = made
+    assert f"folder:{work / 'first'}" in before
+    assert str(work / "tune-vit-before" / "weights.safetensors") in confirm
+    assert sorted(path.name for path in (work / "second" / "test").iterdir()) == sorted(
+        evidence.SECOND
+    )
+    for name, text in evidence.ARMS.items():  # each is a way to drop that the lab can read
+        assert parse_arm(f"{name}:{text}", TrainConfig(epochs=12))[0] == name

@@ -102,6 +102,22 @@ def mlp() -> nn.Module:
     )
 
 
+class Skip(nn.Module):
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+def residual() -> nn.Module:
+    """The MLP with a skip connection around its middle."""
+    model = mlp()
+    model[2] = Skip(model[2])
+    return model
+
+
 def frozen_stem() -> nn.Module:
     model = mlp()
     model[0].requires_grad_(False)
@@ -202,4 +218,5 @@ ZOO: dict[str, Entry] = {
         frozen=frozenset({"unused"}),
     ),
     "mlp": Entry(mlp, vector, "4"),
+    "residual": Entry(residual, vector, "4"),
 }

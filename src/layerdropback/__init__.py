@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .branches import Branch, find_branches
     from .controller import LayerDropBack
     from .errors import (
         AttachError,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Branch": "branches",
     "LayerDropBack": "controller",
     "Layer": "layers",
+    "find_branches": "branches",
     "find_layers": "layers",
     "PRESETS": "presets",
     "profile": "lab.profiling.profile",
@@ -41,6 +44,7 @@ _HOME = {
 __all__ = [
     "PRESETS",
     "AttachError",
+    "Branch",
     "EpochError",
     "Layer",
     "LayerDropBack",
@@ -49,6 +53,7 @@ __all__ = [
     "StateError",
     "UsageError",
     "VerificationError",
+    "find_branches",
     "find_layers",
     "profile",
 ]

@@ -32,7 +32,9 @@ def attach_problems(
         *_second_controller(model),
         *_nothing_to_train(optimizers, layers),
         *homeless_parameters(optimizers, layers),
-        *_keep_problems(layers, settings.keep),
+        *_unmatched(layers, "keep", settings.keep),
+        *_unmatched(layers, "rates", [pattern for pattern, _ in settings.rates]),
+        *_nothing_to_drop(layers, settings.keep),
     ]
 
 
@@ -199,17 +201,22 @@ def _second_controller(model: nn.Module) -> Iterator[str]:
         yield explain("the model has a LayerDropBack already", cause, "detach() the first one")
 
 
-def _keep_problems(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str]:
+def _unmatched(layers: Sequence[Layer], what: str, patterns: Sequence[str]) -> Iterator[str]:
     names = [layer.name for layer in layers]
     everything = [*names, *(name for layer in layers for name in layer.parameter_names)]
-    keep = [pattern for pattern in keep if isinstance(pattern, str)]  # the rest is told elsewhere
-    for pattern in keep:
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            continue  # told elsewhere
         if not any(layer.matches(pattern) for layer in layers):
             close = difflib.get_close_matches(pattern, everything, n=3)
             hint = f"did you mean {name_some(close)}?" if close else f"there are {name_some(names)}"
             cause = f"no layer or parameter has a name like it; {hint}"
             cure = "give names as in find_layers(model), wildcards allowed"
-            yield explain(f"keep={pattern!r} matches nothing", cause, cure)
+            yield explain(f"{what}={pattern!r} matches nothing", cause, cure)
+
+
+def _nothing_to_drop(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str]:
+    keep = [pattern for pattern in keep if isinstance(pattern, str)]
     # Frozen layers count: they may be unfrozen while the training goes on.
     free = [layer for layer in layers if not any(layer.matches(pattern) for pattern in keep)]
     if layers and (not free or len(layers) == 1):

@@ -110,11 +110,20 @@ app.command("compare")(with_settings(_compare, without=_IN_ONE))
 
 
 def _sweep(
-    rates: Annotated[str, typer.Option(help="Drop rates.")] = "0.25,0.5,0.75",
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            help="Drop rates.  [default: 0.25,0.5,0.75, or none with --arm]", show_default=False
+        ),
+    ] = None,
     strategies: Annotated[
         str, typer.Option(help="Ways to draw layers, with commas between them, or all.")
     ] = "all",
     every: Annotated[str, typer.Option(help="A drop epoch every so many.")] = "1,2",
+    arm: Annotated[
+        list[str],
+        typer.Option(help="One more way to drop, as for ldb compare; repeatable."),
+    ] = [],  # noqa: B006 - typer reads it, nobody changes it
     seeds: Annotated[int, typer.Option(help="Runs of each arm, from --seed on.")] = 3,
     lr_grid: Annotated[
         str | None,
@@ -131,7 +140,9 @@ def _sweep(
     from .training.stopping import Stopped
 
     names = [] if strategies == "all" else strategies.replace(" ", "").split(",")
-    arms = sweep_arms(config, numbers(rates, "--rates"), names, numbers(every, "--every"))
+    shown = ("" if arm else "0.25,0.5,0.75") if rates is None else rates
+    chosen_rates = numbers(shown, "--rates") if shown else ()
+    arms = sweep_arms(config, chosen_rates, names, numbers(every, "--every"), arm)
     grid = () if lr_grid is None else numbers(lr_grid, "--lr-grid")
     chosen = tuple(range(config.seed, config.seed + max(0, seeds)))
     try:

@@ -15,11 +15,11 @@ from .epoch import Epoch
 from .errors import AttachError, EpochError, explain
 from .layers import Layer, find_layers
 from .sampling import Mask
-from .schedule import LRScale, Schedule
-from .settings import UNITS, Resample, Settings, Strategy, Unit, names_of, settings_problems
+from .schedule import LRScale, Ramp, Schedule
+from .settings import UNITS, Depth, Resample, Settings, Strategy, Unit, names_of, settings_problems
 from .stepping import Stepper
 from .summary import describe
-from .wrappers import unwrap
+from .wrappers import canonical_name, unwrap
 
 Batch = TypeVar("Batch")
 
@@ -62,10 +62,17 @@ class LayerDropBack:
         model: what the training loop calls. ``DistributedDataParallel`` needs
             ``find_unused_parameters=True``.
         optimizer: a torch optimizer, or several; with several, a mask holds until each has stepped.
-        drop_rate: probability for each layer to be dropped in a drop step, in [0, 1). With 0 no
-            epoch is a drop epoch, and training is plain, bit for bit.
-        strategy: ``"uniform"``: every layer by itself (the paper). ``"none"``: the control, drop
-            epochs with their learning rate and batch but with nothing dropped.
+        drop_rate: probability for each layer to be dropped in a drop step, in [0, 1); with
+            ``"truncate"`` the share of the backward pass's cost that is skipped on average. With 0
+            no epoch is a drop epoch, and training is plain, bit for bit.
+        strategy: ``"uniform"``: every layer by itself (the paper). ``"truncate"``: all layers
+            below a random depth, in the order of use, so that backward stops there. ``"branch"``:
+            residual branches, each by itself; gradients flow around them (see `find_branches`).
+            ``"adaptive"``: as ``"truncate"``, but the drop rate is the mean share of cost and of
+            gradient signal, in equal parts, that is given up: layers whose gradients have become
+            mostly noise are cut off more often.
+            ``"none"``: the control, drop epochs with their learning rate and batch but with
+            nothing dropped.
         unit: what is dropped as one: ``"layer"``, ``"block"`` or ``"tensor"``; see `find_layers`.
         every: a drop epoch every this many epochs.
         start: the first drop epoch, counted from 0. Before the first drop step ever, one full step
@@ -73,6 +80,22 @@ class LayerDropBack:
         lr_scale: learning-rate factor of drop steps, or ``"inverse"`` for 1 / (1 - rate).
         batch_scale: batch-size factor of drop epochs; other than 1 it needs a ``DataLoader``.
         resample: draw a mask per optimizer ``"step"`` or per ``"epoch"``.
+        depth: for ``"truncate"``, how the share that a step skips is distributed: ``"uniform"`` as
+            widely around the drop rate as is even, ``"fixed"`` always the drop rate, ``"power"``
+            from nothing to nearly all.
+        ramp: ``"rising"`` or ``"falling"``: the drop rate changes from one drop epoch to the next,
+            as widely around ``drop_rate`` as is even. ``"constant"``: it does not.
+        anneal: the last share of the run is trained in full.
+        period_steps: periods of so many optimizer steps take the place of epochs in ``every``,
+            ``start``, ``ramp``, ``anneal`` and ``resample``, for runs of a few epochs.
+        masks: draw from a pool of so many masks, in which every layer is dropped equally often;
+            for compiled models, which get a graph for each.
+        length: of the whole run in epochs, or with ``period_steps`` in optimizer steps; ``ramp``
+            and ``anneal`` need it.
+        rates: drop rates of some layers, by names as for ``keep``; a later pattern goes before an
+            earlier one. A branch takes the rate of any of its layers that is named.
+        target_saving: the share of a training step's FLOPs that a drop step is to spare on average;
+            the drop rate that does it is found after the first step, in place of ``drop_rate``.
         keep: names of layers or parameters never to drop, wildcards allowed. The layer that is used
             last (the classifier) is always kept, and so is each optimizer's last layer.
         seed: of the masks; the global generators are neither read nor moved.
@@ -110,6 +133,14 @@ class LayerDropBack:
         lr_scale: LRScale = 2.0,
         batch_scale: float = 1,
         resample: Resample = "step",
+        depth: Depth = "uniform",
+        ramp: Ramp = "constant",
+        anneal: float = 0.0,
+        period_steps: int | None = None,
+        masks: int | None = None,
+        length: float | None = None,
+        rates: Mapping[str, float] | None = None,
+        target_saving: float | None = None,
         keep: Sequence[str] = (),
         seed: int = 0,
         verify: bool = False,
@@ -118,12 +149,26 @@ class LayerDropBack:
         self.model = model
         self.optimizers: tuple[Optimizer, ...] = tuple(optimizers)
         self.settings = Settings(
-            Schedule(drop_rate, every, start, lr_scale, batch_scale),
+            Schedule(
+                drop_rate,
+                every,
+                start,
+                lr_scale,
+                batch_scale,
+                ramp,
+                anneal,
+                period_steps,
+                length,
+            ),
             strategy,
             unit,
             resample,
             cast(tuple[str, ...], names_of(keep)),
             verify,
+            depth,
+            masks,
+            tuple((rates or {}).items()),
+            target_saving,
         )
         self.layers = self._check(seed)
         self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, int(seed))
@@ -200,12 +245,13 @@ class LayerDropBack:
             raise EpochError(explain(f"epoch={epoch!r} is no epoch", cause, "give its number"))
         self._require_attached()
         self.end_epoch()
-        drops = self.settings.schedule.is_drop_epoch(epoch)
+        schedule = self.settings.schedule
+        drops = schedule.period_steps is None and schedule.is_drop_epoch(epoch)
         if self.settings.schedule.ever_drops:
             self._follow_changes()
         self._batch.open(loader, self.settings.schedule.batch_scale if drops else 1)
         self._serial += 1
-        self._stepper.enter_epoch(int(epoch), drops)
+        self._stepper.enter_epoch(int(epoch))
 
     def end_epoch(self) -> None:
         """End the epoch that is open, if any; the batch size is the user's again.
@@ -254,7 +300,8 @@ class LayerDropBack:
             12
         """
         schedule = self.settings.schedule
-        dropping = sum(schedule.is_drop_epoch(epoch) for epoch in range(epochs))
+        by_epochs = schedule.period_steps is None
+        dropping = sum(by_epochs and schedule.is_drop_epoch(epoch) for epoch in range(epochs))
         with self._batch.closed():
             scaled = BatchScaler(loader, schedule.batch_scale if dropping else 1)
             return len(loader) * (epochs - dropping) + len(scaled) * dropping
@@ -263,7 +310,7 @@ class LayerDropBack:
 
     @property
     def is_drop_epoch(self) -> bool:
-        """Whether the epoch that is open is a drop epoch."""
+        """Whether the epoch that is open, or its present step period, is one that drops."""
         return self._stepper.drop_epoch
 
     @property
@@ -296,7 +343,7 @@ class LayerDropBack:
     def summary(self) -> str:
         """A table of the layers with their drop rates, in the order of use once it is known."""
         stepper = self._stepper
-        return describe(self.layers, self.settings, stepper.order, stepper.plan)
+        return describe(self.layers, stepper.settings, stepper.findings.order, stepper.plan)
 
     def __repr__(self) -> str:
         return (
@@ -325,7 +372,7 @@ class LayerDropBack:
             "epoch_dropped": stepper.epoch_dropped,
             "times_dropped": stepper.times_dropped.tolist(),
             "layers": state.fingerprint(self.layers),
-            "order": None if stepper.order is None else stepper.order.to_state(),
+            **stepper.findings.to_state(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -336,7 +383,8 @@ class LayerDropBack:
         Raises:
             StateError: the state is of another model, or is damaged; nothing has changed then.
         """
-        saved = state.check(state_dict, self.layers)
+        modules = {canonical_name(name) for name, _ in unwrap(self.model).named_modules()}
+        saved = state.check(state_dict, self.layers, modules)
         self.end_epoch()
         self._stepper.restart(saved)
 
@@ -363,8 +411,8 @@ class LayerDropBack:
         ]
         if problems:
             raise AttachError(problems, "cannot begin the epoch")
-        if self._stepper.order is not None:
-            self._stepper.use_order(self._stepper.order)
+        if self._stepper.findings.order is not None:
+            self._stepper.replan()
 
     def _ender(self) -> Callable[[], None]:
         serial = self._serial

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from .switches import ATTRIBUTE, detach_output
+
 
 class WeakHook:
     """Calls a method of its owner while the owner lives; a copy of the hook calls nothing.
@@ -73,7 +75,8 @@ _HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks")
 _FACT_TABLES = ("_forward_hooks_always_called",)
 
 # What copy and pickle ask an object for before they look at its class.
-_OWN_NAMES = ("__deepcopy__", "__reduce_ex__")
+_COPYING = ("__deepcopy__", "__reduce_ex__")
+_OWN_NAMES = (*_COPYING, ATTRIBUTE)
 
 
 def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callable[[], None]:
@@ -108,7 +111,7 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     def undo() -> None:
         original = reference()
         if original is not None and vars(original).get("__deepcopy__") is deepcopy:
-            for name in _OWN_NAMES:
+            for name in _COPYING:
                 del vars(original)[name]
 
     # Not by setattr, which the wrapper of torch.compile passes on to the module inside it.
@@ -124,7 +127,7 @@ def _hidden(module: Any) -> Iterator[None]:
         number
         for table in _HOOK_TABLES
         for number, hook in attributes[table].items()
-        if isinstance(hook, WeakHook)
+        if isinstance(hook, WeakHook) or hook is detach_output
     }
     hidden = {table: attributes[table] for table in (*_HOOK_TABLES, *_FACT_TABLES)}
     hidden |= {name: attributes.pop(name) for name in _OWN_NAMES if name in attributes}

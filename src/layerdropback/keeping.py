@@ -1,14 +1,22 @@
 """Which layers can drop, and which are always kept."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+import networkx
 import numpy as np
 
+from .backward import BackwardCosts
+from .branches import Branch
+from .errors import AttachError, explain
 from .layers import Layer
 from .order import Order
-from .sampling import Mask, Rates
+from .sampling import Cuts, Mask, Odds, Rates
+from .settings import Settings
+
+# By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
+Shares = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -16,13 +24,15 @@ class Candidates:
     """What can drop.
 
     Attributes:
-        rates: as a plan's, and 0 for the heads, shape ``(layers,)``.
-        layers: those with a rate above 0.
-        mean_rate: the rate averaged over them; 0 where there are none.
+        odds: to draw a mask from; the heads' rates are 0.
+        layers: those that may drop.
+        chances: each layer's probability to drop, shape ``(layers,)``.
+        mean_rate: the drop rate averaged over what it is a rate of; 0 where that is nothing.
     """
 
-    rates: Rates
+    odds: Odds
     layers: tuple[Layer, ...]
+    chances: Rates
     mean_rate: float
 
 
@@ -35,20 +45,30 @@ class Plan:
 
     Attributes:
         layers: all layers of the model.
-        rates: drop rate of each layer, shape ``(layers,)``, heads included; 0 where ``keep`` names
-            the layer or the loss does not reach it.
+        droppable: which layers can drop, shape ``(layers,)``, heads included; not those that
+            ``keep`` names, that the loss does not reach, or that lie in no branch.
         reached: which layers the loss reaches, shape ``(layers,)``.
         rankings: for each optimizer its layers by their last use, the latest first, each with what
             is kept together with it.
         ends: the layers with which a forward call ended.
+        ascending: the reached layers by their first use, the earliest first.
+        settings: the user's.
+        shares: what cuts skip, for strategies that cut.
+        groups: what drops together, for strategies that drop branches.
     """
 
     layers: Sequence[Layer]
-    rates: Rates
+    droppable: Mask
     reached: Mask
     rankings: tuple[tuple[tuple[int, ...], ...], ...]
     ends: frozenset[int]
-    _known: dict[frozenset[int], "Candidates"] = field(default_factory=dict, repr=False)
+    ascending: tuple[int, ...]
+    settings: Settings
+    shares: Shares | None
+    groups: tuple["Group", ...]
+    _known: dict[tuple[frozenset[int], float], "Candidates"] = field(
+        default_factory=dict, repr=False
+    )
 
     def heads(self) -> frozenset[int]:
         """The layers that are kept because they come last, as things stand.
@@ -65,22 +85,66 @@ class Plan:
     def _trains(self, group: Iterable[int]) -> bool:
         return any(self.layers[i].trainable for i in group)
 
-    def candidates(self, heads: frozenset[int]) -> "Candidates":
-        """What can drop while these are the heads; worked out once for each set of heads."""
-        if heads not in self._known:
-            rates = self.rates.copy()
-            rates[list(heads)] = 0
-            indices = np.flatnonzero(rates).tolist()
-            mean = float(rates[indices].mean()) if indices else 0.0
-            self._known[heads] = Candidates(rates, tuple(self.layers[i] for i in indices), mean)
-        return self._known[heads]
+    def candidates(self, heads: frozenset[int], position: float) -> "Candidates":
+        """What can drop; worked out once for each set of heads and each position.
 
-    def can_drop(self, heads: frozenset[int]) -> bool:
+        Args:
+            heads: the layers that are kept because they come last.
+            position: of the drop rate on its ramp, see `Schedule.position`.
+
+        Raises:
+            AttachError: the drop rate is beyond what can be skipped.
+        """
+        if (heads, position) not in self._known:
+            rates = np.where(self.droppable, self._own_rates(position), 0.0)
+            rates[list(heads)] = 0
+            cuts = None if self.shares is None else self._cuts(rates, self.shares, position)
+            leaders = np.arange(len(rates))
+            for group in self.groups:
+                leaders[list(group.layers)] = group.layers[0]
+                trained = [i for i in group.layers if self.reached[i]]  # the others are frozen
+                if not rates[trained].all():
+                    rates[list(group.layers)] = 0
+            chances, mean = rates, 0.0 if cuts is None else cuts.rate
+            if cuts is not None:
+                chances = np.zeros(len(rates))
+                chances[list(cuts.layers)] = cuts.chances()
+            indices = np.flatnonzero(chances).tolist()
+            if cuts is None:
+                mean = float(rates[indices].mean()) if indices else 0.0
+            layers = tuple(self.layers[i] for i in indices)
+            odds = Odds(rates, cuts, leaders)
+            self._known[heads, position] = Candidates(odds, layers, chances, mean)
+        return self._known[heads, position]
+
+    def _own_rates(self, position: float) -> Rates:
+        """Each layer's drop rate, by the last pattern that names it or its branch."""
+        own = np.full(len(self.layers), self.settings.schedule.drop_rate)
+        for pattern, rate in self.settings.rates:
+            for i, layer in enumerate(self.layers):
+                if layer.matches(pattern):
+                    together = next((g.layers for g in self.groups if i in g.layers), (i,))
+                    own[list(together)] = rate
+        return np.array([ramped(rate, position) for rate in own])
+
+    def _cuts(self, rates: Rates, shares: Shares, position: float) -> Cuts:
+        """Where backward can stop: below the first layer that is kept."""
+        kept = next((i for i in self.ascending if rates[i] == 0), None)
+        below = self.ascending[: None if kept is None else self.ascending.index(kept)]
+        skipped = np.array([shares[self.layers[i].name] for i in below])
+        rate, reach = self.settings.schedule.drop_rate, float(skipped[-1]) if below else 0.0
+        if self.settings.strategy == "adaptive":
+            rate = min(rate, reach)  # what is below may come to be worth less than that
+        if rate > reach:
+            raise AttachError([_unreachable(rate, reach, self.layers[kept or 0].name)])
+        return Cuts(below, skipped, ramped(rate, position, reach), self.settings.depth)
+
+    def can_drop(self, heads: frozenset[int], position: float) -> bool:
         """Whether there is a layer that trains and is not kept.
 
         Where all is frozen at this moment, whatever can be unfrozen counts.
         """
-        candidates = self.candidates(heads).layers
+        candidates = self.candidates(heads, position).layers
         if any(layer.trainable for layer in candidates):
             return True
         return bool(candidates) and not any(layer.trainable for layer in self.layers)
@@ -91,16 +155,22 @@ class Plan:
             return "frozen"
         if not self.reached[index]:
             return "the loss does not reach it"
-        kept = self.rates[index] == 0 or index in self.heads()
-        return "always kept" if kept else f"{self.rates[index]:g}"
+        candidates = self.candidates(self.heads(), 0.5)
+        if self.groups and not any(index in group.layers for group in self.groups):
+            return "in no branch"
+        if candidates.odds.rates[index] == 0:
+            return "always kept"
+        chance = candidates.chances[index]
+        return f"{chance:.3g}" if chance or self.shares is None else "above a kept layer"
 
 
 def make_plan(
     layers: Sequence[Layer],
     order: Order,
     optimizer_parameters: Iterable[AbstractSet[int]],
-    keep: Sequence[str],
-    drop_rate: float,
+    settings: Settings,
+    shares: Shares | None = None,
+    branches: Sequence[Branch] | None = None,
 ) -> Plan:
     """Decide each layer's part from the order of use.
 
@@ -108,12 +178,20 @@ def make_plan(
         layers: all layers of the model.
         order: the recorded order.
         optimizer_parameters: for each optimizer, the ``id`` of each of its parameters.
-        keep: name patterns, see `Layer.matches`.
-        drop_rate: probability for each layer that can drop.
+        settings: the user's.
+        shares: see `depth_shares`.
+        branches: of the model, where branches are what is dropped.
+
+    Raises:
+        AttachError: no branch can be dropped with the layers as they are.
     """
     reached = np.array([any(n in order.first for n in la.parameter_names) for la in layers])
-    named = np.array([any(layer.matches(pattern) for pattern in keep) for layer in layers])
-    rates = np.where(reached & ~named, drop_rate, 0.0)
+    named = np.array([any(layer.matches(pattern) for pattern in settings.keep) for layer in layers])
+    droppable = reached & ~named
+    groups = () if branches is None else tuple(_groups(layers, branches, settings.unit))
+    if branches is not None:
+        in_branch = {i for group in groups for i in group.layers}
+        droppable &= np.isin(np.arange(len(layers)), list(in_branch))
     ranked = sorted(np.flatnonzero(reached).tolist(), key=_Lateness(layers, order), reverse=True)
     rankings = tuple(
         tuple(_with_siblings(i, held, layers) for i in ranked if _holds(held, layers[i]))
@@ -125,7 +203,96 @@ def make_plan(
         if order.ends & set(layer.parameter_names)
         for sibling in _siblings(i, layers)
     }
-    return Plan(layers, rates, reached, rankings, frozenset(ends))
+    ascending = tuple(i for i in by_first_use(layers, order) if reached[i])
+    return Plan(
+        layers, droppable, reached, rankings, frozenset(ends), ascending, settings, shares, groups
+    )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that drop together, because branches do.
+
+    Attributes:
+        layers: their indices, rising.
+        modules: the names of those whose outputs are cut off.
+        share: of the whole backward pass's FLOPs, what is skipped with them.
+    """
+
+    layers: tuple[int, ...]
+    modules: tuple[str, ...]
+    share: float
+
+
+def _groups(layers: Sequence[Layer], branches: Sequence[Branch], unit: str) -> Iterator[Group]:
+    """Join the branches that share a layer, and leave out what a layer has outside of branches."""
+    of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
+    graph: networkx.Graph = networkx.Graph()
+    for i, layer in enumerate(layers):
+        for name in layer.parameter_names:
+            graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
+    found = [part for part in networkx.connected_components(graph) if ("branch", -1) not in part]
+    if not found:
+        cause = f"every branch shares a layer (unit={unit!r}) with what lies outside of all"
+        raise AttachError([explain("no branch can be dropped", cause, "use a finer unit")])
+    for part in found:
+        mine = sorted(i for kind, i in part if kind == "layer")
+        ends = sorted(b for kind, b in part if kind == "branch")
+        share = sum(branches[b].share for b in ends)
+        yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)
+
+
+def depth_shares(layers: Sequence[Layer], order: Order, costs: BackwardCosts) -> Shares:
+    """What is skipped of the backward pass's cost by a cut above each layer.
+
+    Args:
+        layers: all layers of the model.
+        order: the recorded order.
+        costs: recorded with it.
+
+    Raises:
+        AttachError: no cost was counted, so that no cut can be weighed.
+    """
+    ranked = by_first_use(layers, order)
+    places = {
+        name: place
+        for place, i in enumerate(ranked)
+        for name in layers[i].parameter_names
+        if name in order.first
+    }
+    spent = costs.by_place(places)
+    total = sum(spent.values())
+    if not total:
+        cause = "the backward pass has no product or convolution whose cost could be counted"
+        fact = "cuts cannot be weighed in this model"
+        raise AttachError([explain(fact, cause, "use strategy='uniform'")])
+    skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
+    return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}
+
+
+def _unreachable(rate: float, reach: float, name: str) -> str:
+    return explain(
+        f"drop_rate={rate:g} cannot be reached: cuts skip at most {reach:.3g} of the backward "
+        "pass's cost",
+        f"layer {name!r} is always kept, and its gradient flows through all that is after it",
+        f"give a drop_rate of at most {reach:.3g}, or keep only layers that are used later",
+    )
+
+
+def ramped(rate: float, position: float, reach: float = 1.0) -> float:
+    """The drop rate at a position of its ramp: as widely around the mean as is even.
+
+    Args:
+        rate: the mean.
+        position: from 0, the lowest, to 1, the highest.
+        reach: no rate is above this.
+
+    Example:
+        >>> [round(ramped(0.3, position), 3) for position in (0, 0.5, 1)]
+        [0.0, 0.3, 0.6]
+    """
+    room = min(rate, reach - rate)
+    return rate + (2 * position - 1) * room
 
 
 class _Lateness:
@@ -156,6 +323,11 @@ def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
     for i, layer in enumerate(layers):
         if i == index or owners & set(layer.owners):
             yield i
+
+
+def by_first_use(layers: Sequence[Layer], order: Order) -> list[int]:
+    """The layers' indices, the one that is used first first, those without a use last."""
+    return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order))
 
 
 def last_use(layer: Layer, order: Order) -> int:

@@ -4,22 +4,20 @@ Neither registration order nor module hooks can tell it: ``nn.MultiheadAttention
 fires a hook, and a position embedding belongs to the root module.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.autograd.graph import Node
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from .errors import AttachError, explain
-from .wrappers import compile_ignores_flags
-
-# The node that stands for a graph that torch.compile made.
-COMPILED = "CompiledFunctionBackward"
+from .backward import BackwardCosts
+from .flops import ForwardFlops
+from .graph import Edge, edges, graph_roots, output_tensors
+from .trial import Call
 
 
 @dataclass(frozen=True)
@@ -79,22 +77,6 @@ def _ranks(names: Iterable[str]) -> dict[str, int]:
     return {name: rank for rank, name in enumerate(names)}
 
 
-def agreed(recorded: Order, model: nn.Module) -> Order:
-    """The order that all replicas of a ``DistributedDataParallel`` model use from now on.
-
-    Each recorded its own; with conditional layers they differ, and so would the masks.
-    """
-    if not isinstance(model, DistributedDataParallel):
-        return recorded
-    group = model.process_group
-    orders: list[Any] = [None] * torch.distributed.get_world_size(group)
-    torch.distributed.all_gather_object(orders, recorded, group=group)
-    common: Order = orders[-1]
-    for order in reversed(orders[:-1]):
-        common = common.updated(order)
-    return common
-
-
 class Recorder:
     """Watches forward and backward passes until `finish`, without changing them.
 
@@ -104,14 +86,21 @@ class Recorder:
 
     Args:
         parameters: the model's parameters by name; frozen ones are left out.
+
+    Attributes:
+        counter: to be entered around each forward pass whose cost is wanted.
+        costs: of the backward passes, as far as `counter` saw the forward ones.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]):
         self._all = dict(parameters)
         self._watched = {n: p for n, p in parameters.items() if p.requires_grad}
         self._names = {id(p): name for name, p in self._watched.items()}
+        self.counter = ForwardFlops()
+        self.costs = BackwardCosts(self._names)
         self._uses: dict[str, tuple[int, int]] = {}
         self._calls: list[dict[str, int]] = []  # last use of each parameter, call by call
+        self._forwards: list[tuple[Call, set[int]]] = []
         self._arrived: dict[str, None] = {}
         self._handles: list[RemovableHandle] = [
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
@@ -130,20 +119,37 @@ class Recorder:
         """Whether any gradient has arrived."""
         return bool(self._arrived)
 
-    def saw_forward(self, roots: Iterable[Node]) -> None:
+    def saw_forward(self, outputs: object, arguments: Call | None = None) -> None:
         """Walk the graph behind one forward pass's outputs, at once: it is not kept alive.
+
+        Args:
+            outputs: of the model.
+            arguments: it was called with; kept until `finish`, where they are given.
 
         Raises:
             AttachError: the graph hides which parameters are used where.
         """
         call = {}
-        for parameter, first, last in _uses(roots):
+        found = list(edges(graph_roots(outputs)))
+        self.costs.add(found, self.counter.nodes)
+        for parameter, first, last in _spans(found):
             name = self._names.get(id(parameter))
             if name is not None:
                 before = self._uses.get(name, (first, last))
                 self._uses[name] = (min(before[0], first), max(before[1], last))
                 call[name] = last
         self._calls.append(call)
+        if arguments is not None:
+            used: set[int] = set()
+            self._forwards.append((arguments, used))
+            for position, tensor in enumerate(output_tensors(outputs)):
+                if tensor.grad_fn is not None:
+                    tensor.grad_fn.register_prehook(partial(_use, used, position))
+
+    def used_call(self) -> tuple[Call, frozenset[int]] | None:
+        """A call of the model with the positions of those of its outputs that the loss reached."""
+        used = ((call, frozenset(places)) for call, places in self._forwards if places)
+        return next(used, None)
 
     def saw_gradients(self) -> None:
         """Before the optimizer's step: take the gradients that came without an arrival.
@@ -192,101 +198,16 @@ class Recorder:
         return hook
 
 
-@dataclass
-class _Search:
-    nodes: list[Node] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)
-
-    def visit(self, value: object) -> None:
-        if isinstance(value, torch.Tensor):
-            if value.grad_fn is not None:
-                self.nodes.append(value.grad_fn)
-            return
-        if isinstance(value, (str, bytes, int, float, nn.Module)) or id(value) in self.seen:
-            return
-        self.seen.add(id(value))
-        if isinstance(value, Mapping):
-            parts: Iterable[object] = value.values()
-        elif isinstance(value, (list, tuple)):
-            parts = value
-        else:  # dataclasses and the like
-            slots = (getattr(value, name, None) for name in getattr(value, "__slots__", ()))
-            parts = (*getattr(value, "__dict__", {}).values(), *slots)
-        for part in parts:
-            self.visit(part)
+def _use(used: set[int], position: int, gradients: object) -> None:
+    used.add(position)
 
 
-def graph_roots(outputs: object) -> list[Node]:
-    """The graph nodes of every tensor in a model's output, however it is nested.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [node.name() for node in graph_roots({"logits": [weight.exp()], "names": "ab"})]
-        ['ExpBackward0']
-    """
-    search = _Search()
-    search.visit(outputs)
-    return list(dict.fromkeys(search.nodes))
-
-
-def _uses(roots: Iterable[Node]) -> Iterator[tuple[torch.Tensor, int, int]]:
-    """Each leaf of the graph with the sequence numbers of its first and last use.
-
-    Autograd numbers its nodes as the forward pass makes them, which orders parallel branches as
-    they ran; a walk alone would not.
-    """
-    stack = list(roots)
-    seen = set(stack)
+def _spans(edges: Sequence[Edge]) -> Iterator[tuple[torch.Tensor, int, int]]:
+    """Each leaf of the graph with the numbers of its first and last use."""
     spans: dict[torch.Tensor, tuple[int, int]] = {}
-    while stack:
-        node = stack.pop()
-        _refuse_opaque(node)
-        number: int = node._sequence_nr()
-        for child, _ in node.next_functions:
-            if child is None:
-                continue
-            leaf = _leaf(child)
-            if leaf is not None:
-                first, last = spans.get(leaf, (number, number))
-                spans[leaf] = (min(first, number), max(last, number))
-            elif child not in seen:
-                seen.add(child)
-                stack.append(child)
+    for edge in edges:
+        if edge.leaf is not None:
+            first, last = spans.get(edge.leaf, (edge.number, edge.number))
+            spans[edge.leaf] = (min(first, edge.number), max(last, edge.number))
     for leaf, (first, last) in spans.items():
         yield leaf, first, last
-
-
-def _leaf(node: Node) -> torch.Tensor | None:
-    """The parameter that a node stands for; autocast casts one once, for all of its uses."""
-    if node.name() == "ToCopyBackward0" and node.next_functions[0][0] is not None:
-        node = node.next_functions[0][0]
-    variable: torch.Tensor | None = getattr(node, "variable", None)  # of AccumulateGrad alone
-    return variable
-
-
-def _refuse_opaque(node: Node) -> None:
-    """Some nodes stand for many layers, and say nothing of their order."""
-    kind = node.name()
-    if kind == "CheckpointFunctionBackward":
-        fact = "the model uses reentrant checkpointing"
-        cause = "it hides its layers from autograd, and kept layers would get no gradient"
-        raise AttachError([explain(fact, cause, "checkpoint(..., use_reentrant=False)")])
-    if kind == COMPILED:
-        cause = "one graph node stands for all of its layers, so the classifier cannot be told"
-        raise AttachError([compiled_too_late(cause)])
-
-
-def compiled_too_late(cause: str) -> str:
-    """The problem of a model that was attached first and compiled as a whole then."""
-    fact = "the model was compiled as a whole after the attachment"
-    whole = "attach to the compiled model, LayerDropBack(torch.compile(model), ...), or "
-    blocks = "compile block by block with unit='block'"
-    return explain(fact, cause, blocks if compile_ignores_flags() else whole + blocks)
-
-
-def compiled_leaves(roots: Iterable[Node]) -> Iterator[list[torch.Tensor]]:
-    """The parameters that each compiled graph right behind an output holds."""
-    for node in roots:
-        if node.name() == COMPILED:
-            leaves = (getattr(child, "variable", None) for child, _ in node.next_functions)
-            yield [leaf for leaf in leaves if leaf is not None]

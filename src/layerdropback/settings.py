@@ -7,15 +7,18 @@ from numbers import Integral
 from typing import Literal, get_args
 
 from .errors import explain
-from .schedule import Schedule
+from .schedule import Ramp, Schedule
 
-Strategy = Literal["uniform", "none"]
+Strategy = Literal["uniform", "truncate", "branch", "adaptive", "none"]
 Unit = Literal["layer", "block", "tensor"]
 Resample = Literal["step", "epoch"]
+Depth = Literal["uniform", "fixed", "power"]
 
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 UNITS: tuple[str, ...] = get_args(Unit)
 RESAMPLE: tuple[str, ...] = get_args(Resample)
+DEPTHS: tuple[str, ...] = get_args(Depth)
+RAMPS: tuple[str, ...] = get_args(Ramp)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,25 @@ class Settings:
     resample: Resample
     keep: tuple[str, ...]
     verify: bool
+    depth: Depth = "uniform"
+    masks: int | None = None
+    rates: tuple[tuple[str, float], ...] = ()
+    target_saving: float | None = None
+
+    @property
+    def needs_costs(self) -> bool:
+        """Whether masks hang on what each layer's backward pass costs."""
+        return (self.cuts or self.target_saving is not None) and self.schedule.ever_drops
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a mask drops all that is below a depth."""
+        return self.strategy in ("truncate", "adaptive")
+
+    @property
+    def needs_branches(self) -> bool:
+        """Whether masks are made of residual branches."""
+        return self.strategy == "branch" and self.schedule.ever_drops
 
 
 def settings_problems(settings: Settings, seed: int) -> list[str]:
@@ -44,7 +66,7 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
         _number(rate) and 0 <= rate < 1,
         "drop_rate",
         rate,
-        "it is the probability with which a layer is dropped",
+        "it is the share that is dropped",
         "give a number in [0, 1), 0 for plain training",
     )
     cure = f"give one of {', '.join(STRATEGIES)}"
@@ -53,6 +75,9 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
     check(settings.unit in UNITS, "unit", settings.unit, "no such unit exists", cure)
     cure = f"give one of {', '.join(RESAMPLE)}"
     check(resample in RESAMPLE, "resample", resample, "masks are drawn per step or epoch", cure)
+    cure = f"give one of {', '.join(DEPTHS)}"
+    depth = settings.depth
+    check(depth in DEPTHS, "depth", depth, "there is no such distribution of depths", cure)
     cause = "epochs are counted"
     check(_count(schedule.every, 1), "every", schedule.every, cause, "give an integer from 1 on")
     check(_count(schedule.start, 0), "start", schedule.start, cause, "give an integer from 0 on")
@@ -70,6 +95,48 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
         "it multiplies the batch size in drop epochs",
         "give a number above 0",
     )
+    cure = f"give one of {', '.join(RAMPS)}"
+    check(schedule.ramp in RAMPS, "ramp", schedule.ramp, "there is no such ramp", cure)
+    anneal = schedule.anneal
+    good = _number(anneal) and 0 <= anneal < 1
+    check(good, "anneal", anneal, "it is a share of the run", "give a number in [0, 1)")
+    period, length = schedule.period_steps, schedule.length
+    good = period is None or _count(period, 1)
+    check(good, "period_steps", period, "steps are counted", "give an integer from 1 on, or None")
+    good = length is None or (_number(length) and length > 0)
+    check(good, "length", length, "a run has some length", "give a number above 0, or None")
+    needs = [f"ramp={schedule.ramp!r}"] * (schedule.ramp != "constant")
+    needs += [f"anneal={anneal!r}"] * (anneal != 0)
+    for name in needs if length is None else ():
+        cure = "give length=, the run's epochs (with period_steps its optimizer steps)"
+        found.append(explain(f"{name} needs a length", "it refers to the whole run", cure))
+    if period is not None and batch != 1:
+        fact = f"period_steps={period!r} and batch_scale={batch!r} exclude each other"
+        cause = "a loader's batch size changes between epochs only"
+        found.append(explain(fact, cause, "give one of them"))
+    masks = settings.masks
+    good = masks is None or (_count(masks, 2) and masks <= 4096)
+    check(
+        good, "masks", masks, "a pool holds some masks", "give an integer from 2 to 4096, or None"
+    )
+    target = settings.target_saving
+    good = target is None or (_number(target) and 0 < target < 1)
+    check(good, "target_saving", target, "it is a share of a step", "give a number in (0, 1)")
+    for pattern, own in settings.rates:
+        good = isinstance(pattern, str) and _number(own) and 0 <= own < 1
+        cure = "give {'a name or pattern': a number in [0, 1), ...}"
+        check(good, "rates", {pattern: own}, "it maps layers to their drop rates", cure)
+    if settings.rates and settings.cuts:
+        fact = f"rates= is not usable with strategy={strategy!r}"
+        cause = "a cut drops all layers below it, not each at a rate of its own"
+        found.append(explain(fact, cause, "use keep=, or strategy='uniform' or 'branch'"))
+    if target is not None and strategy == "adaptive":
+        fact = "target_saving is not usable with strategy='adaptive'"
+        cause = "what it spares changes as the training goes on"
+        found.append(explain(fact, cause, "give drop_rate, or use strategy='truncate'"))
+    if settings.rates and target is not None:
+        cause = "a budget is met by one rate for all"
+        found.append(explain("rates and target_saving exclude each other", cause, "give one"))
     keep = settings.keep
     check(
         all(isinstance(pattern, str) for pattern in keep),

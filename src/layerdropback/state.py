@@ -1,13 +1,16 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from torch import Tensor
+
+from .branches import Branch
 from .errors import StateError, explain
 from .layers import Layer
 
-VERSION = 1
+VERSION = 2
 
 
 def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
@@ -28,8 +31,25 @@ def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
     }
 
 
-def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
+def of_branches(branches: Sequence[Branch] | None) -> list[list[Any]] | None:
+    """Branches in plain containers.
+
+    Example:
+        >>> of_branches([Branch("0.mlp", ("0.mlp.weight",), 0.5)])
+        [['0.mlp', ['0.mlp.weight'], 0.5]]
+    """
+    if branches is None:
+        return None
+    return [[branch.name, list(branch.parameter_names), branch.share] for branch in branches]
+
+
+def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> Mapping[str, Any]:
     """Make sure that a state was saved by this version for this model.
+
+    Args:
+        saved: what may be a state.
+        layers: the model's.
+        modules: the names of its modules.
 
     Raises:
         StateError: it was not; the first differences are named.
@@ -42,7 +62,7 @@ def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
         fact = f"the state has version {saved['version']!r}, this release reads {VERSION}"
         cause = "another release of layerdropback saved it"
         raise StateError(explain(fact, cause, "load it with that release"))
-    wrong = [key for key, usable in _usable(saved, layers).items() if not usable]
+    wrong = [key for key, usable in _usable(saved, layers, modules).items() if not usable]
     if wrong:
         fact = f"the state has no usable {wrong[0]!r}"
         raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
@@ -58,7 +78,9 @@ def check(saved: object, layers: Sequence[Layer]) -> Mapping[str, Any]:
     return saved
 
 
-def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool]:
+def _usable(
+    saved: Mapping[str, Any], layers: Sequence[Layer], modules: Set[str]
+) -> dict[str, bool]:
     """For each entry whether `load_state_dict` can take it."""
     times, epoch = saved.get("times_dropped"), saved.get("epoch")
     names = {name for layer in layers for name in layer.parameter_names}
@@ -77,6 +99,13 @@ def _usable(saved: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, bool
         and all(map(_is_count, times))
         and (len(times) == len(layers) or not here),
         "order": _is_order(saved.get("order", "missing"), names if here else None),
+        "shares": _is_shares(saved.get("shares", "missing"), layers if here else None),
+        "cost_shares": _is_shares(saved.get("cost_shares", "missing"), layers if here else None),
+        "signals": _is_signals(saved.get("signals", "missing"), len(layers) if here else None),
+        "drop_rate": _is_rate(saved.get("drop_rate", "missing")),
+        "branches": _is_branches(
+            saved.get("branches", "missing"), (modules, names) if here else None
+        ),
     }
 
 
@@ -104,6 +133,50 @@ def _is_order(order: object, names: set[str] | None) -> bool:
         and first.keys() == last.keys()
         and all(_is_count(rank) for ranks in (first, last) for rank in ranks.values())
         and (names is None or {*first, *unreached, *ends} <= names)
+    )
+
+
+def _is_shares(shares: object, layers: Sequence[Layer] | None) -> bool:
+    if shares is None:
+        return True
+    if not isinstance(shares, Mapping):
+        return False
+    good = all(_is_number(share) and share <= 1.001 for share in shares.values())
+    return good and (layers is None or set(shares) == {layer.name for layer in layers})
+
+
+def _is_signals(signals: object, layers: int | None) -> bool:
+    if signals is None:
+        return True
+    if not isinstance(signals, Mapping) or not isinstance(signals.get("looks"), list):
+        return False
+    looks, means, squares = signals["looks"], signals.get("mean"), signals.get("square")
+    if not isinstance(means, Mapping) or not isinstance(squares, Mapping):
+        return False
+    every = [*means.items(), *squares.items()]
+    return (
+        all(map(_is_count, looks))
+        and (layers is None or len(looks) == layers)
+        and means.keys() == squares.keys()
+        and all(isinstance(v, Tensor) and 0 <= int(i) < len(looks) for i, v in every)
+    )
+
+
+def _is_rate(rate: object) -> bool:
+    return rate is None or (_is_number(rate) and rate < 1)  # type: ignore[operator]
+
+
+def _is_branches(branches: object, known: tuple[Set[str], Set[str]] | None) -> bool:
+    if branches is None:
+        return True
+    return isinstance(branches, list) and all(
+        isinstance(entry, list)
+        and len(entry) == 3
+        and isinstance(entry[0], str)
+        and isinstance(entry[1], list)
+        and _is_number(entry[2])
+        and (known is None or (entry[0] in known[0] and set(map(str, entry[1])) <= known[1]))
+        for entry in branches
     )
 
 

@@ -12,17 +12,22 @@ from torch.autograd.graph import Node
 from torch.optim import Optimizer
 
 from .errors import AttachError, explain
+from .findings import Findings
 from .flags import Flags
+from .graph import compiled_leaves, compiled_too_late, graph_roots
 from .hooks import WeakHook, hide_from_copies, on_failed_step
-from .keeping import Plan, make_plan
+from .keeping import Plan
 from .layers import Layer
 from .learning_rate import LRScaler
-from .order import Order, Recorder, agreed, compiled_leaves, compiled_too_late, graph_roots
-from .sampling import DRAW, EPOCHS, STEPS, Mask
+from .order import Recorder
+from .sampling import EPOCHS, STEPS, Mask, draw
 from .settings import Settings
+from .signals import EVERY
+from .switches import install
+from .trial import Call
 from .verification import Named, Verifier, check_gradients
 from .window import FULL, Window
-from .wrappers import compile_ignores_flags, is_compile_wrapper, unwrap
+from .wrappers import compile_ignores_flags, is_compile_wrapper, named_module, unwrap
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.
@@ -57,15 +62,18 @@ class Stepper:
         self.times_dropped = np.zeros(len(layers), dtype=np.int64)
         self.epoch: int | None = None
         self.drop_epoch = False
+        self._in_epoch = False
+        self._period = 0
         self.window = FULL
-        self.order: Order | None = None
+        self.findings = Findings(model, optimizers, layers, settings)
         self.plan: Plan | None = None
 
         self._model = model
         self._optimizers = tuple(optimizers)
         self._layers = tuple(layers)
-        self._settings = settings
         self._flags = Flags()
+        self._switched: dict[str, nn.Module] = {}
+        self._arguments: Call | None = None
         self._flags_are_ignored = compile_ignores_flags()
         self._backward_hook = WeakHook(self._in_backward)
         self._scalers = {id(o): LRScaler(o) for o in optimizers}
@@ -76,6 +84,7 @@ class Stepper:
         self._stepped: set[int] = set()
         self._backward_seen = False
         self._forward_seen = False
+        self._counting = False
         self._carried = False
         self._backwards = 0
         self._ever_stepped: set[int] = set()
@@ -103,11 +112,16 @@ class Stepper:
         self._open_window()
 
     @property
+    def settings(self) -> Settings:
+        """The user's, with what was found to meet a budget."""
+        return self.findings.settings
+
+    @property
     def epoch_share(self) -> float:
         """Mean share of the reached layers dropped per step of the current or last epoch."""
         return self.epoch_dropped / max(1, self.epoch_steps)
 
-    def enter_epoch(self, epoch: int, drops: bool) -> None:
+    def enter_epoch(self, epoch: int) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
         if self._backwards > _PATIENCE and len(self._ever_stepped) < len(self._optimizers):
             missing = (o for o in self._optimizers if id(o) not in self._ever_stepped)
@@ -118,7 +132,7 @@ class Stepper:
             self._warn("unstepped", explain(fact, cause, cure))
         # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
         look_again = epoch != self.epoch
-        self.epoch, self.drop_epoch = epoch, drops
+        self.epoch, self._in_epoch = epoch, True
         if look_again or not self._restarted:  # else the epoch that was saved goes on
             self.epoch_steps, self.epoch_dropped = 0, 0.0
         self._restarted = False
@@ -126,11 +140,12 @@ class Stepper:
         self._carried = self._window_is_open()
         if not self._carried:
             self._open_window(look_again)
+        self._ask_schedule()
 
     def leave_epoch(self) -> None:
         """The epoch ends; a window whose gradients still wait for their step goes on."""
         self.put_back()
-        self.drop_epoch = False
+        self._in_epoch = self.drop_epoch = False
         if self.window.mask is not None and not self._window_is_open():
             self.window = FULL
 
@@ -141,16 +156,32 @@ class Stepper:
         for scaler in self._scalers.values():
             scaler.restore()
 
-    def use_order(self, order: Order) -> None:
-        """Plan by this order; also when optimizers have changed since it was recorded."""
-        self.order = order
-        self._unordered = [p for name, p in self._named_parameters() if not order.knows(name)]
+    def _hold(self) -> None:
         self._held = [
             {id(p) for group in optimizer.param_groups for p in group["params"]}
             for optimizer in self._optimizers
         ]
-        keep, rate = self._settings.keep, self._settings.schedule.drop_rate
-        self.plan = make_plan(self._layers, order, self._held, keep, rate)
+
+    def replan(self) -> None:
+        """Plan by what is known; also when optimizers have changed since it was recorded."""
+        order = self.findings.order
+        if order is None:
+            self.plan = None
+            return
+        self._unordered = [p for name, p in self._named_parameters() if not order.knows(name)]
+        self._hold()
+        self.plan = self.findings.plan(self._held)
+        self.plan.candidates(self.plan.heads(), 0.5)  # what is wrong with them is told at once
+
+    def _install_switches(self) -> None:
+        """Put a switch at each branch's end, unless there is one."""
+        inner = unwrap(self._model)
+        for branch in self.findings.branches or ():
+            if branch.name not in self._switched:
+                module = named_module(inner, branch.name)
+                self._switched[branch.name] = module
+                self.traces.callback(install(module))
+                self.traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
 
     def restart(self, saved: Mapping[str, Any]) -> None:
         """Take over the counters and the order of a saved state."""
@@ -158,19 +189,23 @@ class Stepper:
         self.step, self.drop_steps = saved["step"], saved["drop_steps"]
         self.epoch_steps, self.epoch_dropped = saved["epoch_steps"], saved["epoch_dropped"]
         self._restarted = True
+        # What was weighed at the period's start is in the state, and is not weighed again.
+        self._period = self.settings.schedule.period(self.epoch or 0, self.step)
         self.times_dropped[:] = saved["times_dropped"]
         self._stop_recording()
-        self.order = self.plan = None
-        if saved["order"] is not None:
-            self.use_order(Order.from_state(saved["order"]))
+        self.findings.restart(saved)
+        self._install_switches()
+        self.replan()
         self._open_window()
 
     def next_window(self) -> None:
         """Count a step, and draw the mask of the next one."""
         if self._recorder is not None and self._recorder.saw_backward:
-            recorded = agreed(self._recorder.finish(), self._model)
+            self._hold()
+            self.findings.learn(self._recorder, self._held, self.seed)
             self._stop_recording()
-            self.use_order(recorded if self.order is None else self.order.updated(recorded))
+            self._install_switches()
+            self.replan()
         mask = self.window.mask
         self.epoch_steps += 1
         if mask is not None and self.plan is not None:
@@ -184,7 +219,8 @@ class Stepper:
         self.window = FULL
         self._stepped.clear()
         self._backward_seen = self._forward_seen = self._carried = False
-        if not self._settings.schedule.ever_drops:
+        self._ask_schedule()
+        if not self.settings.schedule.ever_drops:
             return
         self._stop_recording()
         self._decision = self._decide()
@@ -192,12 +228,21 @@ class Stepper:
             self._record()
         elif self.drop_epoch:
             self.window = self._draw()
-        elif look_again and self.order is not None and self.order.unreached:
+        elif look_again and self.findings.order is not None and self.findings.order.unreached:
             self._record()  # the loss may reach more by now
 
+    def _ask_schedule(self) -> None:
+        schedule = self.settings.schedule
+        before, self._period = self._period, schedule.period(self.epoch or 0, self.step)
+        if self._period != before and self.findings.weigh():
+            self.replan()
+        self.drop_epoch = self._in_epoch and schedule.is_drop_epoch(self._period)
+
     def _must_record(self) -> bool:
-        """Whether the order of some layer that trains now is not known."""
-        return self.order is None or any(p.requires_grad for p in self._unordered)
+        """Whether the order of some layer that trains now is not known, or what else it takes."""
+        if not self.findings.complete:
+            return True
+        return any(p.requires_grad for p in self._unordered)
 
     def _decide(self) -> tuple[object, ...]:
         """What a window's kind and mask hang on besides its number: the user's flags."""
@@ -206,20 +251,32 @@ class Stepper:
         if not self.drop_epoch:
             return ()
         heads = self.plan.heads()
-        return heads, self.plan.can_drop(heads)
+        return heads, self.plan.can_drop(heads, self._position())
+
+    def _position(self) -> float:
+        return self.settings.schedule.position(self._period)
 
     def _draw(self) -> Window:
         assert self.plan is not None
         heads = self.plan.heads()
-        if not self.plan.can_drop(heads):
+        if not self.plan.can_drop(heads, self._position()):
             return FULL
-        by_step = self._settings.resample == "step"
-        stream, index = (STEPS, self.step) if by_step else (EPOCHS, self.epoch or 0)
-        candidates = self.plan.candidates(heads)
-        mask = DRAW[self._settings.strategy](candidates.rates, self.seed, stream, index)
+        by_step = self.settings.resample == "step"
+        stream, index = (STEPS, self.step) if by_step else (EPOCHS, self._period)
+        candidates = self.plan.candidates(heads, self._position())
+        strategy, masks = self.settings.strategy, self.settings.masks
+        if masks is not None:  # a turn through the pool has no holes where nothing is dropped
+            index = self.drop_steps if by_step else self.settings.schedule.turn(self._period)
+        mask = draw(strategy, candidates.odds, self.seed, stream, index, masks)
         dropped = tuple(p for i in np.flatnonzero(mask) for p in self._layers[i].parameters)
-        factor = self._settings.schedule.lr_factor(candidates.mean_rate)
-        return Window(mask, dropped, factor)
+        factor = self.settings.schedule.lr_factor(candidates.mean_rate)
+        switched = tuple(
+            self._switched[name]
+            for group in self.plan.groups
+            if mask[list(group.layers)].any()
+            for name in group.modules
+        )
+        return Window(mask, dropped, switched, factor)
 
     def _window_is_open(self) -> bool:
         """Whether gradients wait for their step. Asks the device, so only between epochs."""
@@ -227,7 +284,7 @@ class Stepper:
         parameters = (p for layer in self._layers for p in layer.parameters)
         return seen and any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
-    def _before_forward(self, module: nn.Module, args: Any) -> None:
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if not torch.is_grad_enabled():
             return
         if self._carried:
@@ -241,11 +298,16 @@ class Stepper:
             if self.drop_epoch and self._decision and self._decision[-1] is False:
                 self._warn_of_nothing_to_drop()
         self._forward_seen = True
-        self._flags.lower(self.window.parameters)
+        self._arguments = Call(args, kwargs) if self.settings.needs_branches else None
+        self._flags.lower(self.window.parameters, self.window.switched)
         if self._recorder is not None:
             if not self._recorder.saw_backward and not self._recorder.is_current:
                 self._record()
             self._run_eagerly()
+            if self.settings.needs_costs and not self._counting:
+                self._counting = True
+                self._eager.enter_context(self._recorder.counter)
+                self._eager.callback(setattr, self, "_counting", False)
 
     def _run_eagerly(self) -> None:
         """Until `_eager` is closed: a compiled graph is one node, and tells no order."""
@@ -260,7 +322,8 @@ class Stepper:
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
         if self._recorder is not None:
-            self._recorder.saw_forward(roots)
+            self._recorder.saw_forward(outputs, self._arguments)
+        self._arguments = None
         for node in roots:
             node.register_prehook(self._backward_hook)
 
@@ -284,7 +347,7 @@ class Stepper:
             self._run_eagerly()
             callback = self._eager.close
         elif self.window.parameters:
-            self._flags.lower(self.window.parameters)
+            self._flags.lower(self.window.parameters, self.window.switched)
             callback = self._flags.lift
         if callback is not None:  # when this backward pass ends
             torch.autograd.Variable._execution_engine.queue_callback(callback)
@@ -297,12 +360,15 @@ class Stepper:
         self.put_back()
         if self._recorder is not None:
             self._recorder.saw_gradients()
-        if self.window.mask is None:
-            return
         for parameter in self.window.parameters:
             parameter.grad = None  # a zeroed gradient would still bring momentum and decay
+        signals = self.findings.signals
+        if signals is not None and not self._stepped and self.step % EVERY == 0:
+            signals.look()
+        if self.window.mask is None:
+            return
         self._scalers[id(optimizer)].scale(self.window.lr_factor)
-        if self._settings.verify or self._looks > 0:
+        if self.settings.verify or self._looks > 0:
             dropped = self._named(optimizer, self.window.mask)
             self._verifiers[id(optimizer)].before(optimizer, dropped)
 
@@ -314,7 +380,7 @@ class Stepper:
         mask = self.window.mask
         if mask is not None:
             self._verifiers[id(optimizer)].after(optimizer, self.step)
-            if self._settings.verify:
+            if self.settings.verify:
                 check_gradients(self._named(optimizer, ~mask), self.step)
             self._warn_of_unseen_forward()
         self._stepped.add(id(optimizer))
@@ -350,7 +416,7 @@ class Stepper:
     def _named(self, optimizer: Optimizer, chosen: Mask) -> Iterator[Named]:
         """The trainable, reached parameters of the chosen layers that this optimizer holds."""
         held = self._held[self._optimizers.index(optimizer)]
-        order = self.order
+        order = self.findings.order
         for i in np.flatnonzero(chosen):
             layer = self._layers[i]
             for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True):
@@ -364,10 +430,11 @@ class Stepper:
             traces.callback(optimizer.register_step_pre_hook(before).remove)
             traces.callback(optimizer.register_step_post_hook(after).remove)
             traces.callback(on_failed_step(optimizer, WeakHook(self._after_failure)))
-        if self._settings.schedule.ever_drops:
+        if self.settings.schedule.ever_drops:
             for module in self._called_modules():
                 before, after = WeakHook(self._before_forward), WeakHook(self._after_forward)
-                traces.callback(module.register_forward_pre_hook(before, prepend=True).remove)
+                handle = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+                traces.callback(handle.remove)
                 traces.callback(module.register_forward_hook(after, always_call=True).remove)
                 traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
 

@@ -44,9 +44,14 @@ def _headline(layers: Sequence[Layer], settings: Settings) -> str:
     if not schedule.ever_drops:
         return "LayerDropBack with drop_rate=0: plain training, no epoch drops"
     every = "every epoch" if schedule.every == 1 else f"every {schedule.every} epochs"
+    if schedule.period_steps is not None:
+        every += f" (of {schedule.period_steps} steps)"
+    late = "" if schedule.anneal == 0 else f", the last {schedule.anneal:.0%} in full"
+    ramp = "" if schedule.ramp == "constant" else f" ({schedule.ramp})"
     return (
-        f"LayerDropBack: {settings.strategy} at rate {schedule.drop_rate:g} over {len(layers)} "
-        f"layers (unit {settings.unit!r}), {every} from epoch {schedule.start}; "
+        f"LayerDropBack: {settings.strategy} at rate {schedule.drop_rate:g}{ramp} "
+        f"over {len(layers)} layers (unit {settings.unit!r}), "
+        f"{every} from epoch {schedule.start}{late}; "
         f"LR x{schedule.lr_scale}, batch x{schedule.batch_scale:g} in drop epochs"
     )
 

@@ -13,6 +13,7 @@ class Window:
 
     mask: Mask | None = None  # None: a full step
     parameters: tuple[nn.Parameter, ...] = ()
+    switched: tuple[nn.Module, ...] = ()  # whose outputs are cut off
     lr_factor: float = 1.0
 
 

@@ -45,6 +45,17 @@ def canonical_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
+def named_module(model: nn.Module, name: str) -> nn.Module:
+    """The module of a canonical name.
+
+    Example:
+        >>> named_module(nn.Sequential(nn.Linear(2, 2)), "0")
+        Linear(in_features=2, out_features=2, bias=True)
+    """
+    found: dict[str, nn.Module] = {canonical_name(n): m for n, m in model.named_modules()}
+    return found[name]
+
+
 def compiled_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules of `model` that are compiled as one piece, with their names."""
     for name, module in model.named_modules():

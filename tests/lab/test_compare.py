@@ -133,7 +133,7 @@ def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_pat
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
     record = Record.read(tmp_path / "lab")
-    assert record.held_out == 16
+    assert record.held_out == 1277  # the digits that --limit-train leaves over
     assert {trial["seed"] for trial in record.trials} == {FIRST_SEED, FIRST_SEED + 1}
     assert not {trial["seed"] for trial in record.trials} & set(record.seeds)
     for arm in record.arms:
@@ -141,7 +141,7 @@ def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_pat
         assert tried[:3] == [0.0005, 0.0015, 0.0045]
         assert arm["settings"]["lr"] == record.tuned[arm["name"]]
         assert tried[0] < record.tuned[arm["name"]] < tried[-1], "never at the edge"
-    assert "(tuned on 16 images held out)" in output
+    assert "(tuned on 1,277 images held out)" in output
 
 
 def test_a_learning_rate_that_diverges_loses(run, tmp_path):

@@ -1,5 +1,6 @@
 """Profiles of models whose cost is known, because their layers sleep, and of real ones."""
 
+import itertools
 import json
 import time
 
@@ -11,7 +12,7 @@ from layerdropback.lab.profiling.bench import Bench
 from layerdropback.lab.profiling.blocks import REST, block_costs
 from layerdropback.lab.profiling.phases import Phases, time_phases
 from layerdropback.lab.profiling.profile import Profile, profile
-from layerdropback.lab.profiling.saving import Saving, Setting, savings
+from layerdropback.lab.profiling.saving import Saving, Setting, saving_of
 from layerdropback.lab.profiling.telling import as_text, sentence
 from layerdropback.lab.saved import SavedBytes
 from zoo import ZOO
@@ -92,8 +93,7 @@ def test_one_batch_over_and_over_is_not_learnt(rate):
 def test_what_dropping_spares_is_predicted_and_measured():
     bench = sleepers(8)
     phases = time_phases(bench, steps=5)
-    setting = Setting(drop_rate=0.5)
-    (found,) = savings(bench, phases, [setting], pairs=15)
+    found = saving_of(Setting(drop_rate=0.5), bench, phases, pairs=15)
     # Of 8 weight gradients the head's is always there; of 7 half are spared, and now and then, with
     # the first layers all dropped, the gradients below too.
     step = 8 * (FORWARD + WEIGHTS) + 7 * ACTIVATIONS
@@ -102,6 +102,34 @@ def test_what_dropping_spares_is_predicted_and_measured():
     assert abs(found.error) < 0.1
     assert 0.1 < found.ideal < 0.3  # a product, each of the three, where the time is 4, 8 and 12
     assert found.n == 15
+
+
+def test_what_a_cut_spares_is_predicted_and_measured():
+    bench = sleepers(8)
+    phases = time_phases(bench, steps=5)
+    setting = Setting("truncate", drop_rate=0.5)
+    found = saving_of(setting, bench, phases, pairs=24)
+    backward = 8 * WEIGHTS + 7 * ACTIVATIONS
+    assert found.measured == pytest.approx(backward / 2 / (8 * FORWARD + backward), abs=0.15)
+    assert abs(found.error) < 0.15  # the depth is drawn: two quartiles of depths are far apart
+    assert found.ideal == pytest.approx(0.5 * 15 / 23, abs=0.08)
+    assert found.memory > 0.2
+    # Deeper cuts drop more layers, take less time, and leave less to be kept.
+    assert len(found.masks) >= 3
+    for shallow, deep in itertools.pairwise(found.masks):
+        assert shallow.dropped < deep.dropped < deep.layers == 8
+        assert shallow.measured < deep.measured
+        assert shallow.memory < deep.memory
+    assert sum(mask.n for mask in found.masks) == found.n
+
+
+def test_a_setting_that_cannot_be_is_left_out_and_told():
+    model = torch.nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 64))
+    settings = [Setting(drop_rate=0.5), Setting("truncate", drop_rate=0.75)]
+    found = profile(model, torch.ones(3, 8), settings=settings, pairs=3)
+    assert len(found.savings) == 1
+    text = as_text(found)
+    assert "truncate 0.75 is left out: drop_rate=0.75 cannot be reached" in text
 
 
 def test_nothing_to_spare_is_told_so():
@@ -115,7 +143,7 @@ def test_nothing_to_spare_is_told_so():
 
     bench = Bench(Slow(*(nn.Linear(4, 4) for _ in range(3))), torch.ones(2, 4))
     found = Profile("Slow", 60, phases=time_phases(bench, steps=3))
-    found.savings = list(savings(bench, found.phases, [Setting()], pairs=9))
+    found.savings = [saving_of(Setting(), bench, found.phases, pairs=9)]
     assert abs(found.savings[0].measured) < 0.1
     found.savings[0] = Saving(Setting(), 0.2, 0.01, 0.0, -0.02, 0.02, 0.0, 9)
     assert found.best() is None
@@ -197,9 +225,12 @@ def test_a_profile_of_ones_own_model_leaves_it_alone():
         "uniform 0.25",
         "uniform 0.5",
         "uniform 0.75",
+        "truncate 0.25",
+        "truncate 0.5",
+        "truncate 0.75",
     ]
-    ideal = [saving.ideal for saving in found.savings]
-    assert ideal == sorted(ideal)
+    for ideal in ([s.ideal for s in found.savings[:3]], [s.ideal for s in found.savings[3:]]):
+        assert ideal == sorted(ideal)
     assert "GFLOPs" in as_text(found)
     json.dumps(found.as_dict())
 
@@ -226,7 +257,7 @@ def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
         "| block",
         "| uniform 0.5 ",
         "| uniform 0.75 ",
-        "n = 3 pairs",
+        "n = 5 pairs",  # a whole turn through the masks
     ):
         assert words in output
     assert "test_resnet would gain most" in output or "No gain to be expected" in output
@@ -235,7 +266,8 @@ def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
     assert record["about"]["image_size"] == 32
     assert record["about"]["classes"] == 7
     assert record["command"].startswith("ldb profile --model test_resnet")
-    assert [saving["setting"]["drop_rate"] for saving in record["savings"]] == [0.5, 0.75]
+    found = [(s["setting"]["strategy"], s["setting"]["drop_rate"]) for s in record["savings"]]
+    assert found == list(itertools.product(["uniform", "truncate", "branch"], [0.5, 0.75]))
     text = (tmp_path / "page" / "profile.html").read_text()
     assert text.count("<svg") == 3
     assert "| uniform 0.5 " in (tmp_path / "page" / "profile.md").read_text()
@@ -244,13 +276,14 @@ def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
 def test_ctrl_c_keeps_what_there_is(run, tmp_path, monkeypatch):
     from layerdropback.lab.profiling import profile as module
 
-    real = module.savings
+    real = module.saving_of
 
-    def interrupted(*arguments):
-        yield next(iter(real(*arguments)))
-        raise KeyboardInterrupt
+    def interrupted(setting, *arguments):
+        if setting.drop_rate > 0.25:
+            raise KeyboardInterrupt
+        return real(setting, *arguments)
 
-    monkeypatch.setattr(module, "savings", interrupted)
+    monkeypatch.setattr(module, "saving_of", interrupted)
     code, output, _ = run("profile", *TINY, "--pairs", "3", "--out", "page")
     assert code == 130
     assert "| uniform 0.25 " in output

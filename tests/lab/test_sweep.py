@@ -10,6 +10,7 @@ from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
 from layerdropback.lab.sweep import points, sweep_arms, sweep_lines, sweep_rows
 from layerdropback.training.config import TrainConfig
+from test_families import narrow_vgg  # noqa: F401 - registers the model
 
 TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40", "--no-flip"]
 TINY += ["--batch-size", "16", "--epochs", "4"]
@@ -166,18 +167,20 @@ def test_a_start_beyond_the_end_is_told():
 
 
 def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pilot):
-    flags = ["--rates", "0.5", "--every", "1,2", "--seeds", "2", "--out", "lab"]
+    flags = ["--rates", "0.5", "--every", "1,2", "--strategies", "uniform,branch", "--seeds", "2"]
+    flags += ["--out", "lab"]
     code, output, errors = run("sweep", *TINY, *flags)
     assert (code, errors) == (0, "")
     record = json.loads((tmp_path / "lab" / "comparison.json").read_text())
     assert record["kind"] == "sweep"
-    assert record["data"]["train"] == 144
-    assert record["data"]["test"] == 16
-    assert "144 training and 16 held-out images" in output
+    # Of the digits' 1,437 images 1,277 are left over, and half of them is for learning rates.
+    assert record["data"]["train"] == 160
+    assert record["data"]["test"] == 638
+    assert "160 training and 638 held-out images" in output
     assert "| uniform 0.5 every 1 " in output
     assert "| plain 0.5 " in output
     assert "n = 2 seeds" in output
-    assert "Accuracies are on 16 training images held out" in output
+    assert "Accuracies are on 638 training images held out" in output
     counts = {arm["name"]: arm["settings"]["epochs"] for arm in record["arms"]}
     assert counts == {
         "plain": 4,
@@ -185,12 +188,43 @@ def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pi
         "plain 0.5": 2,
         "uniform 0.5 every 1": 4,
         "uniform 0.5 every 2": 4,
+        "branch 0.5 every 1": 4,
+        "branch 0.5 every 2": 4,
     }
     text = (tmp_path / "lab" / "report.html").read_text()
     assert "Pareto front" in text
     assert "over plain&#x27;s front" in text
     assert text.count("<svg") == 5
     assert asdict(Record.read(tmp_path / "lab"))["kind"] == "sweep"
+
+
+def test_what_a_model_cannot_do_is_left_out_and_said(run, tmp_path, short_pilot):
+    flags = ["--model", "narrow_vgg", *TINY[2:], "--image-size", "32", "--rates", "0.5"]
+    flags += ["--every", "2", "--seeds", "1"]
+    code, output, errors = run("sweep", *flags, "--strategies", "uniform,branch", "--out", "lab")
+    assert (code, errors) == (0, "")
+    record = json.loads((tmp_path / "lab" / "comparison.json").read_text())
+    assert [arm["name"] for arm in record["arms"] if arm["role"] == "method"] == [
+        "uniform 0.5 every 2"
+    ]
+    assert "branch 0.5 every 2 is left out: VGG has no residual branch" in output
+    code, _, errors = run("sweep", *flags, "--strategies", "branch", "--out", "none")
+    assert code != 0
+    assert "VGG has no residual branch" in errors
+
+
+def test_a_sweep_of_arms_alone(run, tmp_path, short_pilot):
+    arms = ["--arm", "late:strategy=truncate,drop_rate=0.3,every=1,ramp=rising"]
+    arms += ["--arm", "strategy=branch,drop_rate=0.4,anneal=0.5"]
+    code, output, errors = run("sweep", *TINY, *arms, "--seeds", "1", "--out", "lab")
+    assert (code, errors) == (0, "")
+    record = json.loads((tmp_path / "lab" / "comparison.json").read_text())
+    names = [arm["name"] for arm in record["arms"] if arm["role"] == "method"]
+    assert names == ["late", "strategy=branch,drop_rate=0.4,anneal=0.5"]
+    assert "| late " in output
+    code, _, errors = run("sweep", *TINY, "--arm", "drop_rate=0", "--out", "other")
+    assert code != 0
+    assert "it is plain training" in errors
 
 
 def test_a_sweep_and_a_comparison_do_not_mix(run, short_pilot):

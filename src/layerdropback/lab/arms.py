@@ -89,6 +89,11 @@ def make_arms(config: TrainConfig, more: Sequence[str] = ()) -> list[Arm]:
         if names.count(name) > 1 or name == PLAIN:
             fact, cause = f"two arms are called {name!r}", "the tables would not tell them apart"
             raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
+    for name, method in methods:
+        if method.dropping.period_steps is not None:
+            fact = f"--period-steps {method.dropping.period_steps} is not usable (arm {name!r})"
+            cause = "arms are timed by epochs that drop and epochs that do not"
+            raise UsageError(explain(fact, cause, "compare by epochs, with --every and --start"))
     if not methods:
         fact, cause = "--drop-rate 0 leaves nothing to compare", "that is plain training itself"
         raise UsageError(explain(fact, cause, "give another one, or an --arm"))

@@ -15,7 +15,7 @@ from ..errors import UsageError, explain
 from ..training.checkpoint import Checkpoints
 from ..training.claim import claimed
 from ..training.config import TrainConfig
-from ..training.images.data import ImageData, load_for
+from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
 from ..training.loop import Diverged, EpochMetrics, find_device
 from ..training.machine import machine
 from ..training.models import small_stem
@@ -110,10 +110,10 @@ def compare(
     find_device(config.device)
     folder = _folder(config)
     telling = Telling(console)
-    data = load_for(config)
+    data, spare = divided(load_for(replace(config, limit_train=None)), config.limit_train)
     if plan.kind == "sweep":
-        data = hold_out(data)
-    return _Comparison(config, arms, plan, data, folder, telling).go()
+        data, spare = hold_out(data, spare, share=0.5)  # the rest is for learning rates
+    return _Comparison(config, arms, plan, data, spare, folder, telling).go()
 
 
 class _Comparison:
@@ -125,10 +125,12 @@ class _Comparison:
         arms: Sequence[Arm],
         plan: Plan,
         data: ImageData,
+        spare: Split | LazySplit | None,
         folder: Path,
         telling: Telling,
     ):
         self.config, self.plan, self.data = resolved(config, data), plan, data
+        self._spare = spare
         # What was left to the data is decided once, for all arms.
         decided = {name: getattr(self.config, name) for name in ("in_memory", "crop", "flip")}
         self.arms = {
@@ -171,9 +173,14 @@ class _Comparison:
         record = self.record
         timed = [arm for arm in self.arms.values() if arm.role != "same time"]
         if not record.pilot:
-            found = pilot(timed, self.data, len(self.plan.seeds), self._passing)
+            left_out = record.left_out if self.plan.kind == "sweep" else None
+            found = pilot(timed, self.data, len(self.plan.seeds), self._passing, left_out)
             record.pilot = {name: asdict(timing) for name, timing in found.items()}
             self._save()
+        for name in record.left_out:
+            del self.arms[name]
+        if all(arm.role != "method" for arm in self.arms.values()):
+            raise UsageError(" ".join(record.left_out.values()))
         timings = {name: Timing(**values) for name, values in record.pilot.items()}
         plain = timed[0]
         steps = len(self.data.train) // plain.config.batch_size
@@ -181,7 +188,7 @@ class _Comparison:
             if arm.role == "same time" and arm.of is not None:
                 self.arms[arm.name] = same_time(arm, timings[arm.of], timings[plain.name], steps)
         if self.plan.lr_grid:
-            tuning = Tuning(self.plan.lr_grid, self.plan.tune_seeds, self.data)
+            tuning = Tuning(self.plan.lr_grid, self.plan.tune_seeds, self.data, self._spare)
             record.held_out = tuning.held_out
             tuning.go(list(self.arms.values()), record.trials, self._tuned, self._after_step)
             for name, arm in self.arms.items():

@@ -72,7 +72,8 @@ def _figure3_tiny(out: Path) -> list[list[str]]:
 
 
 def _sweep(name: str, out: Path, more: Sequence[str]) -> list[str]:
-    return ["sweep", "--recipe", "paper-scratch", "--model", name, *more, *_into(out / name)]
+    ways = ["--strategies", "uniform"]
+    return ["sweep", "--recipe", "paper-scratch", "--model", name, *ways, *more, *_into(out / name)]
 
 
 def _figure4(out: Path) -> list[list[str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import UsageError, explain
+from ..errors import AttachError, UsageError, explain
 from ..training.config import TrainConfig
 from ..training.images.data import ImageData
 from ..training.loop import Trainer
@@ -29,9 +29,6 @@ _NORMAL, _MEDIAN = 1.4826, 1.2533
 
 # Nor does a pilot take more than this share of the runs that it is for, nor so many seconds.
 SHARE, LONGEST = 0.25, 120.0
-
-# Epochs that a pilot could take its slices from.
-_ENDLESS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ def pilot(
     data: ImageData,
     runs: int = 1,
     tell: Callable[[str], None] = lambda text: None,
+    left_out: dict[str, str] | None = None,
 ) -> dict[str, Timing]:
     """Time the steps of arms in turns, the first arm being plain training.
 
@@ -69,17 +67,27 @@ def pilot(
         data: the images.
         runs: how many times each arm will be run; it decides how long the pilot may take.
         tell: is told how far it is.
+        left_out: gets the arms with which the model cannot be trained, with the reason; None for
+            an error.
 
     Returns:
         A timing for each arm.
 
     Raises:
+        AttachError: the model cannot be trained with an arm.
         UsageError: an epoch has too few steps for that.
     """
     tracks = [_Track(arm, data) for arm in arms]
     try:
-        for track in tracks:
-            track.prepare()
+        for track in list(tracks):
+            try:
+                track.prepare()
+            except AttachError as refused:
+                if left_out is None:
+                    raise
+                left_out[track.arm.name] = " ".join(refused.problems)
+                tracks.remove(track)
+                track.player.close()
         begun = time.perf_counter()
         for made in itertools.count(1):
             # Who begins changes, as in a real run.
@@ -126,16 +134,17 @@ class _Track:
 
     def __init__(self, arm: Arm, data: ImageData):
         self.arm = arm
-        self.player = Player(replace(arm, config=replace(arm.config, epochs=_ENDLESS)), 0, data)
+        whole = replace(arm.config, epochs=arm.config.epoch_count)
+        self.player = Player(replace(arm, config=whole), 0, data)
         trainer = self.player.trainer
-        schedule = arm.config.dropping.settings().schedule
+        schedule = trainer.ldb.settings.schedule
         self._steps: dict[str, float] = {}  # of the whole run
         epochs = arm.config.epochs
         for epoch in range(arm.config.epoch_count):
             mode = "drop" if schedule.is_drop_epoch(epoch) else "full"
             part = min(1.0, epochs - epoch)
             self._steps[mode] = self._steps.get(mode, 0) + part * trainer.steps_in(epoch)
-        self._next = {mode: _epochs_of(mode, arm.config) for mode in self._steps}
+        self._next = {mode: _epochs_of(mode, whole) for mode in self._steps}
         for mode, epochs_of_mode in self._next.items():
             if trainer.steps_in(next(epochs_of_mode)) < 3:
                 fact = f"{arm.name} has less than 3 steps in a {mode} epoch"
@@ -230,11 +239,10 @@ class _Enough(Exception):
 
 
 def _epochs_of(mode: str, config: TrainConfig) -> Iterator[int]:
-    """One epoch of a mode after the other, without end; those that there are come again."""
-    schedule = config.dropping.settings().schedule
-    if mode == "full" and schedule.ever_drops and schedule.every == 1:
-        return itertools.cycle(range(schedule.start))
-    return (e for e in itertools.count() if schedule.is_drop_epoch(e) == (mode == "drop"))
+    """The run's epochs of a mode, one after the other; those that there are come again."""
+    schedule = config.dropping.settings(config.epochs).schedule
+    epochs = range(config.epoch_count)
+    return itertools.cycle([e for e in epochs if schedule.is_drop_epoch(e) == (mode == "drop")])
 
 
 def _now(trainer: Trainer) -> float:

@@ -34,6 +34,7 @@ class Record:
         trials: of the learning rates: arm, lr, seed, accuracy (on held-out images), loss.
         tuned: the learning rate chosen for each arm; empty where none was tuned.
         pilot: each arm's `Timing`.
+        left_out: the arms of a sweep with which the model cannot be trained, and why.
         epochs: one row for each epoch of each run: arm, seed and the metrics.
         dropped: of each finished run (``"ARM SEED"``) in which any was, how many steps dropped each
             layer.
@@ -53,6 +54,7 @@ class Record:
     trials: list[dict[str, Any]] = field(default_factory=list)
     tuned: dict[str, float] = field(default_factory=dict)
     pilot: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import UsageError, explain
 from ..settings import STRATEGIES
 from ..training.config import TrainConfig
-from .arms import PLAIN, Arm, plain_of
+from .arms import PLAIN, Arm, parse_arm, plain_of
 from .record import Record
 from .statistics import ERROR, Interval, chance, holm, interval
 
@@ -24,7 +24,11 @@ SHARES = (0.75, 0.5)
 
 
 def sweep_arms(
-    config: TrainConfig, rates: Sequence[float], strategies: Sequence[str], every: Sequence[float]
+    config: TrainConfig,
+    rates: Sequence[float],
+    strategies: Sequence[str],
+    every: Sequence[float],
+    more: Sequence[str] = (),
 ) -> list[Arm]:
     """Plain training of several lengths, and every way to drop.
 
@@ -33,17 +37,22 @@ def sweep_arms(
         rates: drop rates.
         strategies: ways to draw layers; empty: all that drop any.
         every: a drop epoch every so many.
+        more: further ways, as `parse_arm` reads them.
 
     Raises:
         UsageError: a value makes no sense.
 
     Example:
-        >>> arms = sweep_arms(TrainConfig(epochs=8), [0.5], [], [1, 2])
+        >>> arms = sweep_arms(TrainConfig(epochs=8), [0.5], ["truncate"], [1, 2])
         >>> [(arm.name, arm.config.epochs) for arm in arms[:3]]
         [('plain', 8), ('plain 0.75', 6), ('plain 0.5', 4)]
         >>> [arm.name for arm in arms[3:]]
-        ['uniform 0.5 every 1', 'uniform 0.5 every 2']
+        ['truncate 0.5 every 1', 'truncate 0.5 every 2']
     """
+    if config.dropping.period_steps is not None:
+        fact = f"--period-steps {config.dropping.period_steps} is not usable in a sweep"
+        cause = "arms are timed by epochs that drop and epochs that do not"
+        raise UsageError(explain(fact, cause, "leave it out"))
     plain = plain_of(config)
     arms = [Arm(PLAIN, plain, "plain")]
     for share in SHARES:
@@ -63,19 +72,28 @@ def sweep_arms(
         )
         method = replace(config, dropping=dropping)
         method.check()
-        if not dropping.settings().schedule.ever_drops:
-            fact = f"--rates {rate:g} is not usable"
-            raise UsageError(explain(fact, "it is plain training", "leave it out: it is run"))
-        if dropping.start >= config.epoch_count:
-            fact = f"--start {dropping.start} leaves no drop epoch"
-            raise UsageError(explain(fact, f"there are {config.epochs}", "give a smaller one"))
         arms.append(Arm(f"{name} {rate:g} every {int(epochs)}", method, "method"))
+    arms += [Arm(name, method, "method") for name, method in (parse_arm(t, config) for t in more)]
+    for arm in arms:
+        if arm.role == "method":
+            _require_dropping(arm)
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         cause = "a list names a value twice"
         raise UsageError(explain(f"{twice} comes twice", cause, "name it once"))
     return arms
+
+
+def _require_dropping(arm: Arm) -> None:
+    dropping, epochs = arm.config.dropping, arm.config.epochs
+    schedule = dropping.settings(epochs).schedule
+    if not schedule.ever_drops:
+        fact = f"--rates {dropping.drop_rate:g} is not usable"
+        raise UsageError(explain(fact, "it is plain training", "leave it out: it is run"))
+    if not any(map(schedule.is_drop_epoch, range(arm.config.epoch_count))):
+        fact = f"--start {dropping.start} leaves no drop epoch (arm {arm.name!r})"
+        raise UsageError(explain(fact, f"there are {epochs}", "give a smaller one"))
 
 
 @dataclass(frozen=True)
@@ -146,7 +164,8 @@ def points(record: Record) -> list[Point]:
 
 
 def _kind(settings: Mapping[str, Any]) -> str:
-    return f"{settings['strategy']}, every {settings['every']}"
+    ramp = "" if settings.get("ramp", "constant") == "constant" else f", {settings['ramp']}"
+    return f"{settings['strategy']}, every {settings['every']}{ramp}"
 
 
 COLUMNS = (
@@ -190,6 +209,7 @@ def sweep_lines(record: Record) -> list[str]:
             f"no gain shown: none of the {len(tried)} settings is shown to lie above plain "
             "training's own front (plain runs of 1, 3/4 and 1/2 of the epochs)"
         )
+    lines += [f"{name} is left out: {why}" for name, why in record.left_out.items()]
     lines.append(
         f"n = {n} seed{'s' if n != 1 else ''}; 95 % t intervals over seeds, paired, Holm over "
         f"{len(tried)} settings. Accuracies are on {record.data['test']:,} training images held "

@@ -8,13 +8,16 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from ..training.images.choosing import stratified
-from ..training.images.data import ImageData
+from ..training.images.data import ImageData, LazySplit, Split
 from ..training.loop import Diverged, OnStep
 from .arms import Arm
 from .turns import Player, take_turns
 
 # Share of the training images that is held out.
 HELD_OUT = 0.1
+
+# Of training images that are not used, so many are held out at most.
+MOST = 5000
 
 # Rates that a grid gets more of on either side, at most.
 WIDER = 6
@@ -30,15 +33,22 @@ class Tuning:
         grid: learning rates, ascending, three or more.
         seeds: runs of each.
         data: the images; a part of its training images is held out.
+        spare: training images that are not used; then they are held out instead.
 
     Attributes:
         held_out: their number.
     """
 
-    def __init__(self, grid: Sequence[float], seeds: int, data: ImageData):
+    def __init__(
+        self,
+        grid: Sequence[float],
+        seeds: int,
+        data: ImageData,
+        spare: Split | LazySplit | None = None,
+    ):
         self._grid = tuple(grid)
         self._seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-        self._data = hold_out(data)
+        self._data, _ = hold_out(data, spare)
         self.held_out = len(self._data.test)
 
     def go(
@@ -134,26 +144,48 @@ class Tuning:
         }
 
 
-def hold_out(data: ImageData) -> ImageData:
-    """Put a tenth of the training images, evenly over the classes, in the test's place.
+def hold_out(
+    data: ImageData, spare: Split | LazySplit | None = None, share: float = 1.0
+) -> tuple[ImageData, Split | LazySplit | None]:
+    """Put training images, evenly over the classes, in the test's place.
+
+    They are a tenth of those that there are; or where `spare` has as many, that are not trained on,
+    of these up to five thousand: that costs no training image, and tells more.
+
+    Args:
+        data: the images.
+        spare: training images that are not used.
+        share: of the spare ones, how many may be taken.
+
+    Returns:
+        The data with other test images, and what is left of the spare ones.
 
     Raises:
         UsageError: there are too few.
 
     Example:
-        >>> from layerdropback.training.images.data import load_data
-        >>> data = hold_out(load_data("digits", limit_train=200))
+        >>> from layerdropback.training.images.data import divided, load_data
+        >>> data, _ = hold_out(load_data("digits", limit_train=200))
         >>> len(data.train), len(data.test)
         (180, 20)
+        >>> data, left = hold_out(*divided(load_data("digits"), 200), share=0.5)
+        >>> len(data.train), len(data.test), len(left)
+        (200, 618, 619)
     """
     images = len(data.train)
+    count = 0 if spare is None else min(MOST, int(share * len(spare)))
+    if spare is not None and count >= max(1, HELD_OUT * images):
+        chosen = stratified(spare.labels.tolist(), count)
+        left = sorted(set(range(len(spare))) - set(chosen))
+        return replace(data, test=spare.subset(chosen)), spare.subset(left)
     chosen = stratified(data.train.labels.tolist(), round(HELD_OUT * images))
     if not chosen:
         fact = f"of {images} training images none can be held out"
         cause = "learning rates and settings are not chosen on the test's"
         raise UsageError(explain(fact, cause, "use more, 20 for each class or so"))
     others = sorted(set(range(images)) - set(chosen))
-    return replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
+    held = replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
+    return held, spare
 
 
 def _train(players: Sequence[Player], on_step: OnStep | None) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from ..presets import settings as preset_settings
-from ..schedule import LRScale, Schedule
+from ..schedule import LRScale, Ramp, Schedule
 from ..settings import (
+    DEPTHS,
+    RAMPS,
     RESAMPLE,
     STRATEGIES,
     UNITS,
+    Depth,
     Resample,
     Settings,
     Strategy,
@@ -47,7 +50,7 @@ def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
 class Dropping:
     """LayerDropBack's arguments, as the flags of the same names give them."""
 
-    drop_rate: float = _setting(0.5, "Chance of a layer to drop, 0: plain.")
+    drop_rate: float = _setting(0.5, "Chance of a layer to drop (truncate: cost to skip).")
     strategy: Strategy = _setting("uniform", "How layers are drawn", STRATEGIES)
     unit: Unit = _setting("layer", "What drops as one", UNITS)
     every: int = _setting(2, "A drop epoch every so many.")
@@ -55,6 +58,16 @@ class Dropping:
     lr_scale: LRScale = _setting(2.0, "LR factor in drop epochs, or inverse: 1 / (1 - rate).")
     batch_scale: float = _setting(1, "Batch factor in drop epochs.")
     resample: Resample = _setting("step", "How often a mask is drawn", RESAMPLE)
+    depth: Depth = _setting("uniform", "For truncate, how depths are spread", DEPTHS)
+    ramp: Ramp = _setting("constant", "How the drop rate changes over the run", RAMPS)
+    anneal: float = _setting(0.0, "Last share of the run that drops nothing.")
+    period_steps: int | None = _setting(
+        None, "Periods of so many steps instead of epochs, for --every and --start."
+    )
+    masks: int | None = _setting(None, "Draw from a pool of so many masks.")
+    target_saving: float | None = _setting(
+        None, "Share of a step's FLOPs that a drop step spares; sets the drop rate."
+    )
     keep: tuple[str, ...] = _setting((), "Layers never to drop, wildcards allowed; repeatable.")
     verify: bool = _setting(False, "Check every step; slower.")
 
@@ -64,10 +77,34 @@ class Dropping:
         chosen = {key: value for key, value in given.items() if value is not None}
         return cls(**(({} if preset is None else preset_settings(preset)) | chosen))
 
-    def settings(self) -> Settings:
-        """The same for the core."""
-        schedule = Schedule(self.drop_rate, self.every, self.start, self.lr_scale, self.batch_scale)
-        return Settings(schedule, self.strategy, self.unit, self.resample, self.keep, self.verify)
+    def settings(self, length: float | None = None) -> Settings:
+        """The same for the core.
+
+        Args:
+            length: of the run, see `LayerDropBack`.
+        """
+        schedule = Schedule(
+            self.drop_rate,
+            self.every,
+            self.start,
+            self.lr_scale,
+            self.batch_scale,
+            self.ramp,
+            self.anneal,
+            self.period_steps,
+            length,
+        )
+        return Settings(
+            schedule,
+            self.strategy,
+            self.unit,
+            self.resample,
+            self.keep,
+            self.verify,
+            self.depth,
+            self.masks,
+            target_saving=self.target_saving,
+        )
 
 
 @dataclass(frozen=True)
@@ -220,7 +257,7 @@ a number above 0 is needed. Cure: give one.
         self._check_pairs()
 
     def _check_dropping(self) -> None:
-        problems = settings_problems(self.dropping.settings(), self.seed)
+        problems = settings_problems(self.dropping.settings(self.epochs), self.seed)
         if problems:
             raise UsageError(as_flags(problems[0]))
         dropping = self.dropping
@@ -335,5 +372,8 @@ def as_flags(problem: str) -> str:
     def flag(match: re.Match[str]) -> str:
         return f"--{match[1].replace('_', '-')} "
 
-    names = "drop_rate|strategy|unit|every|start|lr_scale|batch_scale|resample|keep|seed|recipe"
+    names = (
+        "drop_rate|strategy|unit|every|start|lr_scale|batch_scale|resample|depth|ramp|anneal|"
+        "period_steps|masks|target_saving|keep|seed|recipe"
+    )
     return re.sub(rf"\b({names})=", flag, problem)

@@ -38,7 +38,7 @@ class EpochMetrics:
 
     Attributes:
         epoch: counted from 1.
-        mode: ``"full"`` or ``"drop"``.
+        mode: ``"full"`` or ``"drop"``; ``"mixed"`` where periods of steps decide.
         steps: optimizer steps.
         batch_size: images per step.
         parts: in which each batch went through the model.
@@ -133,7 +133,9 @@ class Trainer:
         self._samples = len(data.train)
         self.optimizer = make_optimizer(config, self.model)
         self._schedule = make_schedule(config, self.optimizer, self._samples)
-        dropping = vars(config.dropping)
+        length = run_length(config, self._samples)
+        self._dropping = config.dropping.settings(length).schedule
+        dropping = vars(config.dropping) | {"length": length}
         self.ldb = LayerDropBack(self.model, self.optimizer, seed=config.seed, **dropping)
         if config.compile == "blocks" and compile_blocks(self.model) == 0:
             fact = f"--compile blocks is not usable with {config.model}"
@@ -264,7 +266,7 @@ class Trainer:
         drops = self._drops(so_far.epoch)
         return EpochMetrics(
             epoch=so_far.epoch + 1,
-            mode="drop" if drops else "full",
+            mode=self._mode(so_far.epoch),
             steps=so_far.steps,
             batch_size=math.ceil(so_far.samples / so_far.steps),
             parts=self._step.parts_of_large
@@ -328,7 +330,34 @@ class Trainer:
             raise UsageError(explain(fact, reason, cure)) from error
 
     def _drops(self, epoch: int) -> bool:
-        return self.config.dropping.settings().schedule.is_drop_epoch(epoch)
+        """Whether a whole epoch drops."""
+        schedule = self._dropping
+        return schedule.period_steps is None and schedule.is_drop_epoch(epoch)
+
+    def _mode(self, epoch: int) -> str:
+        schedule = self._dropping
+        if schedule.ever_drops and schedule.period_steps is not None:
+            return "mixed"
+        return "drop" if schedule.is_drop_epoch(epoch) else "full"
+
+
+def run_length(config: TrainConfig, samples: int) -> float:
+    """What the dropping's schedule takes for the length of a run.
+
+    Args:
+        config: of the run.
+        samples: images in an epoch.
+
+    Example:
+        >>> run_length(TrainConfig(epochs=4), samples=640)
+        4
+        >>> by_steps = TrainConfig.from_dict({"epochs": 4, "batch_size": 64, "period_steps": 5})
+        >>> run_length(by_steps, samples=640)
+        40.0
+    """
+    if config.dropping.period_steps is None:
+        return config.epochs
+    return max(1.0, samples // config.batch_size * float(config.epochs))
 
 
 def find_device(name: str) -> torch.device:

@@ -1,5 +1,6 @@
 """One run from its settings to a folder of results, to be stopped and resumed at any moment."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -270,9 +271,10 @@ class _Run:
     def _introduce(self) -> None:
         config, trainer, say = self.config, self.trainer, self.progress.say
         count = sum(parameter.numel() for parameter in trainer.model.parameters())
-        schedule = config.dropping.settings().schedule
+        schedule = trainer.ldb.settings.schedule
         kind = "plain" if not schedule.ever_drops else trainer.ldb.summary().splitlines()[0]
-        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(config.epoch_count))):
+        periods = math.ceil((schedule.length or 1) / (schedule.period_steps or 1))
+        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(periods))):
             kind += f"; no epoch of this run drops, as it has {config.epochs}"
         say(
             f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: "

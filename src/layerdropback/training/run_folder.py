@@ -49,7 +49,7 @@ def require_no_run(config: TrainConfig) -> None:
         raise UsageError(explain(f"--out {config.out} is a file", cause, "give another name"))
     present = [name for name in (SETTINGS, LINES, WEIGHTS, CHECKPOINTS) if (out / name).exists()]
     if present and not config.overwrite:
-        fact = f"--out {config.out} has a {present[0]} already"
+        fact = f"--out {config.out} already has {present[0]}"
         ways = "--overwrite" if config.resume else "--resume, or --overwrite"
         raise UsageError(explain(fact, "it would be lost", f"give another folder, or {ways}"))
 

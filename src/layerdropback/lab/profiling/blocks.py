@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...cost import Trial, tensors_in
+from ...flops import corrections
 from ...layers import find_layers
+from ...nested import tensors_in
+from ...trial import Trial
 from .bench import Bench
 
 REST = "(outside)"
@@ -95,7 +97,10 @@ def block_costs(bench: Bench, steps: int = 5, warmup: int = 2) -> list[BlockCost
 def _flops(bench: Bench) -> Counter[str]:
     """FLOPs of each block in both passes, told apart in the same way as its time."""
     trial = Trial(bench.model, bench.batch, bench.loss)
-    with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
+    with (
+        torch.random.fork_rng(),
+        FlopCounterMode(display=False, custom_mapping=corrections()) as counter,
+    ):
         watch = _Watch(_blocks(trial.model), trial.model, counter.get_total_flops)
         with watch.watching():
             watch.begin()

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ...controller import LayerDropBack
 from ...errors import UsageError, explain
-from ...settings import STRATEGIES
 from ...training.compiling import compile_blocks
 from ...training.config import TrainConfig
 from ...training.loop import find_device
@@ -29,7 +28,7 @@ from . import telling
 from .bench import Bench
 from .page import write_files
 from .profile import Profile, fill
-from .saving import Setting
+from .saving import PROFILED, Setting
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,8 @@ a whole number from 3 to 10000 is needed. Cure: give one.
             (f"--rates {rate:g}", 0 < rate < 1, "drop rates in (0, 1) are needed")
             for rate in self.rates
         ]
-        known = [name for name in STRATEGIES if name != "none"]
         found += [
-            (f"--strategies {name}", name in known, f"it is one of {', '.join(known)}")
+            (f"--strategies {name}", name in PROFILED, f"it is one of {', '.join(PROFILED)}")
             for name in self.strategies
         ]
         good = 3 <= self.pairs <= 10_000
@@ -80,7 +78,7 @@ a whole number from 3 to 10000 is needed. Cure: give one.
 
     def settings(self, config: TrainConfig) -> list[Setting]:
         """Every strategy with every rate."""
-        strategies = self.strategies or tuple(name for name in STRATEGIES if name != "none")
+        strategies = self.strategies or PROFILED
         dropping = config.dropping
         return [
             Setting(strategy, dropping.unit, rate, dropping.keep, config.seed)  # type: ignore[arg-type]

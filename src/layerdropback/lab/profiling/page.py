@@ -43,6 +43,13 @@ def _page(found: Profile, command: str) -> Page:
         page.plot(_savings(found), "Shares of a full step's time; whiskers are quartiles.")
         page.paragraph(telling.agreement_line(found.savings))
         _table(page, telling.SAVINGS, telling.saving_rows(found.savings))
+    for line in telling.refused_lines(found):
+        page.paragraph(line)
+    cuts = telling.cut_rows(found.savings)
+    if cuts:
+        page.heading("By depth")
+        page.paragraph("What cuts at single depths spare of a full step's time and memory.")
+        _table(page, telling.CUTS, cuts)
     if found.phases is not None:
         page.heading("Where a step's time goes")
         page.plot(_phases(found), "Medians; the paper's Figure 1 shows the same.")
@@ -51,6 +58,10 @@ def _page(found: Profile, command: str) -> Page:
         page.heading("Block by block")
         page.plot(_blocks(found), telling.block_line(found.blocks))
         _table(page, telling.BLOCKS, telling.block_rows(found.blocks))
+        page.heading("Residual branches")
+        page.paragraph(telling.branch_line(found.branches))
+        if found.branches:
+            _table(page, telling.BRANCHES, telling.branch_rows(found.branches))
     page.heading("How to repeat it")
     page.code(command)
     page.folded("settings, machine and versions", found.about)

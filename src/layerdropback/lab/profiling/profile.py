@@ -1,5 +1,6 @@
 """Where one model's step spends its time, and what each way of dropping would spare of it."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,14 +10,20 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from ...cost import Loss
+from ...branches import Branch, find_branches
+from ...errors import AttachError
+from ...trial import Loss
 from .bench import Bench
 from .blocks import BlockCost, block_costs
 from .phases import Phases, time_phases
-from .saving import Saving, Setting, savings
+from .saving import PROFILED, Saving, Setting, saving_of
 
 # What is tried where nothing else is asked for.
-DEFAULT = tuple(Setting(drop_rate=rate) for rate in (0.25, 0.5, 0.75))
+DEFAULT = tuple(
+    Setting(strategy, drop_rate=rate)  # type: ignore[arg-type]
+    for strategy in PROFILED
+    for rate in (0.25, 0.5, 0.75)
+)
 
 
 @dataclass
@@ -27,16 +34,20 @@ class Profile:
         name: the model's.
         parameters: how many.
         blocks: cost of each block.
+        branches: the residual branches; none where the model has no skip connections.
         phases: a full step's.
-        savings: of each setting.
+        savings: of each setting that this model can be trained with.
+        refused: why it cannot be with others.
         about: the batch, the optimizer, the machine and so on, for a table's foot.
     """
 
     name: str
     parameters: int
     blocks: list[BlockCost] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
     phases: Phases | None = None
     savings: list[Saving] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     def best(self) -> Saving | None:
@@ -77,15 +88,12 @@ def profile(
     Returns:
         The profile; ``telling.as_text()`` makes tables of it.
 
-    Raises:
-        AttachError: see `LayerDropBack`.
-
     Example:
         >>> import torch
-        >>> model = nn.Sequential(*(nn.Linear(32, 32) for _ in range(4)))
+        >>> model = nn.Sequential(*(nn.Linear(32, 32) for _ in range(8)))
         >>> found = profile(model, torch.ones(8, 32), pairs=3)
-        >>> [round(saving.ideal, 2) > 0 for saving in found.savings]
-        [True, True, True]
+        >>> all(saving.ideal > 0 for saving in found.savings)
+        True
     """
     model = copy.deepcopy(model)
     made = None if optimizer is None else optimizer(model)
@@ -115,10 +123,15 @@ def fill(
         tell: is called after each part.
     """
     found.blocks = block_costs(bench)
+    with contextlib.suppress(AttachError):  # told where a setting wants branches
+        found.branches = list(find_branches(bench.model, bench.batch, bench.loss))
     tell(found)
     compiled(bench.model)
     found.phases = time_phases(bench, steps=max(5, pairs))
     tell(found)
-    for saving in savings(bench, found.phases, settings, pairs):
-        found.savings.append(saving)
+    for setting in settings:
+        try:
+            found.savings.append(saving_of(setting, bench, found.phases, pairs))
+        except AttachError as error:
+            found.refused[str(setting)] = " ".join(error.problems)
         tell(found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...branches import Branch
 from ..tables import markdown_table
 from .blocks import BlockCost
 from .phases import Phases
@@ -9,6 +10,8 @@ from .profile import Profile
 from .saving import MEMORY_PAIRS, Saving
 
 BLOCKS = ("block", "forward, ms", "backward, ms", "of the step", "GFLOPs", "saved, MiB", "params")
+BRANCHES = ("branch ends in", "parameter tensors", "of the backward pass")
+CUTS = ("dropping", "layers below the cut", "time spared", "saved tensors", "n")
 SAVINGS = (
     "dropping",
     "ideal (FLOPs)",
@@ -31,15 +34,49 @@ def parts(found: Profile) -> list[str]:
     text = []
     if found.blocks:
         text += [markdown_table(BLOCKS, block_rows(found.blocks)), block_line(found.blocks)]
+        text.append(branch_line(found.branches))
     if found.phases is not None:
         text += [phase_bars(found.phases), backward_line(found.phases)]
     if found.savings:
         text += [
             markdown_table(SAVINGS, saving_rows(found.savings)),
             agreement_line(found.savings),
-            sentence(found),
         ]
+    text += refused_lines(found)
+    cuts = cut_rows(found.savings)
+    if cuts:
+        text.append(markdown_table(CUTS, cuts))
+    if found.savings:
+        text.append(sentence(found))
     return text
+
+
+def cut_rows(savings: Sequence[Saving]) -> list[list[str]]:
+    """A row of `CUTS` for each depth that the middle one of the truncating settings drew."""
+    cuts = [saving for saving in savings if saving.setting.strategy == "truncate" and saving.masks]
+    if not cuts:
+        return []
+    chosen = cuts[len(cuts) // 2]
+    return [
+        [
+            str(chosen.setting),
+            f"{mask.dropped} of {mask.layers}",
+            f"{100 * mask.measured:.1f} %",
+            f"{100 * mask.memory:.1f} %",
+            str(mask.n),
+        ]
+        for mask in chosen.masks
+    ]
+
+
+def refused_lines(found: Profile) -> list[str]:
+    """The settings with which this model cannot be trained, and why.
+
+    Example:
+        >>> refused_lines(Profile("net", 1, refused={"truncate 0.9": "Too much. Cause: ..."}))
+        ['truncate 0.9 is left out: Too much. Cause: ...']
+    """
+    return [f"{setting} is left out: {why}" for setting, why in found.refused.items()]
 
 
 def block_rows(blocks: Sequence[BlockCost]) -> list[list[str]]:
@@ -62,6 +99,32 @@ def block_rows(blocks: Sequence[BlockCost]) -> list[list[str]]:
 def block_line(blocks: Sequence[BlockCost]) -> str:
     """What the table of blocks is of."""
     return f"Times are medians over n = {blocks[0].n} steps; the rest does not vary."
+
+
+def branch_line(branches: Sequence[Branch]) -> str:
+    """How much of the backward pass lies in residual branches.
+
+    Example:
+        >>> branch_line([Branch("0.mlp", (), 0.25), Branch("1.mlp", (), 0.5)])
+        "2 residual branches, 0.mlp to 1.mlp, hold 75.0 % of the backward pass's FLOPs."
+        >>> branch_line([])
+        'There is no residual branch.'
+    """
+    if not branches:
+        return "There is no residual branch."
+    share = 100 * sum(branch.share for branch in branches)
+    count = "1 residual branch" if len(branches) == 1 else f"{len(branches)} residual branches"
+    ends = " to ".join(dict.fromkeys((branches[0].name, branches[-1].name)))
+    holds = "holds" if len(branches) == 1 else "hold"
+    return f"{count}, {ends}, {holds} {share:.1f} % of the backward pass's FLOPs."
+
+
+def branch_rows(branches: Sequence[Branch]) -> list[list[str]]:
+    """A row of `BRANCHES` for each branch."""
+    return [
+        [branch.name, str(len(branch.parameter_names)), f"{100 * branch.share:.2f} %"]
+        for branch in branches
+    ]
 
 
 def phase_bars(phases: Phases) -> str:

@@ -120,13 +120,17 @@ def phases(runs: Sequence[Run]) -> str:
 
 
 def updates(runs: Sequence[Run]) -> str | None:
-    """Share of a run's steps that updated each layer; None where no run dropped any."""
+    """Share of a run's steps that updated each layer; None where no run dropped any.
+
+    Of many arms, as a sweep has, the first four: more have no room beside each other.
+    """
     known: dict[str, list[Run]] = {}
     for run in runs:
         if run.dropped:
             known.setdefault(run.label, []).append(run)
     if not known:
         return None
+    known = dict(list(known.items())[:4])
     layers = max((len(run.dropped or {}) for found in known.values() for run in found), default=1)
     figure, panels = new_figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
     for axes, (label, found) in zip(panels, known.items(), strict=True):

@@ -1,7 +1,7 @@
 """Where images come from: the names that ``--data`` knows."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -149,6 +149,28 @@ def load_data(
         raise _unknown(spec)
     splits = hold(*lazy, image_size, in_memory)
     return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
+
+
+def divided(data: ImageData, limit: int | None) -> tuple[ImageData, Split | LazySplit | None]:
+    """The training images that a limit leaves, and those that it leaves out.
+
+    Args:
+        data: with all training images.
+        limit: as for `load_data`.
+
+    Returns:
+        What `load_data` would have made with the limit, and the others; None where there are none.
+
+    Example:
+        >>> few, others = divided(load_data("digits"), 100)
+        >>> len(few.train), len(others)
+        (100, 1337)
+    """
+    if limit is None or limit >= len(data.train):
+        return data, None
+    chosen = stratified(data.train.labels.tolist(), limit)
+    others = sorted(set(range(len(data.train))) - set(chosen))
+    return replace(data, train=data.train.subset(chosen)), data.train.subset(others)
 
 
 def load_for(config: TrainConfig) -> ImageData:

@@ -1,0 +1,151 @@
+"""What a full step has told of a model, or a saved state: order, costs, branches, signals."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from . import state
+from .branches import Branch, find_branches
+from .budget import rate_for
+from .errors import AttachError, explain
+from .graph import output_tensors
+from .keeping import Plan, Shares, depth_shares, make_plan
+from .layers import Layer
+from .order import Order, Recorder
+from .replicas import agreed, of_first
+from .settings import Settings
+from .signals import Signals, worth_shares
+
+
+class Findings:
+    """Everything that masks hang on besides the seed and the step's number.
+
+    Args:
+        model: what the training loop calls.
+        optimizers: of the model.
+        layers: of the model.
+        settings: the user's.
+
+    Attributes:
+        settings: the user's, with the drop rate that meets a budget once it is known.
+        order: of the layers; None before the first recorded step.
+        shares: by which cuts are drawn; None for strategies that do not cut.
+        branches: None for strategies that do not drop any.
+        signals: of the gradients, for `adaptive`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        layers: Sequence[Layer],
+        settings: Settings,
+    ):
+        self.settings = settings
+        self.order: Order | None = None
+        self.shares: Shares | None = None
+        self.branches: tuple[Branch, ...] | None = None
+        self.signals: Signals | None = None
+        if settings.strategy == "adaptive" and settings.schedule.ever_drops:
+            normalised = all("betas" in g for o in optimizers for g in o.param_groups)
+            self.signals = Signals(layers, normalised)
+        self._model = model
+        self._layers = tuple(layers)
+        self._cost_shares: Shares | None = None
+        self._rate: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that the settings ask for is missing."""
+        return (
+            self.order is not None
+            and (self.shares is not None or not self.settings.cuts)
+            and (self.branches is not None or not self.settings.needs_branches)
+            and (self._rate is not None or self.settings.target_saving is None)
+        )
+
+    def learn(self, recorder: Recorder, held: Sequence[AbstractSet[int]], seed: int) -> None:
+        """Take in what one full step showed.
+
+        Args:
+            recorder: of the step.
+            held: for each optimizer, the ``id`` of each of its parameters.
+            seed: of the masks.
+
+        Raises:
+            AttachError: the strategy cannot be followed with this model.
+        """
+        recorded = agreed(recorder.finish(), self._model)
+        self.order = recorded if self.order is None else self.order.updated(recorded)
+        if self.settings.cuts:
+            shares = depth_shares(self._layers, self.order, recorder.costs)
+            self._cost_shares = self.shares = of_first(shares, self._model)
+        if self.settings.needs_branches and self.branches is None:
+            self.branches = of_first(self._branches(recorder), self._model)
+        if self.settings.target_saving is not None:
+            rate = rate_for(self.plan(held), recorder.costs, recorder.counter.total, seed)
+            self._use_rate(of_first(rate, self._model))
+
+    def weigh(self) -> bool:
+        """Let cuts go by what layers are worth now; whether there is anything new in that."""
+        if self.signals is None or self._cost_shares is None:
+            return False
+        names = [layer.name for layer in self._layers]
+        shares = worth_shares(self.signals.worth(), self._cost_shares, names)
+        self.shares = of_first(shares, self._model)
+        return True
+
+    def plan(self, held: Sequence[AbstractSet[int]]) -> Plan:
+        """Each layer's part, as things stand; see `make_plan`."""
+        assert self.order is not None
+        return make_plan(self._layers, self.order, held, self.settings, self.shares, self.branches)
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain containers and tensors, for a checkpoint."""
+        return {
+            "order": None if self.order is None else self.order.to_state(),
+            "shares": None if self.shares is None else dict(self.shares),
+            "cost_shares": None if self._cost_shares is None else dict(self._cost_shares),
+            "branches": state.of_branches(self.branches),
+            "drop_rate": self._rate,
+            "signals": None if self.signals is None else self.signals.to_state(),
+        }
+
+    def restart(self, saved: Mapping[str, Any]) -> None:
+        """The inverse of `to_state`; what another strategy left behind is none of this one's."""
+        self.order = None if saved["order"] is None else Order.from_state(saved["order"])
+        self.shares = saved["shares"] if self.settings.cuts else None
+        self._cost_shares = saved["cost_shares"] if self.settings.cuts else None
+        self.branches = None
+        if saved["branches"] is not None and self.settings.needs_branches:
+            self.branches = tuple(
+                Branch(name, tuple(names), share) for name, names, share in saved["branches"]
+            )
+        if saved["drop_rate"] is not None and self.settings.target_saving is not None:
+            self._use_rate(saved["drop_rate"])
+        if saved["signals"] is not None and self.signals is not None:
+            self.signals.restart(saved["signals"])
+
+    def _branches(self, recorder: Recorder) -> tuple[Branch, ...]:
+        used = recorder.used_call()
+        if used is None:
+            kind = type(self._model).__name__
+            fact = f"strategy='branch' cannot see how the loss comes from {kind}"
+            cause = "no gradient came through what the model's call returned"
+            raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
+        arguments, places = used
+
+        def reached(outputs: object) -> Any:
+            tensors = output_tensors(outputs)
+            return [tensors[place] for place in sorted(places)]
+
+        return find_branches(self._model, arguments, reached)
+
+    def _use_rate(self, rate: float) -> None:
+        self._rate = rate
+        schedule = replace(self.settings.schedule, drop_rate=rate)
+        self.settings = replace(self.settings, schedule=schedule)

@@ -1,0 +1,41 @@
+"""Tensors in nested containers."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested mappings and sequences."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from tensors_in(part)
+
+
+def map_tensors(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """The same mappings and sequences, of the same kinds, with every tensor changed.
+
+    Example:
+        >>> import torch
+        >>> map_tensors(lambda tensor: tensor + 1, {"x": (torch.tensor(1), "name")})
+        {'x': (tensor(2), 'name')}
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        # A copy, since outputs of Hugging Face's models are mappings that no dict can make.
+        changed: Any = copy.copy(value)
+        for key, part in value.items():
+            changed[key] = map_tensors(change, part)
+        return changed
+    if isinstance(value, tuple | list):
+        parts = [map_tensors(change, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value

@@ -1,0 +1,98 @@
+"""Steps of a copy of a model, without data where that is possible, to see what they consist of."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .graph import output_tensors
+from .nested import map_tensors
+
+Loss = Callable[[Any], Tensor]
+
+
+class Call(NamedTuple):
+    """All arguments of a model's call."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def call(model: nn.Module, batch: Any) -> Any:
+    """Call a model with a batch: a tensor, a tuple of arguments, keyword arguments, or a `Call`.
+
+    Example:
+        >>> call(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
+        torch.Size([4, 2])
+    """
+    if isinstance(batch, Call):
+        return model(*batch.args, **batch.kwargs)
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, tuple | list) else model(batch)
+
+
+def summed(outputs: Any) -> Tensor:
+    """The sum of the first floating-point tensor in a model's outputs, for want of a loss.
+
+    Example:
+        >>> summed({"logits": torch.ones(2, 3)})
+        tensor(6.)
+    """
+    return first_output(outputs).float().sum()
+
+
+def first_output(outputs: Any) -> Tensor:
+    """The first floating-point tensor in a model's outputs.
+
+    Example:
+        >>> first_output({"classes": torch.ones(2, dtype=int), "logits": torch.ones(2, 3)}).shape
+        torch.Size([2, 3])
+    """
+    for tensor in output_tensors(outputs):
+        if tensor.is_floating_point():
+            return tensor
+    raise TypeError("the model's outputs hold no floating-point tensor; give a loss")
+
+
+class Trial:
+    """A copy of a model and a batch, without data where that is possible, to count steps with.
+
+    Args:
+        model: see `step_costs`, as are `batch` and `loss`.
+        batch: what the model is called with.
+        loss: makes a scalar of the model's outputs.
+
+    Attributes:
+        model: the copy.
+        batch: its batch.
+        loss: as given, or the default.
+    """
+
+    def __init__(self, model: nn.Module, batch: Any, loss: Loss | None):
+        self.loss = loss or summed
+        self.model = copy.deepcopy(model, _without_data(model)).train()
+        self.batch = map_tensors(lambda tensor: tensor.detach().to("meta"), batch)
+        try:
+            self.forward()
+        except RuntimeError:
+            # A loss that holds labels of its own, or a forward pass that looks at numbers.
+            self.model = copy.deepcopy(model).train()
+            self.batch = map_tensors(Tensor.detach, batch)
+
+    def forward(self) -> Tensor:
+        """The loss."""
+        return self.loss(call(self.model, self.batch))
+
+
+def _without_data(model: nn.Module) -> dict[int, Any]:
+    """What a deep copy takes for each tensor of the model; tied ones stay tied."""
+    memo: dict[int, Any] = {}
+    for parameter in model.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        memo[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return memo
