@@ -36,7 +36,7 @@ TASKS: dict[str, tuple[list[str], str]] = {
     ),
     "tune-resnet": (
         [*RESNET, *SHORT, "--limit-train", "4000", "--epochs", "8"],
-        "0.01,0.02,0.05",
+        "0.05,0.125,0.3125",
     ),
     "tune-vit": (
         [*VIT, *SHORT, "--limit-train", "4000", "--epochs", "8"],
@@ -62,6 +62,10 @@ ARMS = {
     "truncate.5-anneal": "strategy=truncate,drop_rate=0.5,every=1,anneal=0.25,lr_scale=1",
     "truncate.3-fixed": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,lr_scale=1",
     "truncate.3-power": "strategy=truncate,drop_rate=0.3,every=1,depth=power,lr_scale=1",
+    "adaptive.3": "strategy=adaptive,drop_rate=0.3,every=1,lr_scale=1",
+    "adaptive.3-falling": "strategy=adaptive,drop_rate=0.3,every=1,ramp=falling,lr_scale=1",
+    "truncate.3-late": "strategy=truncate,drop_rate=0.3,every=1,start=4,lr_scale=1",
+    "truncate.5": "strategy=truncate,drop_rate=0.5,every=1,lr_scale=1",
     "branch.3": "strategy=branch,drop_rate=0.3,every=1,lr_scale=1",
     "branch.5-anneal": "strategy=branch,drop_rate=0.5,every=1,anneal=0.25,lr_scale=1",
 }
