@@ -25,17 +25,6 @@ def attach(model, drop_rate=0.3, **settings):
     return LayerDropBack(model, optimizer, drop_rate, **settings), optimizer
 
 
-def train(entry, ldb, model, optimizer, epochs, steps=8):
-    masks = []
-    for epoch in epochs:
-        for batch in ldb.epoch(entry.batches(steps), epoch):
-            masks.append(None if ldb.mask is None else ldb.mask.tolist())
-            entry.backward(model, batch)
-            optimizer.step()
-            optimizer.zero_grad()
-    return masks
-
-
 # ---- signal against noise ------------------------------------------------------------------------
 
 
@@ -140,7 +129,7 @@ def test_it_trains_and_cuts_the_layers_used_first(name):
     entry = ZOO[name]
     model = entry.model()
     ldb, optimizer = attach(model)
-    train(entry, ldb, model, optimizer, range(4))
+    entry.train(ldb, model, optimizer, range(4))
     plan = ldb._stepper.plan
     cuts = plan.candidates(plan.heads(), 0.5).odds.cuts
     for batch in ldb.epoch(entry.batches(8), 4):
@@ -180,15 +169,15 @@ def test_a_resumed_run_goes_on_bit_for_bit():
     entry = ZOO["vit"]
     model = entry.model()
     ldb, optimizer = attach(model)
-    train(entry, ldb, model, optimizer, range(3))
+    entry.train(ldb, model, optimizer, range(3))
     saved = copy.deepcopy((ldb.state_dict(), model.state_dict(), optimizer.state_dict()))
-    expected = train(entry, ldb, model, optimizer, range(3, 7))
+    expected = entry.train(ldb, model, optimizer, range(3, 7))
     again = entry.model()
     other, other_optimizer = attach(again)
     other.load_state_dict(saved[0])
     again.load_state_dict(saved[1])
     other_optimizer.load_state_dict(saved[2])
-    assert train(entry, other, again, other_optimizer, range(3, 7)) == expected
+    assert entry.train(other, again, other_optimizer, range(3, 7)) == expected
     for mine, theirs in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     assert any(mask and any(mask) for mask in expected)
@@ -198,7 +187,7 @@ def test_a_run_resumed_inside_an_epoch_goes_by_what_was_weighed_at_its_start():
     entry = ZOO["vit"]
     model = entry.model()
     ldb, optimizer = attach(model)
-    train(entry, ldb, model, optimizer, range(3))
+    entry.train(ldb, model, optimizer, range(3))
     whole = []
     for number, batch in enumerate(ldb.epoch(entry.batches(12), 3)):
         if number == 5:
@@ -235,7 +224,7 @@ def test_damaged_signals_are_refused(signals):
     entry = ZOO["vit"]
     model = entry.model()
     ldb, optimizer = attach(model)
-    train(entry, ldb, model, optimizer, range(1))
+    entry.train(ldb, model, optimizer, range(1))
     state = ldb.state_dict()
     if isinstance(signals, dict) and signals["looks"] is None:
         signals = signals | {"looks": state["signals"]["looks"]}

@@ -16,19 +16,10 @@ def attach(model, **settings):
     return LayerDropBack(model, optimizer, **({"verify": True} | settings)), optimizer
 
 
-def train(entry, ldb, model, optimizer, epochs, steps=4):
-    masks = []
-    for epoch in epochs:
-        for batch in ldb.epoch(entry.batches(steps), epoch):
-            masks.append(None if ldb.mask is None else ldb.mask.tolist())
-            entry.backward(model, batch)
-            optimizer.step()
-            optimizer.zero_grad()
-    return masks
-
-
 @pytest.mark.parametrize("strategy", ["uniform", "truncate", "branch"])
-@pytest.mark.parametrize("name", ["resnet", "vit", "densenet"])
+@pytest.mark.parametrize(
+    "name", ["resnet", "vit", pytest.param("densenet", marks=pytest.mark.slow)]
+)
 def test_drop_steps_spare_what_was_asked_for(name, strategy):
     """Counted by torch's own counter, over masks that are really drawn."""
     entry = ZOO[name]
@@ -57,14 +48,14 @@ def test_what_cannot_be_spared_is_told_with_the_maximum(strategy):
     with pytest.raises(
         AttachError, match="target_saving=0.9 cannot be met.*a step spares 0\\.[456]"
     ):
-        train(entry, ldb, model, optimizer, [0])
+        entry.train(ldb, model, optimizer, [0])
 
 
 def test_the_rate_is_found_once_and_saved():
     entry = ZOO["vit"]
     model = entry.model()
     ldb, optimizer = attach(model, target_saving=0.15, every=1)
-    train(entry, ldb, model, optimizer, range(2))
+    entry.train(ldb, model, optimizer, range(2))
     assert "uniform at rate 0." in ldb.summary()
     saved, weights = ldb.state_dict(), model.state_dict()
     assert 0.2 < saved["drop_rate"] < 0.9
@@ -72,8 +63,8 @@ def test_the_rate_is_found_once_and_saved():
     again.load_state_dict(weights)
     other, other_optimizer = attach(again, target_saving=0.15, every=1)
     other.load_state_dict(saved)
-    expected = train(entry, ldb, model, optimizer, range(2, 4))
-    assert train(entry, other, again, other_optimizer, range(2, 4)) == expected
+    expected = entry.train(ldb, model, optimizer, range(2, 4))
+    assert entry.train(other, again, other_optimizer, range(2, 4)) == expected
     assert any(mask and any(mask) for mask in expected)
 
 
@@ -90,7 +81,7 @@ def test_single_layers_have_rates_of_their_own():
     model = entry.model()
     rates = {"*": 0.1, "blocks.*": 0.5, "blocks.1": 0.9, "blocks.1.mlp.fc1": 0}
     ldb, optimizer = attach(model, rates=rates, every=1)
-    train(entry, ldb, model, optimizer, range(26), steps=8)
+    entry.train(ldb, model, optimizer, range(26), steps=8)
     times = {name: count / 200 for name, count in ldb.stats()["times_dropped"].items()}
     assert times["blocks.1.mlp.fc1"] == 0
     assert times["blocks.1.mlp.fc2"] == pytest.approx(0.9, abs=0.1)
@@ -104,7 +95,7 @@ def test_a_branch_takes_the_rate_of_a_layer_that_is_named():
     ldb, optimizer = attach(
         model, strategy="branch", rates={"blocks.0.attn.proj": 0.9}, drop_rate=0.2, every=1
     )
-    train(entry, ldb, model, optimizer, range(26), steps=8)
+    entry.train(ldb, model, optimizer, range(26), steps=8)
     times = {name: count / 200 for name, count in ldb.stats()["times_dropped"].items()}
     assert times["blocks.0.norm1"] == times["blocks.0.attn.proj"] == pytest.approx(0.9, abs=0.1)
     assert times["blocks.1.mlp.fc1"] == pytest.approx(0.2, abs=0.12)

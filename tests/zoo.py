@@ -178,6 +178,17 @@ class Entry:
         loss.backward()
         return loss.detach()
 
+    def train(self, ldb, model, optimizer, epochs, steps=8) -> list[list[bool] | None]:
+        """Train some epochs, and tell the mask of each step."""
+        masks = []
+        for epoch in epochs:
+            for batch in ldb.epoch(self.batches(steps), epoch):
+                masks.append(None if ldb.mask is None else ldb.mask.tolist())
+                self.backward(model, batch)
+                optimizer.step()
+                optimizer.zero_grad()
+        return masks
+
 
 def image() -> Tensor:
     return torch.randn(4, 3, 16, 16)

@@ -31,9 +31,7 @@ def rate_for(plan: Plan, costs: BackwardCosts, forward: float, seed: int) -> flo
     everything = {name for layer in layers for name in layer.parameter_names}
     backward = costs.of(everything)
     step = forward + backward
-    heads = list(plan.heads())
-    free = plan.droppable.copy()
-    free[heads] = False
+    free = plan.free()
     if not step:
         cause = "no product or convolution was counted in its first step"
         cure = "give drop_rate instead"
@@ -56,7 +54,7 @@ def rate_for(plan: Plan, costs: BackwardCosts, forward: float, seed: int) -> flo
     elif plan.groups:  # branches are apart from each other, so their shares add up
         most = 0.0
         for group in plan.groups:
-            if free[[i for i in group.layers if plan.reached[i]]].all():
+            if free[group.layers[0]]:
                 most += group.share * backward / step
         rate = target / most if most else np.inf
     else:
@@ -80,6 +78,7 @@ def _halved(
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        mean = float(np.mean([spared((row < middle) & free) for row in numbers]))
+        rates = plan.spread(middle, free)
+        mean = float(np.mean([spared((row < rates) & free) for row in numbers]))
         low, high = (middle, high) if mean < target else (low, middle)
     return (low + high) / 2

@@ -16,7 +16,17 @@ from .errors import AttachError, EpochError, explain
 from .layers import Layer, find_layers
 from .sampling import Mask
 from .schedule import LRScale, Ramp, Schedule
-from .settings import UNITS, Depth, Resample, Settings, Strategy, Unit, names_of, settings_problems
+from .settings import (
+    UNITS,
+    Allocate,
+    Depth,
+    Resample,
+    Settings,
+    Strategy,
+    Unit,
+    names_of,
+    settings_problems,
+)
 from .stepping import Stepper
 from .summary import describe
 from .wrappers import canonical_name, unwrap
@@ -96,6 +106,11 @@ class LayerDropBack:
             earlier one. A branch takes the rate of any of its layers that is named.
         target_saving: the share of a training step's FLOPs that a drop step is to spare on average;
             the drop rate that does it is found after the first step, in place of ``drop_rate``.
+        allocate: how ``"uniform"`` and ``"branch"`` spread the drop rate: ``"even"``, the same for
+            all; ``"cost"``, in proportion to the FLOPs that a layer or branch spares;
+            ``"sensitivity"``, to those FLOPs over how much the gradient changes without it, as
+            measured in the first three steps, which are full. The mean share of FLOPs that is
+            spared stays that of an even rate.
         keep: names of layers or parameters never to drop, wildcards allowed. The layer that is used
             last (the classifier) is always kept, and so is each optimizer's last layer.
         seed: of the masks; the global generators are neither read nor moved.
@@ -141,6 +156,7 @@ class LayerDropBack:
         length: float | None = None,
         rates: Mapping[str, float] | None = None,
         target_saving: float | None = None,
+        allocate: Allocate = "even",
         keep: Sequence[str] = (),
         seed: int = 0,
         verify: bool = False,
@@ -169,6 +185,7 @@ class LayerDropBack:
             masks,
             tuple((rates or {}).items()),
             target_saving,
+            allocate,
         )
         self.layers = self._check(seed)
         self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, int(seed))

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .backward import BackwardCosts
 from .controller import LayerDropBack
+from .errors import AttachError, explain
 from .flops import ForwardFlops, corrections
 from .graph import edges, graph_roots
 from .keeping import first_use
@@ -85,6 +86,10 @@ def step_costs(
         >>> full.backward > drop.backward >= 256  # the head is always kept
         True
     """
+    if settings.get("allocate") == "sensitivity":
+        fact = "allocate='sensitivity' cannot be counted before training"
+        cause = "it hangs on gradients, and shapes have none"
+        raise AttachError([explain(fact, cause, "count allocate='cost'")])
     trial = Trial(model, batch, loss)
     optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
     chosen = {**settings, "every": 2, "start": 1, "lr_scale": 1.0, "batch_scale": 1}

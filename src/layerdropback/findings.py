@@ -5,20 +5,23 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from . import state
+from . import sensitivity, state
+from .allocation import Weights
 from .branches import Branch, find_branches
 from .budget import rate_for
 from .errors import AttachError, explain
 from .graph import output_tensors
-from .keeping import Plan, Shares, depth_shares, make_plan
+from .keeping import Plan, Shares, depth_shares, make_plan, single_shares
 from .layers import Layer
 from .order import Order, Recorder
 from .replicas import agreed, of_first
+from .sensitivity import Sensitivity
 from .settings import Settings
 from .signals import Signals, worth_shares
+from .trial import Call
 
 
 class Findings:
@@ -35,6 +38,8 @@ class Findings:
         order: of the layers; None before the first recorded step.
         shares: by which cuts are drawn; None for strategies that do not cut.
         branches: None for strategies that do not drop any.
+        weights: by which the drop rate is spread over layers; None for an even rate, and until
+            enough is known.
         signals: of the gradients, for `adaptive`.
     """
 
@@ -49,6 +54,7 @@ class Findings:
         self.order: Order | None = None
         self.shares: Shares | None = None
         self.branches: tuple[Branch, ...] | None = None
+        self.weights: Weights | None = None
         self.signals: Signals | None = None
         if settings.strategy == "adaptive" and settings.schedule.ever_drops:
             normalised = all("betas" in g for o in optimizers for g in o.param_groups)
@@ -57,6 +63,9 @@ class Findings:
         self._layers = tuple(layers)
         self._cost_shares: Shares | None = None
         self._rate: float | None = None
+        self._sensitivity: Sensitivity | None = None
+        if settings.allocate == "sensitivity" and settings.schedule.ever_drops:
+            self._sensitivity = Sensitivity()
 
     @property
     def complete(self) -> bool:
@@ -65,8 +74,14 @@ class Findings:
             self.order is not None
             and (self.shares is not None or not self.settings.cuts)
             and (self.branches is not None or not self.settings.needs_branches)
+            and (self.weights is not None or self.settings.allocate == "even")
             and (self._rate is not None or self.settings.target_saving is None)
         )
+
+    def look(self) -> None:
+        """Before the optimizer's step of a full step that is recorded: what its gradients tell."""
+        if self._sensitivity is not None and not self.settings.needs_branches:
+            self._sensitivity.add(sensitivity.of_layers(self._layers))
 
     def learn(self, recorder: Recorder, held: Sequence[AbstractSet[int]], seed: int) -> None:
         """Take in what one full step showed.
@@ -86,7 +101,10 @@ class Findings:
             self._cost_shares = self.shares = of_first(shares, self._model)
         if self.settings.needs_branches and self.branches is None:
             self.branches = of_first(self._branches(recorder), self._model)
-        if self.settings.target_saving is not None:
+        if self.settings.allocate != "even":
+            self.weights = of_first(self._weigh(recorder, held), self._model)
+        waits = self.settings.allocate != "even" and self.weights is None
+        if self.settings.target_saving is not None and not waits:
             rate = rate_for(self.plan(held), recorder.costs, recorder.counter.total, seed)
             self._use_rate(of_first(rate, self._model))
 
@@ -102,7 +120,15 @@ class Findings:
     def plan(self, held: Sequence[AbstractSet[int]]) -> Plan:
         """Each layer's part, as things stand; see `make_plan`."""
         assert self.order is not None
-        return make_plan(self._layers, self.order, held, self.settings, self.shares, self.branches)
+        return make_plan(
+            self._layers,
+            self.order,
+            held,
+            self.settings,
+            self.shares,
+            self.branches,
+            self.weights,
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Plain containers and tensors, for a checkpoint."""
@@ -112,6 +138,8 @@ class Findings:
             "cost_shares": None if self._cost_shares is None else dict(self._cost_shares),
             "branches": state.of_branches(self.branches),
             "drop_rate": self._rate,
+            "weights": None if self.weights is None else self.weights.to_state(),
+            "sensitivity": None if self._sensitivity is None else self._sensitivity.to_state(),
             "signals": None if self.signals is None else self.signals.to_state(),
         }
 
@@ -127,17 +155,41 @@ class Findings:
             )
         if saved["drop_rate"] is not None and self.settings.target_saving is not None:
             self._use_rate(saved["drop_rate"])
+        self.weights = None
+        if saved["weights"] is not None and self.settings.allocate != "even":
+            self.weights = Weights.from_state(saved["weights"])
+        if saved["sensitivity"] is not None and self._sensitivity is not None:
+            self._sensitivity.restart(saved["sensitivity"])
         if saved["signals"] is not None and self.signals is not None:
             self.signals.restart(saved["signals"])
 
-    def _branches(self, recorder: Recorder) -> tuple[Branch, ...]:
+    def _weigh(self, recorder: Recorder, held: Sequence[AbstractSet[int]]) -> Weights | None:
+        """What to spread the rate by; None while more batches are needed."""
+        groups = self.plan(held).groups
+        seen = self._sensitivity
+        if seen is not None and groups and not seen.complete:
+            modules = {self._layers[group.layers[0]].name: group.modules for group in groups}
+            seen.add(sensitivity.of_branches(self._model, self._used_call(recorder), modules))
+        if seen is not None and not seen.complete:
+            return None
+        costs: Shares = {self._layers[group.layers[0]].name: group.share for group in groups}
+        if not groups:
+            costs = single_shares(self._layers, recorder.costs)
+        if self.weights is not None:
+            return self.weights.updated(costs)
+        return Weights(costs, None if seen is None else seen.mean())
+
+    def _used_call(self, recorder: Recorder) -> tuple[Call, Mapping[int, Tensor]]:
         used = recorder.used_call()
         if used is None:
             kind = type(self._model).__name__
             fact = f"strategy='branch' cannot see how the loss comes from {kind}"
             cause = "no gradient came through what the model's call returned"
             raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
-        arguments, places = used
+        return used
+
+    def _branches(self, recorder: Recorder) -> tuple[Branch, ...]:
+        arguments, places = self._used_call(recorder)
 
         def reached(outputs: object) -> Any:
             tensors = output_tensors(outputs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import networkx
 import numpy as np
 
+from .allocation import Weights
 from .backward import BackwardCosts
 from .branches import Branch
 from .errors import AttachError, explain
@@ -55,6 +56,7 @@ class Plan:
         settings: the user's.
         shares: what cuts skip, for strategies that cut.
         groups: what drops together, for strategies that drop branches.
+        weights: by which the drop rate is spread over layers; None for an even one.
     """
 
     layers: Sequence[Layer]
@@ -66,6 +68,7 @@ class Plan:
     settings: Settings
     shares: Shares | None
     groups: tuple["Group", ...]
+    weights: Weights | None = None
     _known: dict[tuple[frozenset[int], float], "Candidates"] = field(
         default_factory=dict, repr=False
     )
@@ -96,15 +99,15 @@ class Plan:
             AttachError: the drop rate is beyond what can be skipped.
         """
         if (heads, position) not in self._known:
-            rates = np.where(self.droppable, self._own_rates(position), 0.0)
-            rates[list(heads)] = 0
-            cuts = None if self.shares is None else self._cuts(rates, self.shares, position)
+            own = self._own_rates(position)
+            free = self._free(heads)
+            if self.weights is not None:
+                own = self.spread(ramped(self.settings.schedule.drop_rate, position), free)
+            rates = np.where(free, own, 0.0)
+            cuts = None if self.shares is None else self._cuts(free, self.shares, position)
             leaders = np.arange(len(rates))
             for group in self.groups:
                 leaders[list(group.layers)] = group.layers[0]
-                trained = [i for i in group.layers if self.reached[i]]  # the others are frozen
-                if not rates[trained].all():
-                    rates[list(group.layers)] = 0
             chances, mean = rates, 0.0 if cuts is None else cuts.rate
             if cuts is not None:
                 chances = np.zeros(len(rates))
@@ -117,6 +120,32 @@ class Plan:
             self._known[heads, position] = Candidates(odds, layers, chances, mean)
         return self._known[heads, position]
 
+    def free(self) -> Mask:
+        """The layers that can drop as things stand, shape ``(layers,)``."""
+        return self._free(self.heads())
+
+    def _free(self, heads: Iterable[int]) -> Mask:
+        """The layers that are not kept, nor share a branch with one that is."""
+        free = self.droppable & (self._own_rates(1.0) > 0)
+        free[list(heads)] = False
+        for group in self.groups:
+            trained = [i for i in group.layers if self.reached[i]]  # the others are frozen
+            if not free[trained].all():
+                free[list(group.layers)] = False
+        return free
+
+    def spread(self, rate: float, free: Mask) -> Rates:
+        """Each layer's rate where `rate` would be the even one, shape ``(layers,)``."""
+        rates = np.where(free, rate, 0.0)
+        if self.weights is None:
+            return rates
+        units = [group.layers for group in self.groups] or [(i,) for i in range(len(rates))]
+        units = [unit for unit in units if free[unit[0]]]
+        own = self.weights.rates(rate, [self.layers[unit[0]].name for unit in units])
+        for unit, value in zip(units, own.tolist(), strict=True):
+            rates[list(unit)] = value
+        return rates
+
     def _own_rates(self, position: float) -> Rates:
         """Each layer's drop rate, by the last pattern that names it or its branch."""
         own = np.full(len(self.layers), self.settings.schedule.drop_rate)
@@ -127,9 +156,9 @@ class Plan:
                     own[list(together)] = rate
         return np.array([ramped(rate, position) for rate in own])
 
-    def _cuts(self, rates: Rates, shares: Shares, position: float) -> Cuts:
+    def _cuts(self, free: Mask, shares: Shares, position: float) -> Cuts:
         """Where backward can stop: below the first layer that is kept."""
-        kept = next((i for i in self.ascending if rates[i] == 0), None)
+        kept = next((i for i in self.ascending if not free[i]), None)
         below = self.ascending[: None if kept is None else self.ascending.index(kept)]
         skipped = np.array([shares[self.layers[i].name] for i in below])
         rate, reach = self.settings.schedule.drop_rate, float(skipped[-1]) if below else 0.0
@@ -171,6 +200,7 @@ def make_plan(
     settings: Settings,
     shares: Shares | None = None,
     branches: Sequence[Branch] | None = None,
+    weights: Weights | None = None,
 ) -> Plan:
     """Decide each layer's part from the order of use.
 
@@ -181,6 +211,7 @@ def make_plan(
         settings: the user's.
         shares: see `depth_shares`.
         branches: of the model, where branches are what is dropped.
+        weights: to spread the drop rate by.
 
     Raises:
         AttachError: no branch can be dropped with the layers as they are.
@@ -205,7 +236,16 @@ def make_plan(
     }
     ascending = tuple(i for i in by_first_use(layers, order) if reached[i])
     return Plan(
-        layers, droppable, reached, rankings, frozenset(ends), ascending, settings, shares, groups
+        layers,
+        droppable,
+        reached,
+        rankings,
+        frozenset(ends),
+        ascending,
+        settings,
+        shares,
+        groups,
+        weights,
     )
 
 
@@ -268,6 +308,21 @@ def depth_shares(layers: Sequence[Layer], order: Order, costs: BackwardCosts) ->
         raise AttachError([explain(fact, cause, "use strategy='uniform'")])
     skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
     return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}
+
+
+def single_shares(layers: Sequence[Layer], costs: BackwardCosts) -> Shares:
+    """What is spared of the backward pass's cost when a layer alone is dropped.
+
+    Args:
+        layers: all layers of the model.
+        costs: of a full step.
+    """
+    everything = {name for layer in layers for name in layer.parameter_names}
+    total = costs.of(everything)
+    return {
+        layer.name: (total - costs.of(everything - set(layer.parameter_names))) / max(total, 1.0)
+        for layer in layers
+    }
 
 
 def _unreachable(rate: float, reach: float, name: str) -> str:

@@ -100,7 +100,7 @@ class Recorder:
         self.costs = BackwardCosts(self._names)
         self._uses: dict[str, tuple[int, int]] = {}
         self._calls: list[dict[str, int]] = []  # last use of each parameter, call by call
-        self._forwards: list[tuple[Call, set[int]]] = []
+        self._forwards: list[tuple[Call, dict[int, torch.Tensor]]] = []
         self._arrived: dict[str, None] = {}
         self._handles: list[RemovableHandle] = [
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
@@ -140,16 +140,16 @@ class Recorder:
                 call[name] = last
         self._calls.append(call)
         if arguments is not None:
-            used: set[int] = set()
+            used: dict[int, torch.Tensor] = {}
             self._forwards.append((arguments, used))
             for position, tensor in enumerate(output_tensors(outputs)):
                 if tensor.grad_fn is not None:
-                    tensor.grad_fn.register_prehook(partial(_use, used, position))
+                    hook = partial(_use, used, position, tensor.output_nr)
+                    tensor.grad_fn.register_prehook(hook)
 
-    def used_call(self) -> tuple[Call, frozenset[int]] | None:
-        """A call of the model with the positions of those of its outputs that the loss reached."""
-        used = ((call, frozenset(places)) for call, places in self._forwards if places)
-        return next(used, None)
+    def used_call(self) -> tuple[Call, Mapping[int, torch.Tensor]] | None:
+        """A call of the model with the gradients of those of its outputs that the loss reached."""
+        return next(((call, used) for call, used in self._forwards if used), None)
 
     def saw_gradients(self) -> None:
         """Before the optimizer's step: take the gradients that came without an arrival.
@@ -198,8 +198,15 @@ class Recorder:
         return hook
 
 
-def _use(used: set[int], position: int, gradients: object) -> None:
-    used.add(position)
+def _use(
+    used: dict[int, torch.Tensor],
+    position: int,
+    output: int,
+    gradients: Sequence[torch.Tensor | None],
+) -> None:
+    gradient = gradients[output]
+    if gradient is not None:
+        used.setdefault(position, gradient.detach())
 
 
 def _spans(edges: Sequence[Edge]) -> Iterator[tuple[torch.Tensor, int, int]]:

@@ -13,11 +13,13 @@ Strategy = Literal["uniform", "truncate", "branch", "adaptive", "none"]
 Unit = Literal["layer", "block", "tensor"]
 Resample = Literal["step", "epoch"]
 Depth = Literal["uniform", "fixed", "power"]
+Allocate = Literal["even", "cost", "sensitivity"]
 
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 UNITS: tuple[str, ...] = get_args(Unit)
 RESAMPLE: tuple[str, ...] = get_args(Resample)
 DEPTHS: tuple[str, ...] = get_args(Depth)
+ALLOCATE: tuple[str, ...] = get_args(Allocate)
 RAMPS: tuple[str, ...] = get_args(Ramp)
 
 
@@ -35,11 +37,13 @@ class Settings:
     masks: int | None = None
     rates: tuple[tuple[str, float], ...] = ()
     target_saving: float | None = None
+    allocate: Allocate = "even"
 
     @property
     def needs_costs(self) -> bool:
         """Whether masks hang on what each layer's backward pass costs."""
-        return (self.cuts or self.target_saving is not None) and self.schedule.ever_drops
+        asked = self.cuts or self.target_saving is not None or self.allocate != "even"
+        return asked and self.schedule.ever_drops
 
     @property
     def cuts(self) -> bool:
@@ -78,6 +82,9 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
     cure = f"give one of {', '.join(DEPTHS)}"
     depth = settings.depth
     check(depth in DEPTHS, "depth", depth, "there is no such distribution of depths", cure)
+    cure = f"give one of {', '.join(ALLOCATE)}"
+    allocate = settings.allocate
+    check(allocate in ALLOCATE, "allocate", allocate, "there is no such way", cure)
     cause = "epochs are counted"
     check(_count(schedule.every, 1), "every", schedule.every, cause, "give an integer from 1 on")
     check(_count(schedule.start, 0), "start", schedule.start, cause, "give an integer from 0 on")
@@ -130,6 +137,13 @@ def settings_problems(settings: Settings, seed: int) -> list[str]:
         fact = f"rates= is not usable with strategy={strategy!r}"
         cause = "a cut drops all layers below it, not each at a rate of its own"
         found.append(explain(fact, cause, "use keep=, or strategy='uniform' or 'branch'"))
+    if allocate != "even" and settings.cuts:
+        fact = f"allocate={allocate!r} is not usable with strategy={strategy!r}"
+        cause = "a cut drops all layers below it, not each at a rate of its own"
+        found.append(explain(fact, cause, "use strategy='uniform' or 'branch'"))
+    if allocate != "even" and settings.rates:
+        fact = f"rates and allocate={allocate!r} exclude each other"
+        found.append(explain(fact, "both say what each layer's rate is", "give one"))
     if target is not None and strategy == "adaptive":
         fact = "target_saving is not usable with strategy='adaptive'"
         cause = "what it spares changes as the training goes on"

@@ -137,5 +137,5 @@ def worth_shares(
     values = np.array([known[name] for name in ranked])
     values[np.isnan(values)] = 0.0
     total = values.sum()
-    mixed = costs if total == 0 else (1 - BY_COST) * values / total + BY_COST * costs
+    mixed = costs if total == 0 else (1 - BY_COST) * (values / total) + BY_COST * costs
     return dict(zip(ranked, np.cumsum(mixed).tolist(), strict=True))

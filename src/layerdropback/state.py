@@ -103,6 +103,8 @@ def _usable(
         "cost_shares": _is_shares(saved.get("cost_shares", "missing"), layers if here else None),
         "signals": _is_signals(saved.get("signals", "missing"), len(layers) if here else None),
         "drop_rate": _is_rate(saved.get("drop_rate", "missing")),
+        "weights": _is_weights(saved.get("weights", "missing"), layers if here else None),
+        "sensitivity": _is_sensitivity(saved.get("sensitivity", "missing")),
         "branches": _is_branches(
             saved.get("branches", "missing"), (modules, names) if here else None
         ),
@@ -143,6 +145,32 @@ def _is_shares(shares: object, layers: Sequence[Layer] | None) -> bool:
         return False
     good = all(_is_number(share) and share <= 1.001 for share in shares.values())
     return good and (layers is None or set(shares) == {layer.name for layer in layers})
+
+
+def _is_weights(weights: object, layers: Sequence[Layer] | None) -> bool:
+    if weights is None:
+        return True
+    if not isinstance(weights, Mapping) or not _are_parts(weights.get("costs")):
+        return False
+    changes = weights.get("changes", "missing")
+    if changes is not None and not _are_parts(changes):
+        return False
+    names = None if layers is None else {layer.name for layer in layers}
+    return names is None or {*weights["costs"], *(changes or ())} <= names
+
+
+def _is_sensitivity(sensitivity: object) -> bool:
+    if sensitivity is None:
+        return True
+    return (
+        isinstance(sensitivity, Mapping)
+        and _is_count(sensitivity.get("batches"))
+        and _are_parts(sensitivity.get("sums"))
+    )
+
+
+def _are_parts(parts: object) -> bool:
+    return isinstance(parts, Mapping) and all(map(_is_number, parts.values()))
 
 
 def _is_signals(signals: object, layers: int | None) -> bool:

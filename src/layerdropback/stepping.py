@@ -298,7 +298,10 @@ class Stepper:
             if self.drop_epoch and self._decision and self._decision[-1] is False:
                 self._warn_of_nothing_to_drop()
         self._forward_seen = True
-        self._arguments = Call(args, kwargs) if self.settings.needs_branches else None
+        self._arguments = None
+        if self.settings.needs_branches and self._recorder is not None:
+            device = self._layers[0].parameters[0].device.type
+            self._arguments = Call.under_way(args, kwargs, device)
         self._flags.lower(self.window.parameters, self.window.switched)
         if self._recorder is not None:
             if not self._recorder.saw_backward and not self._recorder.is_current:
@@ -360,6 +363,8 @@ class Stepper:
         self.put_back()
         if self._recorder is not None:
             self._recorder.saw_gradients()
+            if not self._stepped:
+                self.findings.look()
         for parameter in self.window.parameters:
             parameter.grad = None  # a zeroed gradient would still bring momentum and decay
         signals = self.findings.signals

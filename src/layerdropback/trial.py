@@ -1,5 +1,6 @@
 """Steps of a copy of a model, without data where that is possible, to see what they consist of."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,10 +15,17 @@ Loss = Callable[[Any], Tensor]
 
 
 class Call(NamedTuple):
-    """All arguments of a model's call."""
+    """All arguments of a model's call, and what it was made under."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    autocast: tuple[str, torch.dtype] | None = None  # kind of device, precision
+
+    @classmethod
+    def under_way(cls, args: tuple[Any, ...], kwargs: dict[str, Any], device: str) -> "Call":
+        """One that is being made now, on a kind of device."""
+        on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        return cls(args, kwargs, (device, torch.get_autocast_dtype(device)) if on else None)
 
 
 def call(model: nn.Module, batch: Any) -> Any:
@@ -28,7 +36,10 @@ def call(model: nn.Module, batch: Any) -> Any:
         torch.Size([4, 2])
     """
     if isinstance(batch, Call):
-        return model(*batch.args, **batch.kwargs)
+        with (
+            contextlib.nullcontext() if batch.autocast is None else torch.autocast(*batch.autocast)
+        ):
+            return model(*batch.args, **batch.kwargs)
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(*batch) if isinstance(batch, tuple | list) else model(batch)

@@ -81,6 +81,35 @@ def test_two_workers_equal_one(strategy, tmp_path):
         torch.testing.assert_close(first["weights"][key], value, rtol=1e-5, atol=1e-6)
 
 
+def allocate_replica(rank, results):
+    entry = ZOO["vit"]
+    model = DistributedDataParallel(entry.model(), find_unused_parameters=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    settings = {"strategy": "branch", "allocate": "sensitivity", "every": 1, "start": 0}
+    ldb = LayerDropBack(model, optimizer, 0.5, **settings)
+    torch.manual_seed(rank)
+    batches = [(entry.input(), entry.target()) for _ in range(12)]
+    masks = []
+    for batch in ldb.epoch(batches, 0):
+        masks.append(None if ldb.mask is None else ldb.mask.tolist())
+        entry.backward(model, batch)
+        optimizer.step()
+        optimizer.zero_grad()
+    saved = {"weights": ldb.state_dict()["weights"], "masks": masks}
+    torch.save(saved | {"model": model.module.state_dict()}, f"{results}.{rank}")
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_replicas_with_other_batches_have_the_same_rates(tmp_path):
+    """What cutting a branch changes is measured on each replica's own batch."""
+    first, second = in_workers(tmp_path, allocate_replica)
+    assert first["masks"] == second["masks"]
+    assert first["masks"][:3] == [None] * 3
+    assert None not in first["masks"][3:]
+    assert first["weights"] == second["weights"]
+    torch.testing.assert_close(first["model"], second["model"], rtol=0, atol=0)
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_replicas_with_batches_of_other_sizes_cut_alike(tmp_path):
     first, second = in_workers(tmp_path, cut_replica)

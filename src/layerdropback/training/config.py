@@ -11,11 +11,13 @@ from ..errors import UsageError, explain
 from ..presets import settings as preset_settings
 from ..schedule import LRScale, Ramp, Schedule
 from ..settings import (
+    ALLOCATE,
     DEPTHS,
     RAMPS,
     RESAMPLE,
     STRATEGIES,
     UNITS,
+    Allocate,
     Depth,
     Resample,
     Settings,
@@ -68,6 +70,7 @@ class Dropping:
     target_saving: float | None = _setting(
         None, "Share of a step's FLOPs that a drop step spares; sets the drop rate."
     )
+    allocate: Allocate = _setting("even", "How uniform and branch spread the rate", ALLOCATE)
     keep: tuple[str, ...] = _setting((), "Layers never to drop, wildcards allowed; repeatable.")
     verify: bool = _setting(False, "Check every step; slower.")
 
@@ -104,6 +107,7 @@ class Dropping:
             self.depth,
             self.masks,
             target_saving=self.target_saving,
+            allocate=self.allocate,
         )
 
 
@@ -374,6 +378,6 @@ def as_flags(problem: str) -> str:
 
     names = (
         "drop_rate|strategy|unit|every|start|lr_scale|batch_scale|resample|depth|ramp|anneal|"
-        "period_steps|masks|target_saving|keep|seed|recipe"
+        "period_steps|masks|target_saving|allocate|keep|seed|recipe"
     )
     return re.sub(rf"\b({names})=", flag, problem)
