@@ -42,6 +42,10 @@ class Checked(HTMLParser):
         self.words.append(data)
 
 
+def folded(markdown, title):
+    return json.loads(markdown.split(f"{title}\n\n```json\n")[1].split("```")[0])
+
+
 @pytest.fixture
 def comparison(run, tmp_path, short_pilot):
     assert run("compare", *TINY, "--seeds", "2", "--out", "lab")[0] == 0
@@ -68,6 +72,14 @@ def test_a_comparisons_report_has_everything(comparison, run):
     markdown = (comparison / "report.md").read_text()
     assert "| arm" in markdown
     assert "> ldb: " in markdown
+    assert "## Every run" in markdown
+    assert "## Curves" not in markdown, "its plots are in the page alone"
+    plain, *others = record["arms"]
+    assert folded(markdown, "settings of plain:") == plain["settings"]
+    for arm in others:
+        differs = folded(markdown, f"settings of {arm['name']}, where they are not those of plain:")
+        assert plain["settings"] | differs == arm["settings"]
+        assert "model" not in differs
     with (comparison / "epochs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(record["epochs"])

@@ -1,6 +1,7 @@
 """A page of results: one HTML page that needs no network, and the same as Markdown."""
 
 import html
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -102,8 +103,14 @@ class Page:
         )
 
     def as_markdown(self) -> str:
-        """The whole text."""
-        return "\n\n".join([f"# {self.title}", *self.markdown]) + "\n"
+        """The whole text, without the headings of sections that have plots alone."""
+        pairs = itertools.zip_longest(self.markdown, self.markdown[1:], fillvalue="## ")
+        parts = [
+            part
+            for part, following in pairs
+            if not (part.startswith("## ") and following.startswith("## "))
+        ]
+        return "\n\n".join([f"# {self.title}", *parts]) + "\n"
 
 
 def today() -> str:

@@ -1,7 +1,7 @@
 """``ldb report``: from folders of runs to a page, its text and a table of all epochs."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,21 @@ def _page(sources: Sequence[Source]) -> Page:
     for source in sources:
         page.code(source.command)
         page.paragraph(_machine(source.facts))
-        for label, settings in source.settings.items():
-            page.folded(f"settings of {label}", settings)
+        _settings(page, source.settings)
     page.paragraph(f"Every epoch of every run is in {TABLE}.")
     return page
+
+
+def _settings(page: Page, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """The first arm's in full, and where the others differ."""
+    first = next(iter(settings), None)
+    for label, values in settings.items():
+        if label == first:
+            page.folded(f"settings of {label}", dict(values))
+        else:
+            common = settings[str(first)]
+            other = {k: v for k, v in values.items() if k not in common or common[k] != v}
+            page.folded(f"settings of {label}, where they are not those of {first}", other)
 
 
 def _result(page: Page, source: Source) -> None:
