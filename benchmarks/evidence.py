@@ -20,18 +20,18 @@ RESNET = ["--model", "resnet10t", "--stem", "original", "--model-args", "stem_wi
 RESNET += ["--model-args", "channels=[32, 64, 128, 256]", "--model-args", "zero_init_last=False"]
 RESNET += ["--channels-last"]
 VIT = ["--model", "vit_tiny_patch16_224", "--image-size", "32", "--optimizer", "adamw"]
-VIT += ["--model-args", "patch_size=4", "--model-args", "embed_dim=96"]
+VIT += ["--model-args", "patch_size=8", "--model-args", "embed_dim=96"]
 VIT += ["--model-args", "depth=6", "--model-args", "num_heads=3"]
 SHORT = ["--batch-size", "64", "--warmup-epochs", "0.5", "--threads", "2", "--start", "0"]
 
 # Flags of all runs of a task, and the learning rates to begin with.
 TASKS: dict[str, tuple[list[str], str]] = {
     "scratch-resnet": (
-        [*RESNET, *SHORT, "--limit-train", "10000", "--epochs", "12"],
+        [*RESNET, *SHORT, "--limit-train", "10000", "--epochs", "8"],
         "0.05,0.1,0.2",
     ),
     "scratch-vit": (
-        [*VIT, *SHORT, "--limit-train", "10000", "--epochs", "12"],
+        [*VIT, *SHORT, "--limit-train", "10000", "--epochs", "8"],
         "0.0005,0.001,0.002",
     ),
     "tune-resnet": (
@@ -47,7 +47,7 @@ TASKS: dict[str, tuple[list[str], str]] = {
 # What fine-tuning starts from: the five other classes, all of their images.
 BEFORE: dict[str, list[str]] = {
     "tune-resnet": [*RESNET, *SHORT, "--epochs", "12", "--lr", "0.1", "--drop-rate", "0"],
-    "tune-vit": [*VIT, *SHORT, "--epochs", "15", "--lr", "0.001", "--drop-rate", "0"],
+    "tune-vit": [*VIT, *SHORT, "--epochs", "12", "--lr", "0.001", "--drop-rate", "0"],
 }
 
 # Ways to drop, by name; learning-rate factor 1 where nothing else is said.
@@ -62,6 +62,15 @@ ARMS = {
     "truncate.5-anneal": "strategy=truncate,drop_rate=0.5,every=1,anneal=0.25,lr_scale=1",
     "truncate.3-fixed": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,lr_scale=1",
     "truncate.3-power": "strategy=truncate,drop_rate=0.3,every=1,depth=power,lr_scale=1",
+    # Gradual unfreezing: from the head down, all of it trained at the end.
+    "unfreeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=falling,lr_scale=1",
+    "unfreeze.45": "strategy=truncate,drop_rate=0.45,every=1,depth=fixed,ramp=falling,lr_scale=1",
+    # The head first, while it sends nothing but noise down.
+    "first.8": "strategy=truncate,drop_rate=0.8,every=1,depth=fixed,anneal=0.75,lr_scale=1",
+    "first.6": "strategy=truncate,drop_rate=0.6,every=1,depth=fixed,anneal=0.5,lr_scale=1",
+    # Gradual freezing: early layers come to rest first.
+    "freeze.2": "strategy=truncate,drop_rate=0.2,every=1,depth=fixed,ramp=rising,lr_scale=1",
+    "freeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=rising,lr_scale=1",
     "adaptive.3": "strategy=adaptive,drop_rate=0.3,every=1,lr_scale=1",
     "adaptive.3-falling": "strategy=adaptive,drop_rate=0.3,every=1,ramp=falling,lr_scale=1",
     "truncate.3-late": "strategy=truncate,drop_rate=0.3,every=1,start=4,lr_scale=1",
