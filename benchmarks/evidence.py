@@ -122,8 +122,10 @@ def checkpoint(task: str, data: Path, work: Path) -> Path:
     """Weights trained on the first five classes; made where they are not there yet."""
     first = five(data, work / "first", FIRST)
     out = work / f"{task}-before"
-    run("train", "--data", f"folder:{first}", *BEFORE[task], "--out", str(out), "--resume")
-    return out / "weights.safetensors"
+    weights = out / "weights.safetensors"
+    if not weights.exists():
+        run("train", "--data", f"folder:{first}", *BEFORE[task], "--out", str(out), "--resume")
+    return weights
 
 
 def five(data: Path, folder: Path, classes: tuple[str, ...]) -> Path:

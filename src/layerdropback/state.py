@@ -10,7 +10,7 @@ from .branches import Branch
 from .errors import StateError, explain
 from .layers import Layer
 
-VERSION = 2
+VERSION = 3
 
 
 def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
