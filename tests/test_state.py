@@ -89,7 +89,7 @@ def test_the_state_is_plain_and_small():
     [
         (lambda s: [], "this list is no state of LayerDropBack"),
         (lambda s: {}, "this dict is no state of LayerDropBack"),
-        (lambda s: s | {"version": 99}, "version 99, this release reads 2"),
+        (lambda s: s | {"version": 99}, "version 99, this release reads 3"),
         (lambda s: {k: v for k, v in s.items() if k != "step"}, "no usable 'step'"),
         (lambda s: s | {"step": "many"}, "no usable 'step'"),
         (lambda s: s | {"seed": -1}, "no usable 'seed'"),

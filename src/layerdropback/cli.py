@@ -87,10 +87,19 @@ def _compare(
     ] = None,
     **given: Any,
 ) -> None:
-    """Compare LayerDropBack with plain training, also of equal time, over several seeds."""
+    """Compare LayerDropBack with plain training, also of equal time, over several seeds.
+
+    --strategy auto chooses how to drop by what was measured with models of this kind.
+    """
     settings = layered(given)
-    config = TrainConfig.from_dict(settings)
-    config.check()
+    if settings.get("strategy") == "auto":
+        from .lab.auto import auto_config
+
+        config, line = auto_config(settings)
+        typer.echo(line)
+    else:
+        config = TrainConfig.from_dict(settings)
+        config.check()
     from .lab.arms import make_arms
     from .lab.compare import Plan, compare
     from .training.stopping import Stopped
