@@ -55,9 +55,7 @@ NO_BRANCH |= {("resnet", "block"), ("attention", "block")}
 
 def cannot(name, strategy, unit):
     """Whether a model cannot be trained with a strategy."""
-    if strategy == "branch":
-        return (name, unit) in NO_BRANCH
-    return (name, strategy) == ("tied_gpt", "truncate")
+    return strategy == "branch" and (name, unit) in NO_BRANCH
 
 
 def small(otherwise="mlp"):

@@ -11,6 +11,9 @@ from .graph import Edge
 # The places of what wants no gradient, and of what no dropping spares: a leaf that is no parameter.
 _NEVER, _ALWAYS = -math.inf, math.inf
 
+# After the name of a parameter that is used again in the same pass.
+_EARLY = " (early)"
+
 
 class BackwardCosts:
     """FLOPs of the backward passes of one step, by what they are spent for.
@@ -41,18 +44,29 @@ class BackwardCosts:
         """Take one forward pass in; a graph that was seen before (by a wrapper) counts once."""
         nothing, edges = NodeFlops(), list(edges)
         inputs = Counter(edge.number for edge in edges)
+        last: dict[str | None, int] = {}
+        for edge in edges:
+            name = self._name(edge)
+            last[name] = max(last.get(name, edge.number), edge.number)
         for edge in edges:
             cost = flops.get(edge.number, nothing)
-            name = None if edge.leaf is None else self._names.get(id(edge.leaf))
+            name = self._name(edge)
+            if name is not None and edge.number < last[name]:
+                name += _EARLY
             of_edge = cost.edges.get(edge.position, 0.0) + cost.shared / inputs[edge.number]
             self._edges[edge.number, edge.position] = (edge.child, name, of_edge)
             self._whole[edge.number] = cost.whole
+
+    def _name(self, edge: Edge) -> str | None:
+        return None if edge.leaf is None else self._names.get(id(edge.leaf))
 
     def of(self, wanted: AbstractSet[str]) -> float:
         """FLOPs of the backward passes when just these parameters want a gradient."""
         return sum(self.by_place(dict.fromkeys(wanted, 0)).values())
 
-    def by_place(self, places: Mapping[str, int]) -> dict[float, float]:
+    def by_place(
+        self, places: Mapping[str, int], early: Mapping[str, int] | None = None
+    ) -> dict[float, float]:
         """FLOPs by the highest place among the parameters that they are spent for.
 
         When all parameters below some place are dropped, the FLOPs of lower places are spared, and
@@ -60,9 +74,10 @@ class BackwardCosts:
 
         Args:
             places: of each parameter; one without a place wants no gradient.
+            early: of all uses but the last, for parameters where that is another place.
         """
         spent: dict[float, float] = {}
-        for place, flops in self._spent(places):
+        for place, flops in self._spent(_of_uses(places, early or {})):
             spent[place] = spent.get(place, 0.0) + flops
         return spent
 
@@ -71,7 +86,7 @@ class BackwardCosts:
 
         Inputs are the leaves that are no parameters by `names`; they are taken to want none.
         """
-        places = dict.fromkeys(wanted, 0.0)
+        places = _of_uses(dict.fromkeys(wanted, 0.0))
         towards_inputs = self._highest({}, others=0.0)
         wanting = self._highest(places, others=_NEVER)
         total = 0.0
@@ -114,3 +129,11 @@ class BackwardCosts:
         if child is not None:
             return highest.get(child, _NEVER)
         return others if name is None else places.get(name, _NEVER)
+
+
+def _of_uses(
+    places: Mapping[str, float], early: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """The places of all uses; early ones have their parameter's, or one of their own."""
+    of_early = {name + _EARLY: place for name, place in {**places, **(early or {})}.items()}
+    return {**places, **of_early}

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -21,6 +22,7 @@ from .replicas import agreed, of_first
 from .sensitivity import Sensitivity
 from .settings import Settings
 from .signals import Signals, worth_shares
+from .tied import early_users
 from .trial import Call
 
 
@@ -38,6 +40,7 @@ class Findings:
         order: of the layers; None before the first recorded step.
         shares: by which cuts are drawn; None for strategies that do not cut.
         branches: None for strategies that do not drop any.
+        early: where cuts are made, by tied parameter the module that makes its early uses.
         weights: by which the drop rate is spread over layers; None for an even rate, and until
             enough is known.
         signals: of the gradients, for `adaptive`.
@@ -54,6 +57,7 @@ class Findings:
         self.order: Order | None = None
         self.shares: Shares | None = None
         self.branches: tuple[Branch, ...] | None = None
+        self.early: dict[str, str] | None = None
         self.weights: Weights | None = None
         self.signals: Signals | None = None
         if settings.strategy == "adaptive" and settings.schedule.ever_drops:
@@ -97,7 +101,9 @@ class Findings:
         recorded = agreed(recorder.finish(), self._model)
         self.order = recorded if self.order is None else self.order.updated(recorded)
         if self.settings.cuts:
-            shares = depth_shares(self._layers, self.order, recorder.costs)
+            if self.early is None:
+                self.early = of_first(self._early(recorder, held), self._model)
+            shares = depth_shares(self._layers, self.order, recorder.costs, self.early.keys())
             self._cost_shares = self.shares = of_first(shares, self._model)
         if self.settings.needs_branches and self.branches is None:
             self.branches = of_first(self._branches(recorder), self._model)
@@ -128,6 +134,7 @@ class Findings:
             self.shares,
             self.branches,
             self.weights,
+            self.early,
         )
 
     def to_state(self) -> dict[str, Any]:
@@ -137,6 +144,7 @@ class Findings:
             "shares": None if self.shares is None else dict(self.shares),
             "cost_shares": None if self._cost_shares is None else dict(self._cost_shares),
             "branches": state.of_branches(self.branches),
+            "early": None if self.early is None else dict(self.early),
             "drop_rate": self._rate,
             "weights": None if self.weights is None else self.weights.to_state(),
             "sensitivity": None if self._sensitivity is None else self._sensitivity.to_state(),
@@ -148,6 +156,7 @@ class Findings:
         self.order = None if saved["order"] is None else Order.from_state(saved["order"])
         self.shares = saved["shares"] if self.settings.cuts else None
         self._cost_shares = saved["cost_shares"] if self.settings.cuts else None
+        self.early = saved["early"] if self.settings.cuts else None
         self.branches = None
         if saved["branches"] is not None and self.settings.needs_branches:
             self.branches = tuple(
@@ -162,6 +171,25 @@ class Findings:
             self._sensitivity.restart(saved["sensitivity"])
         if saved["signals"] is not None and self.signals is not None:
             self.signals.restart(saved["signals"])
+
+    def _early(self, recorder: Recorder, held: Sequence[AbstractSet[int]]) -> dict[str, str]:
+        """Of what is always kept, the uses that cuts drop all the same."""
+        assert self.order is not None
+        kept = np.flatnonzero(~self.plan(held).free()).tolist()
+        names = {name for i in kept for name in self._layers[i].parameter_names}
+        names = {
+            name
+            for name in names & self.order.first.keys()
+            if self.order.first[name] < self.order.last[name]
+        }
+        used = recorder.used_call()
+        return {} if used is None else early_users(self._model, used[0], names)
+
+    @property
+    def cut_off(self) -> tuple[str, ...]:
+        """The modules whose outputs masks cut off, of branches and of early uses."""
+        names = [branch.name for branch in self.branches or ()]
+        return tuple(dict.fromkeys([*names, *(self.early or {}).values()]))
 
     def _weigh(self, recorder: Recorder, held: Sequence[AbstractSet[int]]) -> Weights | None:
         """What to spread the rate by; None while more batches are needed."""

@@ -1,6 +1,6 @@
 """Which layers can drop, and which are always kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -57,6 +57,7 @@ class Plan:
         shares: what cuts skip, for strategies that cut.
         groups: what drops together, for strategies that drop branches.
         weights: by which the drop rate is spread over layers; None for an even one.
+        early: modules whose outputs every cut cuts off, too: early uses of what is kept.
     """
 
     layers: Sequence[Layer]
@@ -69,6 +70,7 @@ class Plan:
     shares: Shares | None
     groups: tuple["Group", ...]
     weights: Weights | None = None
+    early: tuple[str, ...] = ()
     _known: dict[tuple[frozenset[int], float], "Candidates"] = field(
         default_factory=dict, repr=False
     )
@@ -201,6 +203,7 @@ def make_plan(
     shares: Shares | None = None,
     branches: Sequence[Branch] | None = None,
     weights: Weights | None = None,
+    early: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide each layer's part from the order of use.
 
@@ -212,6 +215,7 @@ def make_plan(
         shares: see `depth_shares`.
         branches: of the model, where branches are what is dropped.
         weights: to spread the drop rate by.
+        early: by parameter the module that makes its uses but the last, see `early_users`.
 
     Raises:
         AttachError: no branch can be dropped with the layers as they are.
@@ -234,7 +238,8 @@ def make_plan(
         if order.ends & set(layer.parameter_names)
         for sibling in _siblings(i, layers)
     }
-    ascending = tuple(i for i in by_first_use(layers, order) if reached[i])
+    early = early or {}
+    ascending = tuple(i for i in by_first_use(layers, order, early) if reached[i])
     return Plan(
         layers,
         droppable,
@@ -246,6 +251,7 @@ def make_plan(
         shares,
         groups,
         weights,
+        tuple(dict.fromkeys(early.values())),
     )
 
 
@@ -282,25 +288,28 @@ def _groups(layers: Sequence[Layer], branches: Sequence[Branch], unit: str) -> I
         yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)
 
 
-def depth_shares(layers: Sequence[Layer], order: Order, costs: BackwardCosts) -> Shares:
+def depth_shares(
+    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: AbstractSet[str]
+) -> Shares:
     """What is skipped of the backward pass's cost by a cut above each layer.
 
     Args:
         layers: all layers of the model.
         order: the recorded order.
         costs: recorded with it.
+        early: parameters of which every cut drops all uses but the last.
 
     Raises:
         AttachError: no cost was counted, so that no cut can be weighed.
     """
-    ranked = by_first_use(layers, order)
+    ranked = by_first_use(layers, order, early)
     places = {
         name: place
         for place, i in enumerate(ranked)
         for name in layers[i].parameter_names
         if name in order.first
     }
-    spent = costs.by_place(places)
+    spent = costs.by_place(places, dict.fromkeys(early, 0))
     total = sum(spent.values())
     if not total:
         cause = "the backward pass has no product or convolution whose cost could be counted"
@@ -380,9 +389,12 @@ def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
             yield i
 
 
-def by_first_use(layers: Sequence[Layer], order: Order) -> list[int]:
-    """The layers' indices, the one that is used first first, those without a use last."""
-    return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order))
+def by_first_use(layers: Sequence[Layer], order: Order, early: Container[str] = ()) -> list[int]:
+    """The layers' indices, the one that is used first first, those without a use last.
+
+    Of the parameters in `early` the last use counts.
+    """
+    return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order, early))
 
 
 def last_use(layer: Layer, order: Order) -> int:
@@ -390,7 +402,11 @@ def last_use(layer: Layer, order: Order) -> int:
     return max((order.last.get(name, -1) for name in layer.parameter_names), default=-1)
 
 
-def first_use(layer: Layer, order: Order) -> int:
+def first_use(layer: Layer, order: Order, early: Container[str] = ()) -> int:
     """Rank of a layer's first use; beyond all others where the loss does not reach it."""
     never = len(order.first)
-    return min((order.first.get(name, never) for name in layer.parameter_names), default=never)
+    ranks = (
+        order.last.get(name, never) if name in early else order.first.get(name, never)
+        for name in layer.parameter_names
+    )
+    return min(ranks, default=never)

@@ -103,6 +103,7 @@ def _usable(
         "cost_shares": _is_shares(saved.get("cost_shares", "missing"), layers if here else None),
         "signals": _is_signals(saved.get("signals", "missing"), len(layers) if here else None),
         "drop_rate": _is_rate(saved.get("drop_rate", "missing")),
+        "early": _is_early(saved.get("early", "missing"), (modules, names) if here else None),
         "weights": _is_weights(saved.get("weights", "missing"), layers if here else None),
         "sensitivity": _is_sensitivity(saved.get("sensitivity", "missing")),
         "branches": _is_branches(
@@ -145,6 +146,14 @@ def _is_shares(shares: object, layers: Sequence[Layer] | None) -> bool:
         return False
     good = all(_is_number(share) and share <= 1.001 for share in shares.values())
     return good and (layers is None or set(shares) == {layer.name for layer in layers})
+
+
+def _is_early(early: object, known: tuple[Set[str], Set[str]] | None) -> bool:
+    if early is None:
+        return True
+    if not isinstance(early, Mapping) or not all(isinstance(v, str) for v in early.values()):
+        return False
+    return known is None or (set(early.values()) <= known[0] and set(early) <= known[1])
 
 
 def _is_weights(weights: object, layers: Sequence[Layer] | None) -> bool:

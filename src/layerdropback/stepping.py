@@ -174,12 +174,12 @@ class Stepper:
         self.plan.candidates(self.plan.heads(), 0.5)  # what is wrong with them is told at once
 
     def _install_switches(self) -> None:
-        """Put a switch at each branch's end, unless there is one."""
+        """Put a switch on each module that masks cut off, unless there is one."""
         inner = unwrap(self._model)
-        for branch in self.findings.branches or ():
-            if branch.name not in self._switched:
-                module = named_module(inner, branch.name)
-                self._switched[branch.name] = module
+        for name in self.findings.cut_off:
+            if name not in self._switched:
+                module = named_module(inner, name)
+                self._switched[name] = module
                 self.traces.callback(install(module))
                 self.traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
 
@@ -270,12 +270,9 @@ class Stepper:
         mask = draw(strategy, candidates.odds, self.seed, stream, index, masks)
         dropped = tuple(p for i in np.flatnonzero(mask) for p in self._layers[i].parameters)
         factor = self.settings.schedule.lr_factor(candidates.mean_rate)
-        switched = tuple(
-            self._switched[name]
-            for group in self.plan.groups
-            if mask[list(group.layers)].any()
-            for name in group.modules
-        )
+        names = [n for g in self.plan.groups if mask[list(g.layers)].any() for n in g.modules]
+        names += self.plan.early if mask.any() else ()
+        switched = tuple(self._switched[name] for name in names)
         return Window(mask, dropped, switched, factor)
 
     def _window_is_open(self) -> bool:
@@ -299,7 +296,8 @@ class Stepper:
                 self._warn_of_nothing_to_drop()
         self._forward_seen = True
         self._arguments = None
-        if self.settings.needs_branches and self._recorder is not None:
+        wanted = self.settings.needs_branches or self.settings.cuts
+        if wanted and self._recorder is not None:
             device = self._layers[0].parameters[0].device.type
             self._arguments = Call.under_way(args, kwargs, device)
         self._flags.lower(self.window.parameters, self.window.switched)
