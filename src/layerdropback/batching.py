@@ -1,7 +1,8 @@
 """A loader's batch size, scaled for one drop epoch."""
 
-from collections.abc import Iterable, Sized
-from typing import cast
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any, cast
 
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
@@ -87,3 +88,29 @@ def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
         cause = f"its batch sampler {type(sampler).__name__} makes the batches itself"
         raise LoaderError(explain(fact, cause, _CURE))
     return sampler
+
+
+class OpenBatch:
+    """The batch factor of the epoch that is open; it holds nothing of the controller."""
+
+    def __init__(self) -> None:
+        self.scaler = BatchScaler(None, 1)
+
+    def open(self, loader: Iterable[Any] | None, scale: float) -> None:
+        """An epoch begins."""
+        self.scaler = BatchScaler(loader, scale)
+        self.scaler.apply()
+
+    def close(self) -> None:
+        """It ends; the batch size is the user's again."""
+        self.scaler.restore()
+        self.scaler = BatchScaler(None, 1)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """While the batch size is the user's."""
+        self.scaler.restore()
+        try:
+            yield
+        finally:
+            self.scaler.apply()

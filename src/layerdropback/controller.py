@@ -1,8 +1,7 @@
 """LayerDropBack: attaches masks, flags and factors to a model and its optimizers."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from numbers import Integral
 from typing import Any, Protocol, Self, TypeVar, cast
 
@@ -10,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from . import checks, presets, state
-from .batching import BatchScaler
+from .batching import BatchScaler, OpenBatch
 from .epoch import Epoch
 from .errors import AttachError, EpochError, explain
 from .layers import Layer, find_layers
@@ -36,29 +35,6 @@ Batch = TypeVar("Batch")
 
 class _SizedIterable(Sized, Iterable[Any], Protocol):
     pass
-
-
-class _OpenBatch:
-    """The batch factor of the epoch that is open; it holds nothing of the controller."""
-
-    def __init__(self) -> None:
-        self.scaler = BatchScaler(None, 1)
-
-    def open(self, loader: Iterable[Any] | None, scale: float) -> None:
-        self.scaler = BatchScaler(loader, scale)
-        self.scaler.apply()
-
-    def close(self) -> None:
-        self.scaler.restore()
-        self.scaler = BatchScaler(None, 1)
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        self.scaler.restore()
-        try:
-            yield
-        finally:
-            self.scaler.apply()
 
 
 class LayerDropBack:
@@ -189,7 +165,7 @@ class LayerDropBack:
         )
         self.layers = self._check(seed)
         self._stepper = Stepper(model, self.optimizers, self.layers, self.settings, int(seed))
-        self._batch = _OpenBatch()
+        self._batch = OpenBatch()
         self._current: weakref.ref[Epoch[Any]] | None = None
         self._serial = 0
         # Also when the user lets go of this object without detach().

@@ -20,10 +20,10 @@ from .controller import LayerDropBack
 from .errors import AttachError, explain
 from .flops import ForwardFlops, corrections
 from .graph import edges, graph_roots
-from .keeping import first_use
 from .layers import find_layers
 from .nested import map_tensors, tensors_in
 from .order import Order
+from .ranking import first_use
 from .trial import Loss, Trial
 
 

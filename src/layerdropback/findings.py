@@ -15,12 +15,13 @@ from .branches import Branch, find_branches
 from .budget import rate_for
 from .errors import AttachError, explain
 from .graph import output_tensors
-from .keeping import Plan, Shares, depth_shares, make_plan, single_shares
+from .keeping import Plan, make_plan
 from .layers import Layer
 from .order import Order, Recorder
 from .replicas import agreed, of_first
 from .sensitivity import Sensitivity
 from .settings import Settings
+from .shares import Shares, depth_shares, single_shares
 from .signals import Signals, worth_shares
 from .tied import early_users
 from .trial import Call

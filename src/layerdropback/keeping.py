@@ -1,23 +1,21 @@
 """Which layers can drop, and which are always kept."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-import networkx
 import numpy as np
 
 from .allocation import Weights
-from .backward import BackwardCosts
 from .branches import Branch
 from .errors import AttachError, explain
+from .groups import Group, make_groups
 from .layers import Layer
 from .order import Order
+from .ranking import by_first_use, lateness
 from .sampling import Cuts, Mask, Odds, Rates
 from .settings import Settings
-
-# By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
-Shares = Mapping[str, float]
+from .shares import Shares
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Plan:
     ascending: tuple[int, ...]
     settings: Settings
     shares: Shares | None
-    groups: tuple["Group", ...]
+    groups: tuple[Group, ...]
     weights: Weights | None = None
     early: tuple[str, ...] = ()
     _known: dict[tuple[frozenset[int], float], "Candidates"] = field(
@@ -223,11 +221,13 @@ def make_plan(
     reached = np.array([any(n in order.first for n in la.parameter_names) for la in layers])
     named = np.array([any(layer.matches(pattern) for pattern in settings.keep) for layer in layers])
     droppable = reached & ~named
-    groups = () if branches is None else tuple(_groups(layers, branches, settings.unit))
+    groups = () if branches is None else tuple(make_groups(layers, branches, settings.unit))
     if branches is not None:
         in_branch = {i for group in groups for i in group.layers}
         droppable &= np.isin(np.arange(len(layers)), list(in_branch))
-    ranked = sorted(np.flatnonzero(reached).tolist(), key=_Lateness(layers, order), reverse=True)
+    ranked = sorted(
+        np.flatnonzero(reached).tolist(), key=lambda i: lateness(layers[i], order), reverse=True
+    )
     rankings = tuple(
         tuple(_with_siblings(i, held, layers) for i in ranked if _holds(held, layers[i]))
         for held in optimizer_parameters
@@ -255,85 +255,6 @@ def make_plan(
     )
 
 
-@dataclass(frozen=True)
-class Group:
-    """Layers that drop together, because branches do.
-
-    Attributes:
-        layers: their indices, rising.
-        modules: the names of those whose outputs are cut off.
-        share: of the whole backward pass's FLOPs, what is skipped with them.
-    """
-
-    layers: tuple[int, ...]
-    modules: tuple[str, ...]
-    share: float
-
-
-def _groups(layers: Sequence[Layer], branches: Sequence[Branch], unit: str) -> Iterator[Group]:
-    """Join the branches that share a layer, and leave out what a layer has outside of branches."""
-    of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
-    graph: networkx.Graph = networkx.Graph()
-    for i, layer in enumerate(layers):
-        for name in layer.parameter_names:
-            graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
-    found = [part for part in networkx.connected_components(graph) if ("branch", -1) not in part]
-    if not found:
-        cause = f"every branch shares a layer (unit={unit!r}) with what lies outside of all"
-        raise AttachError([explain("no branch can be dropped", cause, "use a finer unit")])
-    for part in found:
-        mine = sorted(i for kind, i in part if kind == "layer")
-        ends = sorted(b for kind, b in part if kind == "branch")
-        share = sum(branches[b].share for b in ends)
-        yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)
-
-
-def depth_shares(
-    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: AbstractSet[str]
-) -> Shares:
-    """What is skipped of the backward pass's cost by a cut above each layer.
-
-    Args:
-        layers: all layers of the model.
-        order: the recorded order.
-        costs: recorded with it.
-        early: parameters of which every cut drops all uses but the last.
-
-    Raises:
-        AttachError: no cost was counted, so that no cut can be weighed.
-    """
-    ranked = by_first_use(layers, order, early)
-    places = {
-        name: place
-        for place, i in enumerate(ranked)
-        for name in layers[i].parameter_names
-        if name in order.first
-    }
-    spent = costs.by_place(places, dict.fromkeys(early, 0))
-    total = sum(spent.values())
-    if not total:
-        cause = "the backward pass has no product or convolution whose cost could be counted"
-        fact = "cuts cannot be weighed in this model"
-        raise AttachError([explain(fact, cause, "use strategy='uniform'")])
-    skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
-    return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}
-
-
-def single_shares(layers: Sequence[Layer], costs: BackwardCosts) -> Shares:
-    """What is spared of the backward pass's cost when a layer alone is dropped.
-
-    Args:
-        layers: all layers of the model.
-        costs: of a full step.
-    """
-    everything = {name for layer in layers for name in layer.parameter_names}
-    total = costs.of(everything)
-    return {
-        layer.name: (total - costs.of(everything - set(layer.parameter_names))) / max(total, 1.0)
-        for layer in layers
-    }
-
-
 def _unreachable(rate: float, reach: float, name: str) -> str:
     return explain(
         f"drop_rate={rate:g} cannot be reached: cuts skip at most {reach:.3g} of the backward "
@@ -359,17 +280,6 @@ def ramped(rate: float, position: float, reach: float = 1.0) -> float:
     return rate + (2 * position - 1) * room
 
 
-class _Lateness:
-    """Sorts layers by last use, but single numbers (a temperature after the head) before all."""
-
-    def __init__(self, layers: Sequence[Layer], order: Order):
-        self._layers, self._order = layers, order
-
-    def __call__(self, index: int) -> tuple[bool, int]:
-        layer = self._layers[index]
-        return layer.numel > 1, last_use(layer, self._order)
-
-
 def _holds(held: AbstractSet[int], layer: Layer) -> bool:
     return any(id(parameter) in held for parameter in layer.parameters)
 
@@ -387,26 +297,3 @@ def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
     for i, layer in enumerate(layers):
         if i == index or owners & set(layer.owners):
             yield i
-
-
-def by_first_use(layers: Sequence[Layer], order: Order, early: Container[str] = ()) -> list[int]:
-    """The layers' indices, the one that is used first first, those without a use last.
-
-    Of the parameters in `early` the last use counts.
-    """
-    return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order, early))
-
-
-def last_use(layer: Layer, order: Order) -> int:
-    """Rank of a layer's last use; -1 where the loss does not reach it."""
-    return max((order.last.get(name, -1) for name in layer.parameter_names), default=-1)
-
-
-def first_use(layer: Layer, order: Order, early: Container[str] = ()) -> int:
-    """Rank of a layer's first use; beyond all others where the loss does not reach it."""
-    never = len(order.first)
-    ranks = (
-        order.last.get(name, never) if name in early else order.first.get(name, never)
-        for name in layer.parameter_names
-    )
-    return min(ranks, default=never)

@@ -19,7 +19,7 @@ from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan
 from .layers import Layer
 from .learning_rate import LRScaler
-from .order import Recorder
+from .recording import Recording
 from .sampling import EPOCHS, STEPS, Mask, draw
 from .settings import Settings
 from .signals import EVERY
@@ -84,7 +84,6 @@ class Stepper:
         self._stepped: set[int] = set()
         self._backward_seen = False
         self._forward_seen = False
-        self._counting = False
         self._carried = False
         self._backwards = 0
         self._ever_stepped: set[int] = set()
@@ -96,14 +95,11 @@ class Stepper:
 
         self._unordered: list[nn.Parameter] = []
         self._held: list[set[int]] = []
-        self._recorder: Recorder | None = None
-        self._recording = contextlib.ExitStack()
-        self._eager = contextlib.ExitStack()
+        self._recording = Recording(settings.needs_costs)
         # Closing this removes every trace. It holds no reference back to the stepper, so it can
         # be closed when the user has let go of everything.
         self.traces = contextlib.ExitStack()
         self.traces.callback(self._recording.close)
-        self.traces.callback(self._eager.close)
         self.traces.callback(self._flags.lift)
         with contextlib.ExitStack() as half_attached:
             half_attached.callback(self.traces.close)
@@ -151,7 +147,7 @@ class Stepper:
 
     def put_back(self) -> None:
         """Flags and learning rates are the user's again."""
-        self._eager.close()
+        self._recording.end_pass()
         self._flags.lift()
         for scaler in self._scalers.values():
             scaler.restore()
@@ -192,7 +188,7 @@ class Stepper:
         # What was weighed at the period's start is in the state, and is not weighed again.
         self._period = self.settings.schedule.period(self.epoch or 0, self.step)
         self.times_dropped[:] = saved["times_dropped"]
-        self._stop_recording()
+        self._recording.stop()
         self.findings.restart(saved)
         self._install_switches()
         self.replan()
@@ -200,10 +196,11 @@ class Stepper:
 
     def next_window(self) -> None:
         """Count a step, and draw the mask of the next one."""
-        if self._recorder is not None and self._recorder.saw_backward:
+        recorder = self._recording.recorder
+        if recorder is not None and recorder.saw_backward:
             self._hold()
-            self.findings.learn(self._recorder, self._held, self.seed)
-            self._stop_recording()
+            self.findings.learn(recorder, self._held, self.seed)
+            self._recording.stop()
             self._install_switches()
             self.replan()
         mask = self.window.mask
@@ -222,14 +219,14 @@ class Stepper:
         self._ask_schedule()
         if not self.settings.schedule.ever_drops:
             return
-        self._stop_recording()
+        self._recording.stop()
         self._decision = self._decide()
         if self._must_record():
-            self._record()
+            self._recording.start(dict(self._named_parameters()))
         elif self.drop_epoch:
             self.window = self._draw()
         elif look_again and self.findings.order is not None and self.findings.order.unreached:
-            self._record()  # the loss may reach more by now
+            self._recording.start(dict(self._named_parameters()))  # the loss may reach more by now
 
     def _ask_schedule(self) -> None:
         schedule = self.settings.schedule
@@ -277,7 +274,7 @@ class Stepper:
 
     def _window_is_open(self) -> bool:
         """Whether gradients wait for their step. Asks the device, so only between epochs."""
-        seen = self._backward_seen or (self._recorder is not None and self._recorder.saw_backward)
+        seen = self._backward_seen or self._recording.saw_backward
         parameters = (p for layer in self._layers for p in layer.parameters)
         return seen and any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
@@ -297,33 +294,21 @@ class Stepper:
         self._forward_seen = True
         self._arguments = None
         wanted = self.settings.needs_branches or self.settings.cuts
-        if wanted and self._recorder is not None:
+        if wanted and self._recording.recorder is not None:
             device = self._layers[0].parameters[0].device.type
             self._arguments = Call.under_way(args, kwargs, device)
         self._flags.lower(self.window.parameters, self.window.switched)
-        if self._recorder is not None:
-            if not self._recorder.saw_backward and not self._recorder.is_current:
-                self._record()
-            self._run_eagerly()
-            if self.settings.needs_costs and not self._counting:
-                self._counting = True
-                self._eager.enter_context(self._recorder.counter)
-                self._eager.callback(setattr, self, "_counting", False)
-
-    def _run_eagerly(self) -> None:
-        """Until `_eager` is closed: a compiled graph is one node, and tells no order."""
-        self._eager.enter_context(torch.compiler.set_stance("force_eager"))
+        self._recording.begin_forward()
 
     def _after_forward(self, module: nn.Module, args: Any, outputs: Any) -> None:
-        self._eager.close()
+        self._recording.end_pass()
         self._flags.lift()
         if not torch.is_grad_enabled():
             return
         roots = graph_roots(outputs)
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
-        if self._recorder is not None:
-            self._recorder.saw_forward(outputs, self._arguments)
+        self._recording.saw_forward(outputs, self._arguments)
         self._arguments = None
         for node in roots:
             node.register_prehook(self._backward_hook)
@@ -342,12 +327,8 @@ class Stepper:
         """A backward pass begins, which may recompute checkpointed segments of the forward."""
         self._backward_seen = True
         self._backwards += 1
-        callback = None
-        if self._recorder is not None:
-            self._eager.close()
-            self._run_eagerly()
-            callback = self._eager.close
-        elif self.window.parameters:
+        callback = self._recording.begin_backward()
+        if callback is None and self.window.parameters:
             self._flags.lower(self.window.parameters, self.window.switched)
             callback = self._flags.lift
         if callback is not None:  # when this backward pass ends
@@ -359,8 +340,8 @@ class Stepper:
         if self._depth[id(optimizer)] > 1:
             return
         self.put_back()
-        if self._recorder is not None:
-            self._recorder.saw_gradients()
+        if self._recording.recorder is not None:
+            self._recording.recorder.saw_gradients()
             if not self._stepped:
                 self.findings.look()
         for parameter in self.window.parameters:
@@ -447,15 +428,6 @@ class Stepper:
             return [self._model]
         inner = unwrap(self._model)
         return [self._model] if inner is self._model else [self._model, inner]
-
-    def _record(self) -> None:
-        self._stop_recording()
-        self._recorder = Recorder(dict(self._named_parameters()))
-        self._recording.callback(self._recorder.stop)
-
-    def _stop_recording(self) -> None:
-        self._recorder = None
-        self._recording.close()
 
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for layer in self._layers:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from .keeping import Plan, first_use
+from .keeping import Plan
 from .layers import Layer
 from .order import Order
+from .ranking import first_use
 from .schedule import Schedule
 from .settings import Settings
 

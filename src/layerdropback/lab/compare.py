@@ -16,8 +16,9 @@ from ..training.checkpoint import Checkpoints
 from ..training.claim import claimed
 from ..training.config import TrainConfig
 from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
-from ..training.loop import Diverged, EpochMetrics, find_device
+from ..training.loop import Diverged, find_device
 from ..training.machine import machine
+from ..training.metrics import EpochMetrics
 from ..training.models import small_stem
 from ..training.paths import home
 from ..training.run_folder import CHECKPOINTS, difference, identity, resolved

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..training.loop import EpochMetrics
+from ..training.metrics import EpochMetrics
 from .record import Record
 from .tables import plan_lines, result_lines, result_tables
 from .turns import Player

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from ..training.images.data import ImageData
-from ..training.loop import Diverged, EpochMetrics, OnStep, Trainer
+from ..training.loop import Diverged, OnStep, Trainer
+from ..training.metrics import EpochMetrics
 from ..training.randomness import generator_states, set_generator_states
 from .arms import Arm
 

@@ -16,9 +16,10 @@ from .config import TrainConfig
 from .export import WEIGHTS, export_weights
 from .images.data import load_for
 from .journal import LINES, TABLE, Journal, require_tensorboard
-from .loop import EpochMetrics, Trainer, find_device
+from .loop import Trainer, find_device
 from .machine import machine
 from .memory import is_out_of_memory
+from .metrics import EpochMetrics
 from .models import small_stem
 from .paths import home
 from .progress import Progressing

@@ -1,0 +1,43 @@
+"""Layers that drop together, because residual branches do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import networkx
+
+from .branches import Branch
+from .errors import AttachError, explain
+from .layers import Layer
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that drop together, because branches do.
+
+    Attributes:
+        layers: their indices, rising.
+        modules: the names of those whose outputs are cut off.
+        share: of the whole backward pass's FLOPs, what is skipped with them.
+    """
+
+    layers: tuple[int, ...]
+    modules: tuple[str, ...]
+    share: float
+
+
+def make_groups(layers: Sequence[Layer], branches: Sequence[Branch], unit: str) -> Iterator[Group]:
+    """Join the branches that share a layer, and leave out what a layer has outside of branches."""
+    of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
+    graph: networkx.Graph = networkx.Graph()
+    for i, layer in enumerate(layers):
+        for name in layer.parameter_names:
+            graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
+    found = [part for part in networkx.connected_components(graph) if ("branch", -1) not in part]
+    if not found:
+        cause = f"every branch shares a layer (unit={unit!r}) with what lies outside of all"
+        raise AttachError([explain("no branch can be dropped", cause, "use a finer unit")])
+    for part in found:
+        mine = sorted(i for kind, i in part if kind == "layer")
+        ends = sorted(b for kind, b in part if kind == "branch")
+        share = sum(branches[b].share for b in ends)
+        yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)

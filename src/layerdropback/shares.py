@@ -1,0 +1,61 @@
+"""What is spared of the backward pass's cost, by layer."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from .backward import BackwardCosts
+from .errors import AttachError, explain
+from .layers import Layer
+from .order import Order
+from .ranking import by_first_use
+
+# By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
+Shares = Mapping[str, float]
+
+
+def depth_shares(
+    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: AbstractSet[str]
+) -> Shares:
+    """What is skipped of the backward pass's cost by a cut above each layer.
+
+    Args:
+        layers: all layers of the model.
+        order: the recorded order.
+        costs: recorded with it.
+        early: parameters of which every cut drops all uses but the last.
+
+    Raises:
+        AttachError: no cost was counted, so that no cut can be weighed.
+    """
+    ranked = by_first_use(layers, order, early)
+    places = {
+        name: place
+        for place, i in enumerate(ranked)
+        for name in layers[i].parameter_names
+        if name in order.first
+    }
+    spent = costs.by_place(places, dict.fromkeys(early, 0))
+    total = sum(spent.values())
+    if not total:
+        cause = "the backward pass has no product or convolution whose cost could be counted"
+        fact = "cuts cannot be weighed in this model"
+        raise AttachError([explain(fact, cause, "use strategy='uniform'")])
+    skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
+    return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}
+
+
+def single_shares(layers: Sequence[Layer], costs: BackwardCosts) -> Shares:
+    """What is spared of the backward pass's cost when a layer alone is dropped.
+
+    Args:
+        layers: all layers of the model.
+        costs: of a full step.
+    """
+    everything = {name for layer in layers for name in layer.parameter_names}
+    total = costs.of(everything)
+    return {
+        layer.name: (total - costs.of(everything - set(layer.parameter_names))) / max(total, 1.0)
+        for layer in layers
+    }
