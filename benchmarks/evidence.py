@@ -145,7 +145,9 @@ def five(data: Path, folder: Path, classes: tuple[str, ...]) -> Path:
 
 def run(*command: str) -> None:
     print("ldb", *command, flush=True)
-    subprocess.run([sys.executable, "-m", "layerdropback", *command], check=True)
+    code = subprocess.run([sys.executable, "-m", "layerdropback", *command]).returncode
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -407,3 +407,15 @@ def test_compiled_blocks_are_cut_in_a_few_graphs():
     assert len(counts) >= 3
     # Trained or dropped, and for the latter with an input that wants a gradient or not.
     assert len(compiled) <= 3 * len(model.blocks)
+
+
+def test_stats_tell_the_chances():
+    model = chain()
+    ldb, optimizer = attach(model, 0.3, keep=["3"])
+    assert ldb.stats()["drop_chances"] == {}
+    with ldb.epoch(None, 0):
+        model(torch.ones(2, 8)).sum().backward()
+        optimizer.step()
+    chances = ldb.stats()["drop_chances"]
+    assert list(chances) == ["0", "1", "2", "3", "4"]
+    assert 1 > chances["0"] > chances["1"] > chances["2"] > chances["3"] == chances["4"] == 0

@@ -319,10 +319,11 @@ class LayerDropBack:
             ``epoch`` and ``is_drop_epoch``; ``step`` and ``drop_steps``, the optimizer steps since
             the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of the layers
             that the loss reaches dropped per step of the current or last epoch; ``times_dropped``
-            per layer.
+            per layer; ``drop_chances``, each layer's chance to be dropped in a drop step as things
+            stand, empty before the first step.
         """
         stepper = self._stepper
-        names = (layer.name for layer in self.layers)
+        names = [layer.name for layer in self.layers]
         return {
             "epoch": stepper.epoch,
             "is_drop_epoch": stepper.drop_epoch,
@@ -331,6 +332,7 @@ class LayerDropBack:
             "lr_factor": stepper.window.lr_factor,
             "share_dropped": stepper.epoch_share,
             "times_dropped": dict(zip(names, stepper.times_dropped.tolist(), strict=True)),
+            "drop_chances": dict(zip(names, stepper.chances(), strict=False)),
         }
 
     def summary(self) -> str:

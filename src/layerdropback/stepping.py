@@ -117,6 +117,13 @@ class Stepper:
         """Mean share of the reached layers dropped per step of the current or last epoch."""
         return self.epoch_dropped / max(1, self.epoch_steps)
 
+    def chances(self) -> list[float]:
+        """Each layer's chance to be dropped in a drop step; nothing before it is known."""
+        if self.plan is None:
+            return []
+        found = self.plan.candidates(self.plan.heads(), self._position()).chances
+        return [float(chance) for chance in found]
+
     def enter_epoch(self, epoch: int) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
         if self._backwards > _PATIENCE and len(self._ever_stepped) < len(self._optimizers):

@@ -110,6 +110,26 @@ def test_runs_of_ldb_train_are_reported_together(run, tmp_path):
     assert not (tmp_path / "a" / "report.html").exists()
 
 
+def test_what_an_adaptive_policy_decided_is_logged_and_drawn(run, tmp_path):
+    flags = ["--strategy", "adaptive", "--drop-rate", "0.3", "--every", "1", "--start", "0"]
+    assert run("train", *TINY, *flags, "--out", "adaptive")[0] == 0
+    assert run("train", *TINY, "--out", "uniform")[0] == 0
+    lines = (tmp_path / "adaptive" / "metrics.jsonl").read_text().splitlines()
+    decided = [json.loads(line)["drop_chances"] for line in lines]
+    assert len(decided) == 3
+    assert decided[0]["fc"] == decided[2]["fc"] == 0, "the head is always kept"
+    assert decided[0] != decided[2], "it has learnt something"
+    assert all(0 <= chance <= 1 for row in decided for chance in row.values())
+    assert run("report", "adaptive")[0] == 0
+    text = (tmp_path / "adaptive" / "report.html").read_text()
+    assert "<h2>What the policy decided</h2>" in text
+    assert "Chance of each layer to be dropped, by epoch" in text
+    Checked(text)
+    assert run("report", "uniform")[0] == 0
+    assert "policy" not in (tmp_path / "uniform" / "report.html").read_text()
+    assert "drop_chances" not in (tmp_path / "uniform" / "metrics.jsonl").read_text()
+
+
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
     for name in ("x/run", "y/run"):
         assert run("train", *TINY, "--out", name)[0] == 0

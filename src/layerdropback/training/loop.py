@@ -237,7 +237,15 @@ class Trainer:
             images_per_second=so_far.samples / so_far.seconds,
             phases=so_far.phases,
             peak_memory_mib=peak,
+            drop_chances=self._decided(),
         )
+
+    def _decided(self) -> dict[str, float] | None:
+        """The chances of layers to drop, where they change as the training goes on."""
+        if self.config.dropping.strategy != "adaptive" or not self._dropping.ever_drops:
+            return None
+        chances = self.ldb.stats()["drop_chances"]
+        return {name: round(chance, 4) for name, chance in chances.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides how training goes on, in tensors and plain values.

@@ -26,6 +26,8 @@ class EpochMetrics:
         seconds: wall clock of the training part, the device synchronised.
         images_per_second: in the training part.
         phases: seconds of it spent in ``data``, ``forward``, ``backward`` and ``optimizer``.
+        drop_chances: with ``adaptive``, what the policy has come to: each layer's chance to be
+            dropped in a drop step of the epoch.
         peak_memory_mib: of tensors on a GPU in this epoch; on the CPU of the process until now.
     """
 
@@ -47,7 +49,11 @@ class EpochMetrics:
     images_per_second: float
     phases: dict[str, float]
     peak_memory_mib: float | None
+    drop_chances: dict[str, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of ``metrics.jsonl``."""
-        return asdict(self)
+        values = asdict(self)
+        if self.drop_chances is None:
+            del values["drop_chances"]
+        return values
