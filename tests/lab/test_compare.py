@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from command import stop_after
+from layerdropback.lab import tuning
 from layerdropback.lab.arms import Arm, plain_of, with_controls
 from layerdropback.lab.compare import Plan, compare
 from layerdropback.lab.record import Record, run_seconds
@@ -70,7 +71,10 @@ def test_one_seed_gives_no_verdict(run):
     assert "ldb: not enough seeds: three or more are needed" in output
 
 
-@pytest.mark.parametrize(("steps", "where"), [(5, "pilot"), (170, "runs"), (195, "runs")])
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [(5, "pilot"), (170, "runs"), pytest.param(195, "runs", marks=pytest.mark.slow)],
+)
 def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
     flags = [*TINY, "--seeds", "2", "--out", "lab"]
     with pytest.MonkeyPatch.context() as patch:
@@ -127,13 +131,14 @@ def test_another_comparison_is_not_gone_on_with(run):
     )
 
 
-def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_path):
+def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_path, monkeypatch):
     """So low a grid that its upper edge is the best."""
+    monkeypatch.setattr(tuning, "MOST", 100)
     grid = ["--lr-grid", "0.0005,0.0015,0.0045", "--tune-seeds", "2", "--seeds", "1"]
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
     record = Record.read(tmp_path / "lab")
-    assert record.held_out == 1277  # the digits that --limit-train leaves over
+    assert record.held_out == 100  # of the digits that --limit-train leaves over
     assert {trial["seed"] for trial in record.trials} == {FIRST_SEED, FIRST_SEED + 1}
     assert not {trial["seed"] for trial in record.trials} & set(record.seeds)
     for arm in record.arms:
@@ -141,10 +146,11 @@ def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_pat
         assert tried[:3] == [0.0005, 0.0015, 0.0045]
         assert arm["settings"]["lr"] == record.tuned[arm["name"]]
         assert tried[0] < record.tuned[arm["name"]] < tried[-1], "never at the edge"
-    assert "(tuned on 1,277 images held out)" in output
+    assert "(tuned on 100 images held out)" in output
 
 
-def test_a_learning_rate_that_diverges_loses(run, tmp_path):
+def test_a_learning_rate_that_diverges_loses(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "MOST", 100)
     grid = ["--lr-grid", "0.01,0.05,1e20", "--seeds", "1"]
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
