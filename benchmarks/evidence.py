@@ -110,7 +110,7 @@ def main() -> None:
         chosen = [f"{name}:{ARMS[name]}" for name in arguments.confirm]
         out = work / f"{arguments.task}-confirm"
         # Fresh seeds: none that the screening or the tuning has seen.
-        more = ["--drop-rate", "0", "--seed", "100", "--seeds", seeds]
+        more = ["--drop-rate", "0", "--seed", "100", "--seeds", seeds, "--tune-seeds", "2"]
         run("compare", *common, *more, *as_flags(chosen), "--out", str(out))
     else:
         chosen = [f"{name}:{ARMS[name]}" for name in arguments.arms or ARMS]
