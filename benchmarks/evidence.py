@@ -29,11 +29,11 @@ SHORT = ["--batch-size", "64", "--warmup-epochs", "0.5", "--threads", "2", "--st
 # Flags of all runs of a task, and the learning rates to begin with.
 TASKS: dict[str, tuple[list[str], str]] = {
     "scratch-resnet": (
-        [*RESNET, *SHORT, "--limit-train", "10000", "--epochs", "8"],
+        [*RESNET, *SHORT, "--limit-train", "5000", "--epochs", "8"],
         "0.05,0.1,0.2",
     ),
     "scratch-vit": (
-        [*VIT, *SHORT, "--limit-train", "10000", "--epochs", "8"],
+        [*VIT, *SHORT, "--limit-train", "5000", "--epochs", "8"],
         "0.0005,0.001,0.002",
     ),
     "tune-resnet": (

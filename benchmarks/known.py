@@ -22,6 +22,8 @@ def found() -> list[known.Known]:
         if not isinstance(values, dict) or values.get("kind") not in ("comparison", "sweep"):
             continue
         record = Record.from_text(path.read_text())
+        if not record.finished_seeds():  # broken off
+            continue
         settings = record.arms[0]["settings"]
         arguments = parse_model_args(settings["model_args"])
         classes, size = record.data["classes"], record.data["size"]

@@ -58,11 +58,23 @@ class Arm:
         dropping = self.config.dropping
         return {
             "plain": "plain training",
-            "method": f"{dropping.strategy}, unit {dropping.unit}, rate {dropping.drop_rate:g}",
+            "method": f"{dropping.strategy}, unit {dropping.unit}, {_how(dropping)}",
             "no-drop": f"the LR and batch changes of {self.of}, nothing dropped",
             "same time": f"plain training, given the time of {self.of}",
             "shorter": "plain training",
         }[self.role]
+
+
+def _how(dropping: Dropping) -> str:
+    """How much is dropped and when, as far as it is not the usual."""
+    parts = [f"rate {dropping.drop_rate:g}"]
+    if dropping.target_saving is not None:
+        parts = [f"to spare {dropping.target_saving:g}"]
+    parts += [f"{dropping.depth} depth"] if dropping.depth != "uniform" else []
+    parts += [f"by {dropping.allocate}"] if dropping.allocate != "even" else []
+    parts += [dropping.ramp] if dropping.ramp != "constant" else []
+    parts += [f"the last {dropping.anneal:.0%} in full"] if dropping.anneal else []
+    return ", ".join(parts)
 
 
 def make_arms(config: TrainConfig, more: Sequence[str] = ()) -> list[Arm]:
