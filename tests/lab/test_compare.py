@@ -197,6 +197,29 @@ def test_runs_are_timed_by_the_median_of_each_mode():
     noisy += [epoch("full", 2.2), epoch("drop", 1.2, 5), epoch("full", 2.1, 5)]
     # full: 35 steps of 0.22 s (0.2, 0.22, 0.42), drop: 15 steps of 0.24 s (0.2, 1.4, 0.24)
     assert run_seconds(noisy) == pytest.approx(35 * 0.22 + 15 * 0.24)
+    # Where the drop epochs are to differ, no median stands for them.
+    assert run_seconds(noisy, changing=True) == pytest.approx(35 * 0.22 + 1.0 + 7.0 + 1.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({"strategy": "truncate", "ramp": "constant"}, 9.0),
+        ({"strategy": "truncate"}, 9.0),
+        ({"strategy": "truncate", "ramp": "falling"}, 12.0),
+        ({"strategy": "adaptive", "ramp": "constant"}, 12.0),
+    ],
+)
+def test_a_ramps_epochs_count_as_they_are(settings, seconds):
+    """By the median of those that are warm a falling rate would seem to take longer."""
+    rows = [
+        {"arm": "ldb", "seed": 0, "epoch": n, "mode": "drop", "steps": 10, "seconds": s}
+        | {"test_accuracy": 50.0}
+        for n, s in enumerate((6.0, 3.0, 3.0), start=1)
+    ]
+    arm = {"name": "ldb", "role": "method", "of": None, "settings": settings | {"epochs": 3}}
+    record = Record("", {}, {}, {}, {}, [arm], [0], 0.5, epochs=rows)
+    assert record.measured("ldb").seconds == [seconds]
 
 
 class Sleeping(Trainer):

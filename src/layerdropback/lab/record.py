@@ -117,9 +117,14 @@ class Record:
     def measured(self, arm: str) -> Measured:
         """Final accuracies and times of an arm's finished runs, by seed."""
         runs = [self.rows(arm, seed) for seed in self.finished_seeds()]
+        settings = next(entry["settings"] for entry in self.arms if entry["name"] == arm)
+        # What changes from epoch to epoch is no disturbance then.
+        changing = (
+            settings.get("ramp", "constant") != "constant" or settings["strategy"] == "adaptive"
+        )
         return Measured(
             [rows[-1]["test_accuracy"] for rows in runs],
-            [run_seconds(rows) for rows in runs],
+            [run_seconds(rows, changing) for rows in runs],
         )
 
     def verdicts(self) -> dict[str, Verdict]:
@@ -160,7 +165,7 @@ class Record:
         return found
 
 
-def run_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
+def run_seconds(rows: Sequence[Mapping[str, Any]], changing: bool = False) -> float:
     """Training time of a run: of each mode its steps, times the median over its epochs of a step's.
 
     So an epoch during which the machine did something else does not count as the method's. The
@@ -168,6 +173,7 @@ def run_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
 
     Args:
         rows: the metrics of its epochs, in order.
+        changing: whether the drop epochs are to differ, by a ramp say: then each counts as it is.
 
     Returns:
         Seconds, tests not included.
@@ -176,7 +182,13 @@ def run_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
         >>> rows = [{"mode": "full", "steps": 10, "seconds": s} for s in (9.0, 2.0, 2.0)]
         >>> run_seconds(rows)
         6.0
+        >>> rows = [{"mode": "drop", "steps": 10, "seconds": s} for s in (1.0, 2.0, 6.0)]
+        >>> run_seconds(rows, changing=True)
+        9.0
     """
+    apart = [row for row in rows if changing and row["mode"] == "drop"]
+    rows = [row for row in rows if row not in apart]
+    total: float = sum(row["seconds"] for row in apart)
     steps: dict[str, int] = {}
     warm: dict[str, list[float]] = {}
     for number, row in enumerate(rows):
@@ -184,4 +196,4 @@ def run_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
         steps[mode] = steps.get(mode, 0) + row["steps"]
         if number > 0 or all(other["mode"] != mode for other in rows[1:]):
             warm.setdefault(mode, []).append(row["seconds"] / row["steps"])
-    return sum(steps[mode] * statistics.median(found) for mode, found in warm.items())
+    return total + sum(steps[mode] * statistics.median(found) for mode, found in warm.items())
