@@ -4,7 +4,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +26,9 @@ ROUNDS, ENOUGH = (10, 200), 0.004
 # Of a normal distribution: its standard deviation over the median deviation, and the standard error
 # of the median over that of the mean.
 _NORMAL, _MEDIAN = 1.4826, 1.2533
+
+# Drop epochs whose rate changes are timed in so many parts, those of like rates together.
+PARTS = 4
 
 # Nor does a pilot take more than this share of the runs that it is for, nor so many seconds.
 SHARE, LONGEST = 0.25, 120.0
@@ -137,45 +140,44 @@ class _Track:
         whole = replace(arm.config, epochs=arm.config.epoch_count)
         self.player = Player(replace(arm, config=whole), 0, data)
         trainer = self.player.trainer
-        schedule = trainer.ldb.settings.schedule
-        self._steps: dict[str, float] = {}  # of the whole run
-        epochs = arm.config.epochs
-        for epoch in range(arm.config.epoch_count):
-            mode = "drop" if schedule.is_drop_epoch(epoch) else "full"
-            part = min(1.0, epochs - epoch)
-            self._steps[mode] = self._steps.get(mode, 0) + part * trainer.steps_in(epoch)
-        self._next = {mode: _epochs_of(mode, whole) for mode in self._steps}
-        for mode, epochs_of_mode in self._next.items():
-            if trainer.steps_in(next(epochs_of_mode)) < 3:
-                fact = f"{arm.name} has less than 3 steps in a {mode} epoch"
+        self._parts = [
+            _Part(mode, epochs, sum(_share(e, arm) * trainer.steps_in(e) for e in epochs))
+            for mode, epochs in _parts_of(whole)
+        ]
+        for part in self._parts:
+            if min(map(trainer.steps_in, part.epochs)) < 3:
+                fact = f"{arm.name} has less than 3 steps in a {part.mode} epoch"
                 cure = "use a smaller --batch-size or more images"
                 raise UsageError(explain(fact, "its time cannot be measured", cure))
-        self._count: dict[str, int] = {}
-        self._found: dict[str, list[float]] = {mode: [] for mode in self._steps}
-        self.saved: dict[str, float] = {}
 
     def prepare(self) -> None:
         """Warm up, count saved bytes, and find how many steps make a slice."""
-        for mode, epochs in self._next.items():
+        for part in self._parts:
             with SavedBytes(self.player.trainer.model) as saved:
-                timed_steps(self.player, next(epochs), 4)
-            self.saved[mode] = saved.total / saved.passes
-            seconds = timed_steps(self.player, next(epochs), 4)
-            self._count[mode] = max(2, min(1000, math.ceil(SLICE / seconds)))
+                timed_steps(self.player, next(part.turn), 4)
+            part.saved = saved.total / saved.passes
+            seconds = timed_steps(self.player, next(part.turn), 4)
+            part.count = max(2, min(1000, math.ceil(SLICE / seconds)))
 
     def round(self) -> None:
-        """One slice of each mode."""
-        for mode, epochs in self._next.items():
-            self._found[mode].append(timed_steps(self.player, next(epochs), self._count[mode]))
+        """One slice of each part."""
+        for part in self._parts:
+            part.found.append(timed_steps(self.player, next(part.turn), part.count))
 
     def runs(self) -> list[float]:
         """Seconds of the whole run, as each round has it."""
-        modes = list(self._steps)
-        rounds = zip(*(self._found[mode] for mode in modes), strict=True)
-        return [
-            sum(self._steps[mode] * seconds for mode, seconds in zip(modes, found, strict=True))
-            for found in rounds
-        ]
+        rounds = zip(*(part.found for part in self._parts), strict=True)
+        steps = [part.steps for part in self._parts]
+        return [sum(n * s for n, s in zip(steps, found, strict=True)) for found in rounds]
+
+    def _by_mode(self, value: Callable[["_Part"], float]) -> dict[str, float]:
+        """Means over steps."""
+        found = {}
+        for mode in dict.fromkeys(part.mode for part in self._parts):
+            mine = [part for part in self._parts if part.mode == mode]
+            total = sum(part.steps for part in mine)
+            found[mode] = sum(part.steps * value(part) for part in mine) / total
+        return found
 
     def ratios(self, plain: "_Track") -> list[float]:
         return [mine / its for mine, its in zip(self.runs(), plain.runs(), strict=True)]
@@ -194,8 +196,8 @@ class _Track:
         ratios = self.ratios(plain)
         return Timing(
             seconds=statistics.median(self.runs()),
-            per_step={mode: statistics.median(found) for mode, found in self._found.items()},
-            saved=self.saved,
+            per_step=self._by_mode(lambda part: statistics.median(part.found)),
+            saved=self._by_mode(lambda part: part.saved),
             ratio=statistics.median(ratios),
             error=self.error(plain),
             n=len(ratios),
@@ -238,11 +240,41 @@ class _Enough(Exception):
     pass
 
 
-def _epochs_of(mode: str, config: TrainConfig) -> Iterator[int]:
-    """The run's epochs of a mode, one after the other; those that there are come again."""
+class _Part:
+    """Epochs of a run whose steps take the same time."""
+
+    def __init__(self, mode: str, epochs: Sequence[int], steps: float):
+        self.mode, self.epochs, self.steps = mode, epochs, steps  # of the whole run
+        self.turn = itertools.cycle(epochs)
+        self.count = 0
+        self.found: list[float] = []
+        self.saved = 0.0
+
+
+def _parts_of(config: TrainConfig) -> list[tuple[str, list[int]]]:
+    """The run's full epochs and its drop epochs; these in several parts where the rate changes.
+
+    Example:
+        >>> from ..training.config import Dropping
+        >>> _parts_of(TrainConfig(epochs=5))
+        [('full', [0, 2, 4]), ('drop', [1, 3])]
+        >>> ramp = Dropping(every=1, start=0, ramp="falling")
+        >>> _parts_of(TrainConfig(epochs=6, dropping=ramp))
+        [('drop', [0]), ('drop', [1, 2]), ('drop', [3]), ('drop', [4, 5])]
+    """
     schedule = config.dropping.settings(config.epochs).schedule
     epochs = range(config.epoch_count)
-    return itertools.cycle([e for e in epochs if schedule.is_drop_epoch(e) == (mode == "drop")])
+    full = [epoch for epoch in epochs if not schedule.is_drop_epoch(epoch)]
+    drop = [epoch for epoch in epochs if schedule.is_drop_epoch(epoch)]
+    count = 1 if schedule.ramp == "constant" else min(PARTS, len(drop))
+    ends = [number * len(drop) // max(1, count) for number in range(count + 1)]
+    parts = [("full", full), *(("drop", drop[a:b]) for a, b in itertools.pairwise(ends))]
+    return [part for part in parts if part[1]]
+
+
+def _share(epoch: int, arm: Arm) -> float:
+    """Of an epoch, what the run has; the last may be a part of one."""
+    return min(1.0, arm.config.epochs - epoch)
 
 
 def _now(trainer: Trainer) -> float:

@@ -1,0 +1,55 @@
+"""The pilot's arithmetic, with steps of known length."""
+
+import pytest
+
+from layerdropback.lab import pilot
+from layerdropback.lab.arms import make_arms
+from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.images.data import load_data
+
+
+@pytest.mark.parametrize(
+    ("dropping", "epochs", "ratio"),
+    [
+        # Rates 0.6, 0.3, 0: by the median of these epochs it would be 0.9.
+        (Dropping(0.3, "truncate", every=1, start=0, ramp="falling"), 3, (0.2 + 0.9 + 1.0) / 3),
+        (Dropping(0.3, "truncate", every=1, start=0), 3, 0.9),
+        (Dropping(0.3, "truncate", every=2, start=1), 4, (1.0 + 0.9) / 2),
+        (Dropping(0.3, "truncate", every=1, start=0), 2.5, 0.9),
+    ],
+)
+def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypatch):
+    config = TrainConfig(model="test_resnet", epochs=epochs, batch_size=16, dropping=dropping)
+    plain, method, *_ = make_arms(config)
+
+    def steps(player, epoch, count):
+        if player.arm.name == "plain":
+            return 1.0
+        if dropping.ramp == "falling":
+            return (0.2, 0.9, 1.0)[epoch]
+        return 0.9 if dropping.settings().schedule.is_drop_epoch(epoch) else 1.0
+
+    monkeypatch.setattr(pilot, "timed_steps", steps)
+    monkeypatch.setattr(pilot, "SavedBytes", _NoBytes)
+    data = load_data("digits", limit_train=160, limit_test=40)
+    found = pilot.pilot([plain, method], data)
+    assert found["ldb"].ratio == pytest.approx(ratio)
+    assert found["ldb"].error == 0
+    assert found["plain"].per_step == {"full": 1.0}
+    drop = found["ldb"].per_step["drop"]
+    assert drop == pytest.approx(ratio if dropping.ramp == "falling" else 0.9)
+    steps_of_run = 10 * epochs
+    assert found["ldb"].seconds == pytest.approx(ratio * steps_of_run)
+
+
+class _NoBytes:
+    total, passes = 0, 1
+
+    def __init__(self, model):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
