@@ -91,6 +91,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--arms", nargs="*", choices=ARMS, help="to screen; all by default")
     parser.add_argument("--confirm", nargs="*", choices=ARMS, default=[], help="on the test images")
+    parser.add_argument("--first", type=int, default=100, help="the first of them, to confirm")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
     return parser.parse_args()
 
@@ -108,9 +109,10 @@ def main() -> None:
     common = ["--data", f"folder:{part}", *flags, "--lr-grid", rates, "--resume"]
     if arguments.confirm:
         chosen = [f"{name}:{ARMS[name]}" for name in arguments.confirm]
-        out = work / f"{arguments.task}-confirm"
+        out = work / f"{arguments.task}-confirm-{arguments.first}"
         # Fresh seeds: none that the screening or the tuning has seen.
-        more = ["--drop-rate", "0", "--seed", "100", "--seeds", seeds, "--tune-seeds", "2"]
+        more = ["--drop-rate", "0", "--seed", str(arguments.first), "--seeds", seeds]
+        more += ["--tune-seeds", "2"]
         run("compare", *common, *more, *as_flags(chosen), "--out", str(out))
     else:
         chosen = [f"{name}:{ARMS[name]}" for name in arguments.arms or ARMS]
