@@ -107,6 +107,12 @@ def test_what_was_shown_to_gain_goes_before_a_greater_lead():
     assert "(n = 1; a lead, not shown to gain; a-card)" in line
 
 
+def test_a_lead_of_many_seeds_goes_before_a_little_more_from_one():
+    rows = [row(BRANCH, 0.9), row(TRUNCATE, 0.7, n=4), row(TRUNCATE, 0.7, n=5)]
+    assert auto.choose(RESNET, rows)[0].dropping.strategy == "truncate"
+    assert auto.choose(RESNET, [row(BRANCH, 2.9), *rows[1:]])[0].dropping.strategy == "branch"
+
+
 def test_what_was_chosen_is_what_the_rest_of_the_settings_stay():
     mine = TrainConfig(model="test_resnet", image_size=32, lr=0.3)
     mine = auto.choose(mine, [row(TRUNCATE, 0.4)])[0]

@@ -21,6 +21,9 @@ AUTO = "auto"
 # A way that spares less than this of a drop step's FLOPs is none for this model.
 LEAST = 0.05
 
+# With so many seeds half of a lead is believed.
+FEW = 3
+
 _CLASSES = 10  # of the model that is looked at; the head is small
 
 # What it chooses: all of these are the trainer's defaults where a way says nothing of them.
@@ -48,13 +51,18 @@ class Way:
     cards: tuple[str, ...]
 
     @property
+    def expected(self) -> float:
+        """Its points, drawn towards none where few seeds speak for them."""
+        return self.points * self.n / (self.n + FEW)
+
+    @property
     def loses(self) -> bool:
         """Whether it ended below plain training of the same time, or was shown to gain nothing."""
         return self.points <= 0 or self.no_gain
 
 
 def ways(entries: Iterable[Known]) -> list[Way]:
-    """The ways to drop, the best first: those that gained, then by points.
+    """The ways to drop, the best first: those that gained, then by what is to be expected.
 
     Example:
         >>> half = {"strategy": "uniform", "drop_rate": 0.5}
@@ -75,7 +83,7 @@ def ways(entries: Iterable[Known]) -> list[Way]:
         gain = points > 0 and "better at equal time" in verdicts and not no_gain
         cards = tuple(entry.card for entry in same)
         found.append(Way(dict(same[0].settings), points, n, gain, no_gain, cards))
-    return sorted(found, key=lambda way: (not way.gain, -way.points))
+    return sorted(found, key=lambda way: (not way.gain, -way.expected))
 
 
 def auto_config(settings: Mapping[str, Any]) -> tuple[TrainConfig, str]:
