@@ -91,7 +91,7 @@ def start_of(settings: Mapping[str, Any]) -> str:
 
 
 def from_record(card: str, record: Record, family: str) -> list[Known]:
-    """What one card's record shows; arms of uneven times, and late beginnings, are left out.
+    """What one card's record shows; late beginnings are left out, and leads in uneven time.
 
     Args:
         card: the file's name.
@@ -117,6 +117,7 @@ def from_record(card: str, record: Record, family: str) -> list[Known]:
         for name, (found, verdict) in shown.items()
         # What begins in a certain epoch is about runs of that length.
         if (ways := way_of(settings[name])).get("start", 1) <= 1
+        and not (verdict == "withheld" and found.mean > 0)
     ]
 
 
