@@ -18,6 +18,9 @@ from .sampling import Rates
 # No rate is above this, unless the mean is: every layer is trained at times.
 MOST = 0.9
 
+# What costs less than this part of the most costly one is never dropped: nothing would be spared.
+NEGLIGIBLE = 1e-9
+
 # Part of the mean change that is added to each: what was measured on a few batches, or is zero at
 # the start (a zero-initialised last normalisation), must not fix a layer's rate at an extreme.
 FLOOR = 0.1
@@ -68,7 +71,8 @@ def spread(rate: float, costs: Rates, changes: Rates | None = None) -> Rates:
         changes: how much the gradient changes with each, shape ``(n,)``; None: alike with all.
 
     Returns:
-        Shape ``(n,)``, in [0, `MOST`], or in [0, rate] with a higher rate.
+        Shape ``(n,)``, in [0, `MOST`], or in [0, rate] with a higher rate; 0 where nothing is
+        spared.
 
     Example:
         >>> spread(0.3, np.array([1.0, 3.0])).round(3).tolist()  # 0.3 x 4 FLOPs, as with 0.3 each
@@ -78,17 +82,19 @@ def spread(rate: float, costs: Rates, changes: Rates | None = None) -> Rates:
     """
     if not costs.any():
         return np.full(len(costs), rate)
+    costs = np.where(costs > NEGLIGIBLE * costs.max(), costs, 0.0)
+    if rate >= MOST:
+        return np.where(costs > 0, rate, 0.0)
     change = np.ones(len(costs)) if changes is None else changes + FLOOR * changes.mean()
     if not change.any():
         change = np.ones(len(costs))
     weights = costs / change
-    most = max(rate, MOST)
     capped = np.zeros(len(costs), dtype=np.bool_)
     while True:
-        rest = rate * costs.sum() - most * costs[capped].sum()
+        rest = max(0.0, rate * costs.sum() - MOST * costs[capped].sum())
         open_ = np.where(capped, 0.0, weights)
-        rates = np.where(capped, most, open_ * rest / max(float(open_ @ costs), 1e-300))
-        over = ~capped & (rates > most)
+        rates = np.where(capped, MOST, open_ * rest / max(float(open_ @ costs), 1e-300))
+        over = ~capped & (rates > MOST)
         if not over.any():
             return np.asarray(rates)
         capped |= over
