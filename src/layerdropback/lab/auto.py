@@ -16,8 +16,6 @@ from ..training.models import ModelSpec, build_model, choose_stem, native_size
 from . import known
 from .known import Known
 
-AUTO = "auto"
-
 # A way that spares less than this of a drop step's FLOPs is none for this model.
 LEAST = 0.05
 
