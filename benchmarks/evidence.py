@@ -75,6 +75,8 @@ ARMS = {
     # Gradual freezing: early layers come to rest first.
     "freeze.2": "strategy=truncate,drop_rate=0.2,every=1,depth=fixed,ramp=rising,lr_scale=1",
     "freeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=rising,lr_scale=1",
+    # The same in one step, when the learning rate has come down.
+    "freeze.5-late": "strategy=truncate,drop_rate=0.5,every=1,depth=fixed,start=5,lr_scale=1",
     "adaptive.3": "strategy=adaptive,drop_rate=0.3,every=1,lr_scale=1",
     "adaptive.3-falling": "strategy=adaptive,drop_rate=0.3,every=1,ramp=falling,lr_scale=1",
     "truncate.3-late": "strategy=truncate,drop_rate=0.3,every=1,start=4,lr_scale=1",
