@@ -12,9 +12,12 @@ from . import checks, presets, state
 from .batching import BatchScaler, OpenBatch
 from .epoch import Epoch
 from .errors import AttachError, EpochError, explain
+from .hooks import WeakHook
 from .layers import Layer, find_layers
+from .replicas import require_agreement
 from .sampling import Mask
 from .schedule import LRScale, Ramp, Schedule
+from .sending import CommHook, Traffic, register
 from .settings import (
     UNITS,
     Allocate,
@@ -28,6 +31,7 @@ from .settings import (
 )
 from .stepping import Stepper
 from .summary import describe
+from .window import FULL
 from .wrappers import canonical_name, unwrap
 
 Batch = TypeVar("Batch")
@@ -172,6 +176,15 @@ class LayerDropBack:
         self._stepper.traces.callback(self._batch.close)
         self._release = weakref.finalize(self, self._stepper.traces.close)
         self._release.atexit = False
+        self._traffic: Traffic | None = None
+        try:
+            facts = self.settings.as_facts() | {
+                "layers (a digest)": state.digest(state.fingerprint(self.layers))
+            }
+            self._require_agreement("cannot attach LayerDropBack", **facts)
+        except BaseException:
+            self.detach()
+            raise
 
     @classmethod
     def from_preset(
@@ -241,6 +254,7 @@ class LayerDropBack:
         schedule = self.settings.schedule
         drops = schedule.period_steps is None and schedule.is_drop_epoch(epoch)
         if self.settings.schedule.ever_drops:
+            self._require_agreement("cannot begin the epoch", epoch=int(epoch))
             self._follow_changes()
         self._batch.open(loader, self.settings.schedule.batch_scale if drops else 1)
         self._serial += 1
@@ -269,9 +283,45 @@ class LayerDropBack:
         self._stepper.next_window()
 
     def detach(self) -> None:
-        """Remove every hook and put every flag, learning rate and batch size back, for good."""
+        """Remove every hook and put every flag, learning rate and batch size back, for good.
+
+        A communication hook stays, as DDP gives none back; it sends everything from now on.
+        """
         self.end_epoch()
         self._release()
+        self._stepper.window = FULL
+
+    # ---- several ranks ---------------------------------------------------------------------------
+
+    def register_comm_hook(self, hook: CommHook | None = None, state: Any = None) -> None:
+        """Let ``DistributedDataParallel`` send no gradients of dropped layers.
+
+        Every rank must call it, before the first step. What a kept layer gets is what it would get
+        otherwise; a bucket that is dropped as a whole is not sent at all. How many bytes were sent
+        is in `stats`.
+
+        Args:
+            hook: reduces what is kept; by default an all-reduce, which DDP does by itself. Torch's
+                compressing hooks work (``fp16_compress_hook``), but for those that keep something
+                for each bucket from step to step (PowerSGD).
+            state: for `hook`.
+
+        Raises:
+            AttachError: the model is no DDP model, or has a communication hook already.
+
+        Example:
+            Two gloo processes or more, as ``torchrun`` starts them::
+
+                model = DistributedDataParallel(net, find_unused_parameters=True)
+                ldb = LayerDropBack(model, optimizer, drop_rate=0.5)
+                ldb.register_comm_hook()
+        """
+        self._require_attached()
+        dropped = WeakHook(self._stepper.dropped_ids)
+        self._traffic = register(self.model, dropped, hook, state)
+
+    def _require_agreement(self, consequence: str, **facts: Any) -> None:
+        require_agreement(facts | self._stepper.facts(), self.model, consequence)
 
     def total_steps(self, loader: _SizedIterable, epochs: int) -> int:
         """How many batches `epochs` epochs have, for a scheduler that counts steps.
@@ -320,7 +370,8 @@ class LayerDropBack:
             the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of the layers
             that the loss reaches dropped per step of the current or last epoch; ``times_dropped``
             per layer; ``drop_chances``, each layer's chance to be dropped in a drop step as things
-            stand, empty before the first step.
+            stand, empty before the first step; ``gradient_bytes``, sent by this process since
+            `register_comm_hook`, None without.
         """
         stepper = self._stepper
         names = [layer.name for layer in self.layers]
@@ -333,6 +384,7 @@ class LayerDropBack:
             "share_dropped": stepper.epoch_share,
             "times_dropped": dict(zip(names, stepper.times_dropped.tolist(), strict=True)),
             "drop_chances": dict(zip(names, stepper.chances(), strict=False)),
+            "gradient_bytes": None if self._traffic is None else self._traffic.bytes,
         }
 
     def summary(self) -> str:

@@ -138,8 +138,8 @@ class Findings:
             self.early,
         )
 
-    def to_state(self) -> dict[str, Any]:
-        """Plain containers and tensors, for a checkpoint."""
+    def decisive(self) -> dict[str, Any]:
+        """That which masks hang on, in plain containers; the same on all ranks of a model."""
         return {
             "order": None if self.order is None else self.order.to_state(),
             "shares": None if self.shares is None else dict(self.shares),
@@ -148,6 +148,11 @@ class Findings:
             "early": None if self.early is None else dict(self.early),
             "drop_rate": self._rate,
             "weights": None if self.weights is None else self.weights.to_state(),
+        }
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain containers and tensors, for a checkpoint."""
+        return self.decisive() | {
             "sensitivity": None if self._sensitivity is None else self._sensitivity.to_state(),
             "signals": None if self.signals is None else self.signals.to_state(),
         }

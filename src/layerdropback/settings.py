@@ -55,6 +55,11 @@ class Settings:
         """Whether masks are made of residual branches."""
         return self.strategy == "branch" and self.schedule.ever_drops
 
+    def as_facts(self) -> dict[str, object]:
+        """Each setting by name, those of the schedule among them."""
+        own = {name: value for name, value in vars(self).items() if name != "schedule"}
+        return vars(self.schedule) | own
+
 
 def settings_problems(settings: Settings, seed: int) -> list[str]:
     """Problems of the numbers and names that the user gave."""

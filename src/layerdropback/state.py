@@ -1,5 +1,6 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -29,6 +30,16 @@ def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
         ]
         for layer in layers
     }
+
+
+def digest(value: object) -> str:
+    """A few letters that differ where the texts of two values do.
+
+    Example:
+        >>> digest("a") == digest("a"), len(digest("a"))
+        (True, 8)
+    """
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
 
 
 def of_branches(branches: Sequence[Branch] | None) -> list[list[Any]] | None:

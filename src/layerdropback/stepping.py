@@ -23,7 +23,9 @@ from .recording import Recording
 from .sampling import EPOCHS, STEPS, Mask, draw
 from .settings import Settings
 from .signals import EVERY
+from .state import digest
 from .switches import install
+from .syncing import SyncWatch
 from .trial import Call
 from .verification import Named, Verifier, check_gradients
 from .window import FULL, Window
@@ -76,6 +78,7 @@ class Stepper:
         self._arguments: Call | None = None
         self._flags_are_ignored = compile_ignores_flags()
         self._backward_hook = WeakHook(self._in_backward)
+        self._syncs = SyncWatch(model)
         self._scalers = {id(o): LRScaler(o) for o in optimizers}
         limit = None if settings.verify else _LOOK_NUMBERS
         self._verifiers = {id(o): Verifier(limit) for o in optimizers}
@@ -116,6 +119,19 @@ class Stepper:
     def epoch_share(self) -> float:
         """Mean share of the reached layers dropped per step of the current or last epoch."""
         return self.epoch_dropped / max(1, self.epoch_steps)
+
+    def facts(self) -> dict[str, Any]:
+        """What masks hang on, for the ranks of one model to compare."""
+        return {
+            "seed": self.seed,
+            "step": self.step,
+            "drop_steps": self.drop_steps,
+            "what was learned (a digest)": digest(self.findings.decisive()),
+        }
+
+    def dropped_ids(self) -> frozenset[int]:
+        """The ``id`` of each parameter that is dropped now."""
+        return frozenset(map(id, self.window.parameters))
 
     def chances(self) -> list[float]:
         """Each layer's chance to be dropped in a drop step; nothing before it is known."""
@@ -222,6 +238,7 @@ class Stepper:
     def _open_window(self, look_again: bool = False) -> None:
         self.window = FULL
         self._stepped.clear()
+        self._syncs.begin_window()
         self._backward_seen = self._forward_seen = self._carried = False
         self._ask_schedule()
         if not self.settings.schedule.ever_drops:
@@ -312,6 +329,7 @@ class Stepper:
         self._flags.lift()
         if not torch.is_grad_enabled():
             return
+        self._syncs.saw_forward()
         roots = graph_roots(outputs)
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
@@ -347,6 +365,7 @@ class Stepper:
         if self._depth[id(optimizer)] > 1:
             return
         self.put_back()
+        self._syncs.require_reduced()
         if self._recording.recorder is not None:
             self._recording.recorder.saw_gradients()
             if not self._stepped:

@@ -35,6 +35,15 @@ def unwrap(model: nn.Module) -> nn.Module:
             return model
 
 
+def data_parallel(model: nn.Module) -> DistributedDataParallel | None:
+    """The ``DistributedDataParallel`` around a model, also one that was compiled since."""
+    while not isinstance(model, DistributedDataParallel):
+        if not is_compile_wrapper(model):
+            return None
+        model = model.get_submodule("_orig_mod")
+    return model
+
+
 def canonical_name(name: str) -> str:
     """A parameter's or module's name without the parts that ``torch.compile`` adds.
 

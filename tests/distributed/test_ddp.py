@@ -1,89 +1,219 @@
-"""Real processes on the CPU: replicas stay equal, and equal to one process on the whole batch."""
+"""DDP in real processes: replicas stay equal, and equal to one process on the whole batch."""
+
+import contextlib
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from layerdropback import LayerDropBack
+from layerdropback import AttachError, LayerDropBack
+from workers import in_workers, share
 from zoo import ZOO
 
-WORKERS, EPOCHS, STEPS, WINDOW = 2, 3, 6, 2
+STRATEGIES = ["uniform", "truncate", "branch", "adaptive"]
+# Optimizer steps of each case; the first epoch is full.
+EPOCHS, STEPS = 4, 6
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="torch without distributed"
+)
 
 
-def train(model, entry, batches, strategy, rank=None):
-    """Accumulate over windows of two batches; a rank takes its share of each batch."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    ldb = LayerDropBack(
-        model, optimizer, drop_rate=0.6, unit="tensor", strategy=strategy, verify=True
-    )
-    drops = []
+def parallel(model, **settings):
+    return DistributedDataParallel(model, find_unused_parameters=True, **settings)
+
+
+def train(model, entry, strategy, window, rank=None, hook=False):
+    """Accumulate over windows of batches; a rank takes its share of each batch.
+
+    Returns what was dropped in each step, and the bytes of gradients that ought to be sent.
+    """
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
+    settings = {"unit": "tensor", "strategy": strategy, "verify": True}
+    ldb = LayerDropBack(model, optimizer, drop_rate=0.6, **settings)
+    if hook:
+        ldb.register_comm_hook()
+    batches = entry.batches(STEPS * window)
+    drops, due = [], 0
     for epoch in range(EPOCHS):
-        for number, (inputs, targets) in enumerate(ldb.epoch(batches, epoch)):
-            part = slice(None) if rank is None else slice(rank, None, WORKERS)
-            entry.backward(model, (inputs[part], targets[part]))
-            if number % WINDOW == WINDOW - 1:
-                drops.append(0 if ldb.mask is None else int(ldb.mask.sum()))
+        for number, batch in enumerate(ldb.epoch(batches, epoch)):
+            last = number % window == window - 1
+            held = contextlib.nullcontext() if last or rank is None else model.no_sync()
+            with held:
+                entry.backward(model, share(batch, rank))
+            if last:
+                drops.append([] if ldb.mask is None else ldb.mask.tolist())
+                due += sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
                 optimizer.step()
                 optimizer.zero_grad()
+    assert any(any(mask) for mask in drops)
+    sent = ldb.stats()["gradient_bytes"]
+    assert sent == (due if hook else None)
+    ldb.detach()
     return drops
 
 
-def as_worker(rank, rendezvous, work, *arguments):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=WORKERS
-    )
-    work(rank, *arguments)
-    torch.distributed.destroy_process_group()
+def train_all(rank):
+    found = {}
+    for strategy in STRATEGIES:
+        for window in (1, 3):
+            for hook in (False, True):
+                entry = ZOO["vit"]
+                model = parallel(entry.model(), gradient_as_bucket_view=window == 3)
+                drops = train(model, entry, strategy, window, rank, hook)
+                case = f"{strategy} {window} {hook}"
+                found[case] = {"weights": model.module.state_dict(), "drops": drops}
+    return found
 
 
-def in_workers(folder, work, *arguments):
-    """Run `work` in each process; what they saved, rank by rank."""
-    results = folder / "result"
-    arguments = (folder / "rendezvous", work, *arguments, results)
-    mp.spawn(as_worker, args=arguments, nprocs=WORKERS)
-    return [torch.load(f"{results}.{rank}", weights_only=True) for rank in range(WORKERS)]
+@pytest.mark.parametrize("count", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+def test_workers_equal_one_process_and_each_other(count, tmp_path):
+    """Every strategy, accumulating or not, sending all gradients or only those of what is kept."""
+    ranks = in_workers(tmp_path, train_all, count=count)
+    for strategy in STRATEGIES:
+        for window in (1, 3):
+            alone = ZOO["vit"].model()
+            drops = train(alone, ZOO["vit"], strategy, window)
+            everything = ranks[0][f"{strategy} {window} False"]
+            for hook in (False, True):
+                mine = [found[f"{strategy} {window} {hook}"] for found in ranks]
+                for replica in mine:
+                    assert replica["drops"] == drops
+                    for name, value in alone.state_dict().items():
+                        weight = replica["weights"][name]
+                        assert torch.equal(weight, mine[0]["weights"][name]), "replicas differ"
+                        torch.testing.assert_close(weight, value, rtol=1e-4, atol=1e-5)
+                        if count <= 2:  # of more, the ring adds up in another order
+                            assert torch.equal(weight, everything["weights"][name])
 
 
-def train_replica(rank, strategy, results):
+# ---- what is sent --------------------------------------------------------------------------------
+
+
+def compressing(rank):
+    """With a hook of torch's that compresses; then without this library, which has let go."""
     entry = ZOO["vit"]
-    model = DistributedDataParallel(entry.model(), find_unused_parameters=True)
-    drops = train(model, entry, entry.batches(STEPS), strategy, rank)
-    torch.save({"weights": model.module.state_dict(), "drops": drops}, f"{results}.{rank}")
+    found = []
+    for hook in (None, fp16_compress_hook):
+        model = parallel(entry.model())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        ldb = LayerDropBack(model, optimizer, 0.5, every=1)
+        ldb.register_comm_hook(hook)
+        for batch in ldb.epoch(entry.batches(6), 0):
+            entry.backward(model, share(batch, rank))
+            optimizer.step()
+            optimizer.zero_grad()
+        sent = ldb.stats()["gradient_bytes"]
+        ldb.detach()
+        entry.backward(model, share(entry.batches(1)[0], rank))
+        gradients = [p.grad for p in model.parameters()]
+        assert all(gradient is not None for gradient in gradients)
+        assert ldb.stats()["gradient_bytes"] == sent + sum(g.nbytes for g in gradients)
+        found.append([model.module.state_dict(), dict(enumerate(gradients))])
+    return found
 
 
-def cut_replica(rank, results):
+def test_a_compressing_hook_gets_what_is_kept_and_a_detached_one_all(tmp_path):
+    first, second = in_workers(tmp_path, compressing)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    (plain, _), (compressed, _) = first
+    torch.testing.assert_close(plain, compressed, rtol=1e-2, atol=1e-3)
+    assert any(not torch.equal(plain[name], compressed[name]) for name in plain)
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+def told(error):
+    return str(error.value)
+
+
+def refused(rank):
+    entry, texts = ZOO["mlp"], {}
+    model = parallel(entry.model())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(AttachError) as error:
+        LayerDropBack(model, optimizer, seed=rank, every=1 + rank)
+    texts["seed"] = told(error)
+    ldb = LayerDropBack(model, optimizer, every=1)
+    ldb.begin_epoch(0)
+    if rank == 1:
+        ldb.redraw()
+    with pytest.raises(AttachError) as error:
+        ldb.begin_epoch(1)
+    texts["step"] = told(error)
+    ldb.detach()
+
+    ldb = LayerDropBack(model, optimizer, every=1)
+    ldb.register_comm_hook()
+    with pytest.raises(AttachError) as error:
+        ldb.register_comm_hook()
+    texts["twice"] = told(error)
+    with ldb.epoch(None, 0):
+        with model.no_sync():
+            entry.backward(model, share(entry.batches(1)[0], rank))
+        before = [p.detach().clone() for p in model.parameters()]
+        with pytest.raises(AttachError) as error:
+            optimizer.step()
+        texts["no_sync"] = told(error)
+        torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
+    ldb.detach()
+    ldb = LayerDropBack(model, optimizer, drop_rate=0)  # plain training may do as it likes
+    with ldb.epoch(None, 0), model.no_sync():
+        entry.backward(model, share(entry.batches(1)[0], rank))
+        optimizer.step()
+    return texts
+
+
+def test_ranks_that_disagree_and_steps_on_own_gradients_are_refused(tmp_path):
+    first, second = in_workers(tmp_path, refused)
+    assert first == second
+    assert first["seed"] == (
+        "cannot attach LayerDropBack: 1 problem\n"
+        "  1. the ranks disagree: every is 1 on rank 0, 2 on rank 1; seed is 0 on rank 0, 1 on "
+        "rank 1. Cause: masks are drawn from it, and the ranks would train different models. "
+        "Cure: give every rank the same seed, settings and model, and load the same state on all."
+    )
+    assert first["step"].startswith(
+        "cannot begin the epoch: 1 problem\n"
+        "  1. the ranks disagree: step is 0 on rank 0, 1 on rank 1. Cause: "
+    )
+    assert (
+        "the DDP model has a communication hook already. Cause: DDP takes only one"
+        in (first["twice"])
+    )
+    assert "optimizer.step() was called on gradients that DDP has not reduced" in first["no_sync"]
+    assert first["no_sync"].endswith("Cure: leave no_sync() for the last pass before each step.")
+
+
+def test_a_model_of_one_process_takes_no_communication_hook():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    ldb = LayerDropBack(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(AttachError, match="Sequential takes no communication hook. Cause: it is"):
+        ldb.register_comm_hook()
+
+
+# ---- what is learned -----------------------------------------------------------------------------
+
+
+def cut(rank):
     """The second replica's batch is so small that its head costs more than all the rest."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-    model.append(nn.Linear(64, 16)).append(nn.Linear(16, 16))
-    model = DistributedDataParallel(model, find_unused_parameters=True)
+    model = parallel(model.append(nn.Linear(64, 16)).append(nn.Linear(16, 16)))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     ldb = LayerDropBack(model, optimizer, 0.3, strategy="truncate")
     with ldb.epoch(None, 0):
         model(torch.ones(2, 3, *((4, 4) if rank else (32, 32)))).sum().backward()
         optimizer.step()
-    torch.save(ldb.state_dict()["shares"], f"{results}.{rank}")
+    return ldb.state_dict()["shares"]
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-@pytest.mark.parametrize("strategy", ["uniform", "truncate", "branch", "adaptive"])
-def test_two_workers_equal_one(strategy, tmp_path):
-    first, second = in_workers(tmp_path, train_replica, strategy)
-    assert first["drops"] == second["drops"]
-    assert sum(first["drops"]) > 0
+def allocate(rank):
+    """What cutting a branch changes is measured on each replica's own batch."""
     entry = ZOO["vit"]
-    model = entry.model()
-    assert train(model, entry, entry.batches(STEPS), strategy) == first["drops"]
-    for key, value in model.state_dict().items():
-        assert torch.equal(first["weights"][key], second["weights"][key])
-        torch.testing.assert_close(first["weights"][key], value, rtol=1e-5, atol=1e-6)
-
-
-def allocate_replica(rank, results):
-    entry = ZOO["vit"]
-    model = DistributedDataParallel(entry.model(), find_unused_parameters=True)
+    model = parallel(entry.model())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     settings = {"strategy": "branch", "allocate": "sensitivity", "every": 1, "start": 0}
     ldb = LayerDropBack(model, optimizer, 0.5, **settings)
@@ -95,23 +225,20 @@ def allocate_replica(rank, results):
         entry.backward(model, batch)
         optimizer.step()
         optimizer.zero_grad()
-    saved = {"weights": ldb.state_dict()["weights"], "masks": masks}
-    torch.save(saved | {"model": model.module.state_dict()}, f"{results}.{rank}")
+    weights = ldb.state_dict()["weights"]
+    return {"masks": masks, "weights": weights, "model": model.module.state_dict()}
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_replicas_with_other_batches_have_the_same_rates(tmp_path):
-    """What cutting a branch changes is measured on each replica's own batch."""
-    first, second = in_workers(tmp_path, allocate_replica)
-    assert first["masks"] == second["masks"]
-    assert first["masks"][:3] == [None] * 3
-    assert None not in first["masks"][3:]
-    assert first["weights"] == second["weights"]
-    torch.testing.assert_close(first["model"], second["model"], rtol=0, atol=0)
+def both(rank):
+    return cut(rank), allocate(rank)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_replicas_with_batches_of_other_sizes_cut_alike(tmp_path):
-    first, second = in_workers(tmp_path, cut_replica)
-    assert first == second
-    assert 0.9 < first["0"] < 1, "the first replica's costs count"
+def test_replicas_with_batches_of_their_own_learn_the_same(tmp_path):
+    first, second = in_workers(tmp_path, both)
+    assert first[0] == second[0]
+    assert 0.9 < first[0]["0"] < 1, "the first replica's costs count"
+    assert first[1]["masks"] == second[1]["masks"]
+    assert first[1]["masks"][:3] == [None] * 3
+    assert None not in first[1]["masks"][3:]
+    assert first[1]["weights"] == second[1]["weights"]
+    torch.testing.assert_close(first[1]["model"], second[1]["model"], rtol=0, atol=0)

@@ -49,6 +49,18 @@ def test_a_cards_numbers_are_those_of_its_table():
         assert set(entry.settings) <= set(vars(Dropping()))
 
 
+def test_leads_in_uneven_time_count_by_plain_trainings_front_and_are_no_gain():
+    """Sixteen seeds whose verdict was withheld: +0.80 over what took 0.89 of the time."""
+    path = ROOT / "benchmarks" / "results" / "2026-11-23-evidence-tune-resnet-short-16.json"
+    record = Record.from_text(path.read_text())
+    planned = record.verdicts()["truncate.5-fixed"].against_equal
+    assert planned.accuracy.mean == pytest.approx(0.80, abs=0.005)
+    found = {entry.settings["drop_rate"]: entry for entry in known.from_record("", record, "")}
+    assert found[0.5].verdict == "withheld"
+    assert 0.3 < found[0.5].points < 0.4
+    assert found[0.5].n == 16
+
+
 @pytest.mark.parametrize(
     ("name", "family"),
     [

@@ -55,7 +55,8 @@ def found(record):
 
 
 def test_plain_trainings_own_front_is_what_counts():
-    record = made_up({"above": (7.5, 88.5), "below": (8.75, 88.5), "between": (6.25, 86.0)})
+    below, between = 75**0.5, 37.5**0.5  # in the middle of two plain runs, by a clock of doublings
+    record = made_up({"above": (7.5, 88.5), "below": (below, 88.5), "between": (between, 86.0)})
     by_name = found(record)
     assert by_name["above"].over_plain.mean == pytest.approx(0.5)
     assert by_name["below"].over_plain.mean == pytest.approx(-0.5)  # plain has 89 % by then

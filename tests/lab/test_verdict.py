@@ -4,8 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from layerdropback.lab.verdict import Measured, judge
+from layerdropback.lab.front import Measured, at_time, spanned
+from layerdropback.lab.verdict import judge
 
 MARGIN = 0.5
 COMPARISONS = 1000
@@ -122,6 +125,67 @@ def test_times_that_were_to_be_equal_and_are_not_withhold_the_verdict():
     for seconds in (7.9, 8.1, 9.0):  # equal, or more: then it holds all the more
         short = Measured(short.accuracy, [seconds] * 3)
         assert judge(plain, {"ldb": (arm, short)})["ldb"].gain
+
+
+def test_where_times_came_out_uneven_plain_trainings_front_is_read():
+    """Plain training gains 2 points for each doubling of its time, and so does the arm."""
+    gains = [2 * np.log2(0.8), 2 * np.log2(0.7)]
+    plain = Measured([90.0, 90.2, 89.9], [10.0] * 3)
+    short = Measured([value + gains[1] for value in plain.accuracy], [7.0] * 3)
+    arm = Measured([value + gains[0] for value in plain.accuracy], [8.0] * 3)
+    front = [plain, short]
+    assert judge(plain, {"ldb": (arm, short)})["ldb"].kind == "withheld"
+    verdict = judge(plain, {"ldb": (arm, short)}, front)["ldb"]
+    assert verdict.kind == "no gain"
+    assert verdict.against_equal.accuracy.mean == pytest.approx(0)
+    assert verdict.text.endswith(
+        "n = 3 against plain training of the same time, read off its front (what was to take that "
+        "time took 0.875 of it)"
+    )
+    better = Measured([value + 0.6 for value in arm.accuracy], arm.seconds)
+    verdict = judge(plain, {"ldb": (better, short)}, front)["ldb"]
+    assert verdict.gain
+    assert verdict.against_equal.accuracy.mean == pytest.approx(0.6)
+    assert verdict.against_equal.time.mean == pytest.approx(1)
+
+
+def test_what_took_less_than_all_plain_runs_is_not_read_off_their_front():
+    plain = Measured([90.0, 90.2, 89.9], [10.0] * 3)
+    arm = Measured([88.0, 88.2, 87.9], [7.5] * 3)
+    short = Measured([89.0, 89.2, 89.0], [8.0] * 3)
+    assert judge(plain, {"ldb": (arm, short)}, [plain, short])["ldb"].kind == "withheld"
+    shorter = Measured([88.5, 88.7, 88.4], [7.0] * 3)
+    found = judge(plain, {"ldb": (arm, short)}, [plain, short, shorter])["ldb"]
+    assert found.kind == "no gain"
+
+
+def test_equal_times_are_held_against_the_run_that_was_planned():
+    plain = Measured([90.0, 90.2, 89.9], [10.0] * 3)
+    arm = Measured([91.0, 91.2, 91.0], [8.0] * 3)
+    short = Measured([89.0, 89.2, 89.0], [7.9] * 3)
+    assert judge(plain, {"ldb": (arm, short)}, [plain, short]) == judge(
+        plain, {"ldb": (arm, short)}
+    )
+
+
+@given(
+    st.lists(st.tuples(st.floats(1, 100), st.floats(0, 100)), min_size=2, max_size=5),
+    st.floats(0, 1),
+)
+def test_a_front_goes_through_its_runs_and_lies_above_straight_lines_where_it_rises(runs, share):
+    front = [Measured([accuracy], [seconds]) for seconds, accuracy in runs]
+    times = sorted({seconds for seconds, _ in runs})
+    if len(times) < len(runs):
+        return
+    for seconds, accuracy in runs:
+        assert at_time(front, seconds) == [pytest.approx(accuracy, abs=1e-6)]
+    (low, first), (high, second) = sorted(runs)[:2]
+    seconds = low + share * (high - low)
+    assert spanned(front, low)
+    assert not spanned(front, times[-1] * 1.01)
+    (found,) = at_time(front, seconds)
+    straight = first + share * (second - first)
+    assert found >= straight - 1e-6 if second >= first else found <= straight + 1e-6
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,7 @@ class _Comparison:
             arms=[_as_dict(arm) for arm in self.arms.values()],
             seeds=list(self.plan.seeds),
             margin=self.plan.margin,
+            by_front=True,
             kind=self.plan.kind,
             target=self.plan.target,
         )

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from typing import Any
 
@@ -93,6 +93,9 @@ def start_of(settings: Mapping[str, Any]) -> str:
 def from_record(card: str, record: Record, family: str) -> list[Known]:
     """What one card's record shows; late beginnings are left out, and leads in uneven time.
 
+    Points are read off plain training's front where times came out uneven, also where that was no
+    part of the plan; the verdict is the planned one.
+
     Args:
         card: the file's name.
         record: of a comparison or a sweep.
@@ -105,10 +108,12 @@ def from_record(card: str, record: Record, family: str) -> list[Known]:
             if point.over_plain is not None
         }
     else:
+        planned = record.verdicts()
         shown = {
-            name: (verdict.against_equal.accuracy, verdict.kind)
-            for name, verdict in record.verdicts().items()
-            if verdict.against_equal is not None
+            name: (read.against_equal.accuracy, planned[name].kind)
+            for name, read in replace(record, by_front=True).verdicts().items()
+            if read.against_equal is not None
+            and not (read.kind == "withheld" and read.against_equal.accuracy.mean > 0)
         }
     start = start_of(record.arms[0]["settings"])
     settings = {arm["name"]: arm["settings"] for arm in record.arms}
@@ -117,7 +122,6 @@ def from_record(card: str, record: Record, family: str) -> list[Known]:
         for name, (found, verdict) in shown.items()
         # What begins in a certain epoch is about runs of that length.
         if (ways := way_of(settings[name])).get("start", 1) <= 1
-        and not (verdict == "withheld" and found.mean > 0)
     ]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from ..training.atomic import write_atomically
-from .verdict import Measured, Verdict, judge
+from .front import Measured
+from .verdict import Verdict, judge
 
 RECORD = "comparison.json"
 FORMAT = 1
@@ -27,6 +28,8 @@ class Record:
         identity: what must be the same for another process to go on with it.
         arms: each arm's name, role, method (of a control), words and settings.
         seeds: of the runs that count.
+        by_front: whether verdicts may be read off plain training's front where times came out
+            uneven (`judge`); it was not so before it was decided on.
         kind: ``"comparison"``, or ``"sweep"``, whose test images are training images held out.
         margin: in points: accuracies that differ by less are equal.
         target: test accuracy whose time is told; None: plain training's mean less the margin.
@@ -48,6 +51,7 @@ class Record:
     arms: list[dict[str, Any]]
     seeds: list[int]
     margin: float
+    by_front: bool = False
     kind: str = "comparison"
     target: float | None = None
     held_out: int | None = None
@@ -127,6 +131,11 @@ class Record:
             [run_seconds(rows, changing) for rows in runs],
         )
 
+    def front(self) -> list[Measured]:
+        """Plain training, of every length that was run."""
+        roles = ("plain", "shorter", "same time")
+        return [self.measured(arm["name"]) for arm in self.arms if arm["role"] in roles]
+
     def verdicts(self) -> dict[str, Verdict]:
         """What was shown of each method."""
         equal = {arm["of"]: arm["name"] for arm in self.arms if arm["role"] == "same time"}
@@ -139,6 +148,7 @@ class Record:
                 )
                 for name in self.names("method")
             },
+            self.front() if self.by_front else (),
             margin=self.margin,
             least_spread=100 / self.data["test"],
         )

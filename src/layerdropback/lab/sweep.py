@@ -1,7 +1,7 @@
 """``ldb sweep``: many ways to drop, accuracy against time, beside plain training's own front.
 
 Shorter plain training buys time with accuracy, too. A way to drop is worth something where it lies
-above the line through plain runs of several lengths, which the paper's Figure 3 leaves out.
+above what plain runs of several lengths reach, which the paper's Figure 3 leaves out.
 """
 
 import itertools
@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from ..errors import UsageError, explain
 from ..settings import STRATEGIES
 from ..training.config import TrainConfig
 from .arms import PLAIN, Arm, parse_arm, plain_of
+from .front import at_time
 from .record import Record
 from .statistics import ERROR, Interval, chance, holm, interval
 
@@ -130,14 +129,11 @@ def points(record: Record) -> list[Point]:
     whole = seconds[PLAIN]
     settings = {arm["name"]: arm["settings"] for arm in record.arms}
     roles = {arm["name"]: arm["role"] for arm in record.arms}
-    plain = sorted((name for name in roles if roles[name] != "method"), key=seconds.__getitem__)
+    plain = record.front()
     over: dict[str, Interval] = {}
     for name in record.names("method"):
         # Outside of plain's times it is held against the nearest plain run.
-        fronts = [
-            float(np.interp(seconds[name], [seconds[p] for p in plain], accuracies))
-            for accuracies in zip(*(measured[p].accuracy for p in plain), strict=True)
-        ]
+        fronts = at_time(plain, seconds[name])
         pairs = zip(measured[name].accuracy, fronts, strict=True)
         over[name] = interval([mine - theirs for mine, theirs in pairs], least)
     chances = holm({name: chance(found, 0.0, "above") for name, found in over.items()})

@@ -7,8 +7,10 @@ at equal accuracy has gained nothing if stopping plain training earlier does as 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
+from .front import Measured, at_time, spanned
 from .statistics import ERROR, Interval, chance, holm, interval, seeds_needed
 
 Kind = Literal[
@@ -21,19 +23,6 @@ Kind = Literal[
 
 # Times that differ by less are equal: a machine drifts by more.
 SAME_TIME = 0.02
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one arm's runs gave, one entry for each seed, the same seeds in the same order.
-
-    Attributes:
-        accuracy: final, in percent.
-        seconds: wall clock of the training.
-    """
-
-    accuracy: Sequence[float]
-    seconds: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,8 @@ class Verdict:
         gain: whether something was gained over plain training.
         text: the same with its numbers, for a reader.
         against_plain: the arm against plain training.
-        against_equal: against plain training given the same time, where that was run.
+        against_equal: against plain training given the same time, where that was run; where its
+            time came out as another, against plain training's front at the arm's time.
         seeds_needed: about as many would decide it, where these do not.
     """
 
@@ -88,6 +78,7 @@ class Verdict:
 def judge(
     plain: Measured,
     arms: Mapping[str, tuple[Measured, Measured | None]],
+    front: Sequence[Measured] = (),
     *,
     margin: float = 0.5,
     least_spread: float = 0.0,
@@ -99,9 +90,14 @@ def judge(
     difference to plain training of the same time lies above 0. Both are corrected for the number
     of arms (Holm). Where neither a gain nor its absence is shown, more seeds are needed.
 
+    A pilot tells beforehand how much plain training takes an arm's time. Where that came out as
+    another, by more than `SAME_TIME`, plain training's front takes its place (`at_time`); where
+    the arm's time is beyond that, nothing is told of an arm that this could favour.
+
     Args:
         plain: plain training.
         arms: each arm, and plain training that was given its time, where that was run.
+        front: plain training of several lengths; empty: not to be read where times differ.
         margin: in points, fixed before the runs.
         least_spread: standard deviation of the differences, in points, below which theirs is not
             believed; one test image's worth is a good one.
@@ -119,10 +115,17 @@ def judge(
     with_plain = {
         name: Compared.between(arm, plain, least_spread) for name, (arm, _) in arms.items()
     }
-    with_equal = {
-        name: None if equal is None else Compared.between(arm, equal, least_spread)
-        for name, (arm, equal) in arms.items()
-    }
+    took: dict[str, float] = {}
+    with_equal: dict[str, Compared | None] = {}
+    for name, (arm, equal) in arms.items():
+        found = None if equal is None else Compared.between(arm, equal, least_spread)
+        if found is not None and abs(found.time.mean - 1) > SAME_TIME and front:
+            seconds = fmean(arm.seconds)
+            if spanned(front, seconds):
+                took[name] = 1 / found.time.mean
+                read = Measured(at_time(front, seconds), arm.seconds)
+                found = Compared.between(arm, read, least_spread)
+        with_equal[name] = found
     worse = holm(
         {name: chance(found.accuracy, -margin, "above") for name, found in with_plain.items()}
     )
@@ -141,6 +144,7 @@ def judge(
             better=better.get(name, 1.0) <= ERROR,
             margin=margin,
             questions=len(arms),
+            took=took.get(name),
         )
         for name in arms
     }
@@ -154,6 +158,7 @@ def _judged(
     better: bool,
     margin: float,
     questions: int,
+    took: float | None,
 ) -> Verdict:
     said = _against_plain(plain, equal_accuracy, margin)
     kind: Kind
@@ -166,6 +171,8 @@ def _judged(
         kind, why = _without_equal(plain, equal_accuracy, margin, said)
     else:
         why = f"{said}; {_points(equal.accuracy)} against plain training of the same time"
+        if took is not None:
+            why += f", read off its front (what was to take that time took {took:.3f} of it)"
         if better:
             kind, fair = "better at equal time", equal.time.mean <= 1 + SAME_TIME
         elif equal.accuracy.high <= margin:
@@ -175,8 +182,8 @@ def _judged(
         # What holds against plain training of more time, or for one of less, holds all the more.
         if not fair:
             kind = "withheld"
-            took = f"took {1 / equal.time.mean:.3f} of it"
-            why = f"plain training that was to take the same time {took}; {why}"
+            share = f"{1 / equal.time.mean:.3f} of it"
+            why = f"plain training that was to take the same time took {share}; {why}"
     if kind == "not enough seeds":
         spread = (plain if equal is None else equal).accuracy.spread
         needed = None if math.isnan(spread) else seeds_needed(spread, margin, questions)

@@ -157,7 +157,7 @@ def _sweep(page: Page, record: Record) -> None:
     page.paragraph(last)
     page.plot(
         plots.front(found),
-        "Accuracy on held-out images by training time, with 95 % intervals. The line joins plain "
+        "Accuracy on held-out images by training time, with 95 % intervals. The curve joins plain "
         "runs of several lengths; ringed arms are on the Pareto front of all.",
     )
     rows = sweep.sweep_rows(record)

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from ...training.phases import PHASES
 from ..drawing import as_svg, legend_above, new_figure
+from ..front import Measured, at_time
 from ..sweep import Point
 from .reading import Run
 
@@ -52,16 +55,19 @@ def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
 
 
 def front(points: Sequence[Point]) -> str:
-    """Accuracy against time of every arm of a sweep, and the line of plain training."""
+    """Accuracy against time of every arm of a sweep, and plain training's own front."""
     figure, (axes,) = new_figure(height=4.2)
     plain = [point for point in points if point.over_plain is None]
+    runs = [Measured([point.accuracy.mean], [point.time]) for point in plain]
+    between = np.geomspace(plain[0].time, plain[-1].time, 60)
+    line = [at_time(runs, time)[0] for time in between]
+    axes.plot(100 * between, line, color="0.4", linestyle="--", linewidth=1)
     axes.plot(
         [100 * point.time for point in plain],
         [point.accuracy.mean for point in plain],
         color="0.4",
         marker="s",
-        linestyle="--",
-        linewidth=1,
+        linestyle="none",
         label="plain training",
     )
     kinds = list(dict.fromkeys(point.kind for point in points if point.over_plain is not None))

@@ -1,0 +1,152 @@
+"""What DistributedDataParallel sends: gradients of dropped layers are left out.
+
+DDP reduces gradients in buckets, and with ``find_unused_parameters=True`` a dropped layer's part of
+them is zeros. A communication hook of ours packs what was kept, and leaves the rest at home.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import AttachError, explain
+from .wrappers import data_parallel
+
+# What torch calls with its state and a bucket, and which returns the reduced buffer's future.
+CommHook = Callable[[Any, Any], Any]
+
+
+class KeptBucket:
+    """The kept part of a bucket, packed; with the face of ``torch.distributed.GradBucket``.
+
+    Args:
+        bucket: of DDP.
+        places: of the kept gradients in it.
+    """
+
+    def __init__(self, bucket: Any, places: Sequence[int]):
+        gradients, parameters = bucket.gradients(), bucket.parameters()
+        self._bucket = bucket
+        self._parameters = [parameters[place] for place in places]
+        self.originals: list[Tensor] = [gradients[place] for place in places]
+        self._buffer = torch.cat([gradient.flatten() for gradient in self.originals])
+
+    def buffer(self) -> Tensor:
+        """All of its gradients, flat, shape ``(numbers,)``."""
+        return self._buffer
+
+    def set_buffer(self, tensor: Tensor) -> None:
+        """Replace what `buffer` returns."""
+        self._buffer = tensor
+
+    def gradients(self) -> list[Tensor]:
+        """Views of the buffer, one for each parameter."""
+        return list(_views(self._buffer, self.originals))
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Of the kept gradients, in their order."""
+        return self._parameters
+
+    def index(self) -> int:
+        """The bucket's number."""
+        return int(self._bucket.index())
+
+    def is_last(self) -> bool:
+        """Whether it is the last one of a backward pass."""
+        return bool(self._bucket.is_last())
+
+    def unpack(self, reduced: Tensor) -> Tensor:
+        """Write reduced gradients to where DDP looks for them; its whole buffer."""
+        for original, part in zip(self.originals, _views(reduced, self.originals), strict=True):
+            original.copy_(part)
+        buffer: Tensor = self._bucket.buffer()
+        return buffer
+
+
+class Traffic:
+    """Bytes of gradients that were given to collectives so far."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+def register(
+    model: nn.Module,
+    dropped: Callable[[], AbstractSet[int] | None],
+    hook: CommHook | None,
+    state: Any,
+) -> Traffic:
+    """Register `kept_only` with a model's DDP; see `LayerDropBack.register_comm_hook`.
+
+    Raises:
+        AttachError: the model is no DDP model, or has a communication hook already.
+    """
+    wrapper = data_parallel(model)
+    if wrapper is None:
+        fact = f"{type(model).__name__} takes no communication hook"
+        cause = "it is no DistributedDataParallel"
+        cure = "leave the call out (fully_shard sends no gradients of what is dropped anyway)"
+        raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
+    if wrapper._comm_hooks:
+        fact, cause = "the DDP model has a communication hook already", "DDP takes only one"
+        cure = "register yours through this method: ldb.register_comm_hook(hook, state)"
+        raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
+    if hook is None:
+        from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+        hook, state = allreduce_hook, wrapper.process_group
+    traffic = Traffic()
+    wrapper.register_comm_hook(state, kept_only(dropped, hook, traffic))
+    return traffic
+
+
+def kept_only(
+    dropped: Callable[[], AbstractSet[int] | None], hook: CommHook, traffic: Traffic
+) -> CommHook:
+    """A communication hook that gives another one only the gradients of what was kept.
+
+    Args:
+        dropped: the ``id`` of each parameter that is dropped now; the same ones on every rank.
+        hook: reduces a bucket, whole or packed.
+        traffic: counts.
+    """
+
+    def layerdropback_hook(state: Any, bucket: Any) -> Any:
+        gone = dropped() or frozenset()
+        parameters = bucket.parameters()
+        kept = [place for place, parameter in enumerate(parameters) if id(parameter) not in gone]
+        if not kept:
+            return _done(bucket.buffer())
+        if len(kept) == len(parameters):
+            traffic.bytes += bucket.buffer().nbytes
+            return hook(state, bucket)
+        part = KeptBucket(bucket, kept)
+        traffic.bytes += part.buffer().nbytes
+        return hook(state, part).then(lambda future: part.unpack(_tensor(future.value())))
+
+    layerdropback_hook.__annotations__.clear()  # DDP takes its own types, or none
+    return layerdropback_hook
+
+
+def _views(flat: Tensor, shapes: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Parts of a flat tensor, each in the shape of another one."""
+    start = 0
+    for like in shapes:
+        yield flat[start : start + like.numel()].view(like.shape)
+        start += like.numel()
+
+
+def _done(buffer: Tensor) -> Any:
+    """A future of what nothing is to be done with."""
+    devices: Any = [buffer.device] if buffer.is_cuda else None
+    future: Any = torch.futures.Future(devices=devices)
+    future.set_result(buffer)
+    return future
+
+
+def _tensor(value: Any) -> Tensor:
+    """What a hook's future holds: a tensor, or a list with one."""
+    tensor: Tensor = value[0] if isinstance(value, list | tuple) else value
+    return tensor

@@ -1,0 +1,49 @@
+"""Whether DistributedDataParallel has reduced the gradients that an optimizer steps on."""
+
+import torch
+from torch import nn
+
+from .errors import AttachError, explain
+from .wrappers import data_parallel
+
+
+class SyncWatch:
+    """Watches for ``no_sync()``, from one optimizer step to the next.
+
+    A window's gradients may be accumulated under ``no_sync()`` as long as one of its passes, the
+    last one, is not: that one reduces them all. A step without it uses each rank's own gradients,
+    and the next mask leaves some layers unreduced for good (pytorch#69031).
+
+    Args:
+        model: where it is no ``DistributedDataParallel`` there is nothing to watch.
+    """
+
+    def __init__(self, model: nn.Module):
+        self._wrapper = data_parallel(model)
+        self._last_is_reduced: bool | None = None
+
+    def begin_window(self) -> None:
+        """An optimizer has stepped."""
+        self._last_is_reduced = None
+
+    def saw_forward(self) -> None:
+        """A forward pass has ended; the flag that it ran under decides about its backward pass."""
+        if self._wrapper is not None:
+            self._last_is_reduced = self._wrapper.require_backward_grad_sync
+
+    def require_reduced(self) -> None:
+        """Before an optimizer's step.
+
+        Raises:
+            AttachError: the gradients are this rank's own.
+        """
+        if self._last_is_reduced is not False or self._wrapper is None:
+            return
+        if torch.distributed.get_world_size(self._wrapper.process_group) > 1:
+            fact = "optimizer.step() was called on gradients that DDP has not reduced"
+            cause = (
+                "the last forward and backward pass before it ran under no_sync(), and masks that "
+                "change after such a step leave the ranks with different models"
+            )
+            cure = "leave no_sync() for the last pass before each step"
+            raise AttachError([explain(fact, cause, cure)], "cannot drop layers")

@@ -1,0 +1,27 @@
+"""Real processes on the CPU, over gloo, that meet in a file."""
+
+import torch
+import torch.multiprocessing as mp
+
+
+def in_workers(folder, work, *arguments, count=2):
+    """Run ``work(rank, *arguments)`` in each process; what they returned, rank by rank."""
+    arguments = (count, folder / "rendezvous", folder / "result", work, arguments)
+    mp.spawn(_as_worker, args=arguments, nprocs=count)
+    return [torch.load(f"{folder / 'result'}.{rank}", weights_only=True) for rank in range(count)]
+
+
+def _as_worker(rank, count, rendezvous, results, work, arguments):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=count
+    )
+    torch.save(work(rank, *arguments), f"{results}.{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def share(batch, rank):
+    """This rank's part of a batch of all ranks."""
+    if rank is None:
+        return batch
+    return tuple(tensor[rank :: torch.distributed.get_world_size()] for tensor in batch)
