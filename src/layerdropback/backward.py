@@ -36,7 +36,7 @@ class BackwardCosts:
     """
 
     def __init__(self, names: Mapping[int, str]):
-        self._names = dict(names)
+        self._names = names  # to which some may be added
         self._edges: dict[tuple[int, int], tuple[int | None, str | None, float]] = {}
         self._whole: dict[int, float] = {}
 

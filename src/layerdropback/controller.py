@@ -29,6 +29,7 @@ from .settings import (
     names_of,
     settings_problems,
 )
+from .sharding import reshard, sharded_modules
 from .stepping import Stepper
 from .summary import describe
 from .window import FULL
@@ -441,6 +442,7 @@ class LayerDropBack:
         problems = checks.type_problems(self.model, self.optimizers)
         if problems:
             raise AttachError(problems)
+        reshard(sharded_modules(self.model))  # a test leaves parameters whole
         problems = settings_problems(self.settings, seed)
         known_unit = self.settings.unit in UNITS
         layers = find_layers(self.model, self.settings.unit if known_unit else "layer")
@@ -451,6 +453,7 @@ class LayerDropBack:
         return layers
 
     def _follow_changes(self) -> None:
+        reshard(sharded_modules(self.model))
         problems = checks.changed_parameters(unwrap(self.model), self.layers)
         problems = problems or [
             *checks.homeless_parameters(self.optimizers, self.layers),

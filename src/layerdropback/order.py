@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from .backward import BackwardCosts
 from .flops import ForwardFlops
 from .graph import Edge, edges, graph_roots, output_tensors
+from .sharding import Sharded, whole_parameters
 from .trial import Call
 
 
@@ -86,13 +87,14 @@ class Recorder:
 
     Args:
         parameters: the model's parameters by name; frozen ones are left out.
+        sharded: the modules of it that ``fully_shard`` has sharded.
 
     Attributes:
         counter: to be entered around each forward pass whose cost is wanted.
         costs: of the backward passes, as far as `counter` saw the forward ones.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter]):
+    def __init__(self, parameters: Mapping[str, nn.Parameter], sharded: Sequence[Sharded] = ()):
         self._all = dict(parameters)
         self._watched = {n: p for n, p in parameters.items() if p.requires_grad}
         self._names = {id(p): name for name, p in self._watched.items()}
@@ -108,6 +110,11 @@ class Recorder:
             )
             for name, parameter in self._watched.items()
         ]
+        # A graph has the whole parameters in it, which stand for the shards.
+        self._whole: list[torch.Tensor] = []
+        for name, module in sharded:
+            hook = partial(_meet, set(self._watched), self._names, self._whole, name)
+            self._handles.append(module.register_forward_hook(hook, prepend=True))
 
     @property
     def is_current(self) -> bool:
@@ -196,6 +203,22 @@ class Recorder:
             arrived.setdefault(name)
 
         return hook
+
+
+def _meet(
+    watched: AbstractSet[str],
+    names: dict[int, str],
+    kept: list[torch.Tensor],
+    place: str,
+    module: nn.Module,
+    args: Any,
+    output: Any,
+) -> None:
+    """Note which whole parameters a sharded module holds, and keep them: a number may be reused."""
+    for name, parameter in whole_parameters(place, module):
+        if name in watched and id(parameter) not in names:
+            names[id(parameter)] = name
+            kept.append(parameter)
 
 
 def _use(

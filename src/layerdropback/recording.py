@@ -1,12 +1,13 @@
 """A full step that is being watched, and what has to be so meanwhile."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from .order import Recorder
+from .sharding import Sharded
 from .trial import Call
 
 
@@ -27,6 +28,7 @@ class Recording:
         self._counts = counts
         self._counting = False
         self._parameters: Mapping[str, nn.Parameter] = {}
+        self._sharded: Sequence[Sharded] = ()
         self._eager = contextlib.ExitStack()
 
     @property
@@ -34,17 +36,19 @@ class Recording:
         """Whether a step is being watched, and gradients have arrived in it."""
         return self.recorder is not None and self.recorder.saw_backward
 
-    def start(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Watch the next step, by these parameters."""
+    def start(
+        self, parameters: Mapping[str, nn.Parameter], sharded: Sequence[Sharded] = ()
+    ) -> None:
+        """Watch the next step, by these parameters; see `Recorder`."""
         self.stop()
-        self._parameters = parameters
-        self.recorder = Recorder(parameters)
+        self._parameters, self._sharded = parameters, sharded
+        self.recorder = Recorder(parameters, sharded)
 
     def stop(self) -> None:
         """Watch no longer."""
         if self.recorder is not None:
             self.recorder.stop()
-        self.recorder, self._parameters = None, {}
+        self.recorder, self._parameters, self._sharded = None, {}, ()
 
     def close(self) -> None:
         """The same, also in the midst of a pass."""
@@ -56,7 +60,7 @@ class Recording:
         if self.recorder is None:
             return
         if not self.recorder.saw_backward and not self.recorder.is_current:
-            self.start(self._parameters)
+            self.start(self._parameters, self._sharded)
         self._run_eagerly()
         if self._counts and not self._counting:
             self._counting = True

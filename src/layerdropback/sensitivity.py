@@ -5,7 +5,6 @@ it for nothing. Without a branch the gradients of all that is before it change: 
 makes one forward pass, and from what it returned one backward pass for each branch.
 """
 
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -14,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .copying import copy_of
 from .errors import AttachError, explain
 from .graph import output_tensors
 from .layers import Layer
 from .nested import tensors_in
+from .sharding import whole
 from .trial import Call, call
 from .wrappers import named_module, unwrap
 
@@ -104,7 +105,7 @@ def of_branches(
         AttachError: the model's backward pass cannot be made by itself.
     """
     arguments, gradients = used
-    trial = copy.deepcopy(unwrap(model))
+    trial = copy_of(unwrap(model))
     cut: set[str] = set()
     for name in {name for names in branches.values() for name in names}:
         named_module(trial, name).register_forward_hook(partial(_gate, cut, name))
@@ -153,4 +154,5 @@ def _differences(whole: Iterable[Tensor | None], others: Iterable[Tensor | None]
 
 def _square(tensors: Iterable[Tensor]) -> Tensor:
     """The sum of all squares, as a number on the device."""
-    return torch.stack([tensor.detach().float().square().sum() for tensor in tensors]).sum()
+    sums = [whole(tensor.detach().float().square().sum()) for tensor in tensors]
+    return torch.stack(sums).sum()

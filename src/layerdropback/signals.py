@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .layers import Layer
+from .sampled import sample
 
 # Numbers of each layer that are watched, the decay of their averages, and steps between two looks.
 SAMPLES, DECAY, EVERY = 256, 0.9, 4
@@ -52,10 +53,7 @@ class Signals:
 
     def look(self) -> None:
         """Take the gradients that are there in; before the optimizer's step."""
-        for i, layer in enumerate(self._layers):
-            entries = _entries(layer)
-            if entries is None:
-                continue
+        for i, entries in _entries(self._layers).items():
             if i not in self._mean:
                 self._mean[i] = torch.zeros_like(entries)
                 self._square[i] = torch.zeros_like(entries)
@@ -103,18 +101,22 @@ class Signals:
                 kept[int(i)] = tensor.to(self._layers[int(i)].parameters[0].device, copy=True)
 
 
-def _entries(layer: Layer) -> Tensor | None:
-    """The same few entries of a layer's gradients each time; None unless all of them are there."""
-    parts = []
-    trained = [parameter for parameter in layer.parameters if parameter.requires_grad]
-    for parameter in trained:
-        if parameter.grad is None:
-            return None
-        flat = parameter.grad.detach().flatten()
-        count = max(1, SAMPLES // len(trained))
-        parts.append(flat[:: max(1, len(flat) // count)][:count].float())
-    # An overflow that a loss scaler deals with must not stay in the averages.
-    return torch.nan_to_num(torch.cat(parts), 0.0, 0.0, 0.0) if parts else None
+def _entries(layers: Sequence[Layer]) -> dict[int, Tensor]:
+    """The same few entries of each layer's gradients each time, of layers that have them all."""
+    counts: list[tuple[int, int]] = []
+    gradients: list[tuple[Tensor, int]] = []
+    for i, layer in enumerate(layers):
+        trained = [parameter for parameter in layer.parameters if parameter.requires_grad]
+        found = [p.grad.detach() for p in trained if p.grad is not None]
+        if trained and len(found) == len(trained):
+            counts.append((i, len(found)))
+            gradients += [(gradient, max(1, SAMPLES // len(found))) for gradient in found]
+    sampled = iter(sample(gradients))
+    return {
+        # An overflow that a loss scaler deals with must not stay in the averages.
+        i: torch.nan_to_num(torch.cat([next(sampled) for _ in range(count)]), 0.0, 0.0, 0.0)
+        for i, count in counts
+    }
 
 
 def worth_shares(

@@ -22,6 +22,7 @@ from .learning_rate import LRScaler
 from .recording import Recording
 from .sampling import EPOCHS, STEPS, Mask, draw
 from .settings import Settings
+from .sharding import settle_precision, sharded_modules
 from .signals import EVERY
 from .state import digest
 from .switches import install
@@ -79,6 +80,8 @@ class Stepper:
         self._flags_are_ignored = compile_ignores_flags()
         self._backward_hook = WeakHook(self._in_backward)
         self._syncs = SyncWatch(model)
+        self._sharded = sharded_modules(model)
+        self._settled = not self._sharded
         self._scalers = {id(o): LRScaler(o) for o in optimizers}
         limit = None if settings.verify else _LOOK_NUMBERS
         self._verifiers = {id(o): Verifier(limit) for o in optimizers}
@@ -246,11 +249,14 @@ class Stepper:
         self._recording.stop()
         self._decision = self._decide()
         if self._must_record():
-            self._recording.start(dict(self._named_parameters()))
+            self._watch()
         elif self.drop_epoch:
             self.window = self._draw()
         elif look_again and self.findings.order is not None and self.findings.order.unreached:
-            self._recording.start(dict(self._named_parameters()))  # the loss may reach more by now
+            self._watch()  # the loss may reach more by now
+
+    def _watch(self) -> None:
+        self._recording.start(dict(self._named_parameters()), self._sharded)
 
     def _ask_schedule(self) -> None:
         schedule = self.settings.schedule
@@ -321,6 +327,9 @@ class Stepper:
         if wanted and self._recording.recorder is not None:
             device = self._layers[0].parameters[0].device.type
             self._arguments = Call.under_way(args, kwargs, device)
+        if not self._settled:
+            self._settled = True
+            settle_precision(self._sharded)
         self._flags.lower(self.window.parameters, self.window.switched)
         self._recording.begin_forward()
 

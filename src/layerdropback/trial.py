@@ -1,13 +1,13 @@
 """Steps of a copy of a model, without data where that is possible, to see what they consist of."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .copying import copy_of
 from .graph import output_tensors
 from .nested import map_tensors
 
@@ -84,26 +84,15 @@ class Trial:
 
     def __init__(self, model: nn.Module, batch: Any, loss: Loss | None):
         self.loss = loss or summed
-        self.model = copy.deepcopy(model, _without_data(model)).train()
+        self.model = copy_of(model, data=False).train()
         self.batch = map_tensors(lambda tensor: tensor.detach().to("meta"), batch)
         try:
             self.forward()
         except RuntimeError:
             # A loss that holds labels of its own, or a forward pass that looks at numbers.
-            self.model = copy.deepcopy(model).train()
+            self.model = copy_of(model).train()
             self.batch = map_tensors(Tensor.detach, batch)
 
     def forward(self) -> Tensor:
         """The loss."""
         return self.loss(call(self.model, self.batch))
-
-
-def _without_data(model: nn.Module) -> dict[int, Any]:
-    """What a deep copy takes for each tensor of the model; tied ones stay tied."""
-    memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        empty = torch.empty_like(parameter, device="meta")
-        memo[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return memo
