@@ -68,7 +68,10 @@ def train_all(rank):
     return found
 
 
-@pytest.mark.parametrize("count", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)],
+)
 def test_workers_equal_one_process_and_each_other(count, tmp_path):
     """Every strategy, accumulating or not, sending all gradients or only those of what is kept."""
     ranks = in_workers(tmp_path, train_all, count=count)

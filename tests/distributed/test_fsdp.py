@@ -97,13 +97,19 @@ def test_shards_train_like_one_process(count, tmp_path):
 def count_bytes(rank):
     """Bytes that each step gives to reduce-scatter, by what it drops; blocks are dropped whole."""
     sent = []
-    reduce_scatter = torch.distributed.reduce_scatter_tensor
 
-    def counted(output, input, *args, **kwargs):
-        sent[-1] += input.nbytes
-        return reduce_scatter(output, input, *args, **kwargs)
+    def counting(collective):
+        def counted(*args, **kwargs):
+            tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
+            sent[-1] += max(tensor.nbytes for tensor in tensors)
+            return collective(*args, **kwargs)
 
-    torch.distributed.reduce_scatter_tensor = counted
+        return counted
+
+    for name in ("reduce_scatter_single", "reduce_scatter_tensor"):  # its names in torch
+        if hasattr(torch.distributed, name):
+            collective = getattr(torch.distributed, name)
+            setattr(torch.distributed, name, counting(collective))
     entry = ZOO["vit"]
     model = sharded(entry.model())
     optimizer, ldb = attach(model, "uniform", unit="block", every=1)
@@ -121,8 +127,8 @@ def count_bytes(rank):
     return [found, 4 * size]
 
 
-def test_gradients_of_dropped_blocks_are_not_sent(tmp_path):
-    (found, block), second = in_workers(tmp_path, count_bytes)
+def test_gradients_of_dropped_blocks_are_not_sent(together):
+    (found, block), second = (rank["bytes"] for rank in together)
     assert second == [found, block]
     full = found[0][1]
     assert {dropped for dropped, _ in found} == {0, 1, 2}
@@ -154,13 +160,8 @@ def resume_in_a_drop_step(rank, state):
     return True
 
 
-def test_a_first_pass_that_drops_does_not_cost_the_precision(tmp_path):
-    entry = ZOO["vit"]
-    model = entry.model()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
-    ldb = LayerDropBack(model, optimizer, drop_rate=0.99, every=2)
-    entry.train(ldb, model, optimizer, [0])
-    assert in_workers(tmp_path, resume_in_a_drop_step, ldb.state_dict()) == [True, True]
+def test_a_first_pass_that_drops_does_not_cost_the_precision(together):
+    assert [rank["resumed"] for rank in together] == [True, True]
 
 
 def go_on(rank, folder, epoch):
@@ -215,8 +216,8 @@ def allocate(rank):
     return found
 
 
-def test_what_dropping_changes_is_measured_of_whole_gradients(tmp_path):
-    first, second = in_workers(tmp_path, allocate)
+def test_what_dropping_changes_is_measured_of_whole_gradients(together):
+    first, second = (rank["weights"] for rank in together)
     assert first == second
     for strategy in ("uniform", "branch"):
         entry = ZOO["vit"]
@@ -229,3 +230,22 @@ def test_what_dropping_changes_is_measured_of_whole_gradients(tmp_path):
             torch.testing.assert_close(first[strategy], weights, rtol=1e-3, atol=1e-6)
         else:
             assert first[strategy].keys() == weights.keys()
+
+
+# ---- what needs workers only once ----------------------------------------------------------------
+
+
+def all_of_these(rank, state):
+    resumed = resume_in_a_drop_step(rank, state)
+    return {"resumed": resumed, "weights": allocate(rank), "bytes": count_bytes(rank)}
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two workers found."""
+    entry = ZOO["vit"]
+    model = entry.model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
+    ldb = LayerDropBack(model, optimizer, drop_rate=0.99, every=2)
+    entry.train(ldb, model, optimizer, [0])
+    return in_workers(tmp_path_factory.mktemp("workers"), all_of_these, ldb.state_dict())
