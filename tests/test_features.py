@@ -58,7 +58,12 @@ class NoLayerDropBack:
         return loader
 
     def stats(self):
-        return {"share_dropped": 0.0, "lr_factor": 1.0, "step": self.steps}
+        return {
+            "share_dropped": 0.0,
+            "lr_factor": 1.0,
+            "step": self.steps,
+            "gradient_bytes": None,
+        }
 
 
 def finished(config):

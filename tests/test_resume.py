@@ -88,9 +88,9 @@ def test_a_signal_during_the_test_stops_there(run, tmp_path, unbroken, monkeypat
 
         real = loop.score
 
-        def scored(model, batches, device):
+        def scored(*arguments):
             signal.raise_signal(signal.SIGTERM)
-            return real(model, batches, device)
+            return real(*arguments)
 
         patch.setattr(loop, "score", scored)
         code, output, _ = run("train", *flags, "--out", out)

@@ -10,7 +10,7 @@ import typer
 
 from . import __version__
 from .__main__ import fail
-from .errors import AttachError, LayerDropBackError, explain
+from .errors import AttachError, LayerDropBackError, WorkerError, explain
 from .options import layered, numbers, with_settings
 from .training.config import TrainConfig, as_flags
 
@@ -113,8 +113,8 @@ def _compare(
         raise typer.Exit(stop.code) from None
 
 
-# A comparison saves itself every minute, for all of its runs together.
-_IN_ONE = {"checkpoint_every", "checkpoints", "tensorboard"}
+# A comparison saves itself every minute, for all of its runs together, which one process trains.
+_IN_ONE = {"checkpoint_every", "checkpoints", "tensorboard", "parallel"}
 app.command("compare")(with_settings(_compare, without=_IN_ONE))
 
 
@@ -284,6 +284,8 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="ldb", standalone_mode=False)
     except LayerDropBackError as error:
+        if _another_tells() and not isinstance(error, WorkerError):
+            sys.exit(2)
         text = error.problems[0] if isinstance(error, AttachError) else str(error)
         fail(as_flags(text))
     except BrokenPipeError:  # the reader of our output has left, as head does
@@ -298,6 +300,11 @@ def main() -> None:
             raise
         fail(f"{error.format_message().rstrip('.')}. Cure: see ldb --help or ldb COMMAND --help.")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _another_tells() -> bool:
+    """Whether this is a worker of torchrun's, whose first one tells what all have met."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
 def _warn(message: Warning | str, *details: Any, **more: Any) -> None:

@@ -42,6 +42,10 @@ class UsageError(LayerDropBackError, ValueError):
     """What was given on the command line cannot be used; the text is one line."""
 
 
+class WorkerError(UsageError):
+    """What went wrong in one of several workers; other errors are those of all, told by one."""
+
+
 def explain(fact: str, cause: str, cure: str) -> str:
     """Put an error's three parts into one line.
 

@@ -3,7 +3,7 @@
 import torch._dynamo.config as limits
 from torch import nn
 
-from ..layers import find_layers
+from .blocks import repeated_blocks
 
 # Graphs that one block may need: trained or dropped, its input with a gradient or without, and
 # evaluation, each for at most two batch sizes.
@@ -24,10 +24,7 @@ def compile_blocks(model: nn.Module) -> int:
         >>> compile_blocks(nn.Sequential(kind(), kind(), nn.Linear(4, 2)))
         2
     """
-    names = {name for layer in find_layers(model, "block") for name in layer.name.split("+")}
-    modules = dict(model.named_modules())
-    # What lies outside blocks is single modules, not worth a graph of their own.
-    blocks = [modules[name] for name in names if name in modules and any(modules[name].children())]
+    blocks = repeated_blocks(model)
     for name in ("recompile_limit", "cache_size_limit"):  # before torch 2.7 it is the second
         if hasattr(limits, name):
             setattr(limits, name, max(getattr(limits, name), _GRAPHS * len(blocks)))

@@ -34,6 +34,7 @@ CROPS = ("auto", "pad", "resized", "none")
 MEMORY = ("auto", "yes", "no")
 PRECISIONS = ("fp32", "bf16", "fp16")
 COMPILE = ("no", "blocks")
+PARALLEL = ("no", "ddp", "fsdp")
 
 # Starting points, by optimizer; the step of Adam's family does not scale with the gradient. Other
 # optimizers want a rate of the user's.
@@ -153,7 +154,7 @@ class TrainConfig:
     cutmix: float = _setting(0.0, "CutMix's alpha, 0: none.")
 
     epochs: float = _setting(10, "Passes over the data; the last may be a part of one.")
-    batch_size: int = _setting(64, "Images per optimizer step.")
+    batch_size: int = _setting(64, "Images per optimizer step, of all workers together.")
     accumulate: int = _setting(1, "Parts of a batch that go through the model one by one.")
     optimizer: str = _setting("sgd", "sgd (Nesterov), adamw, or any of timm's.")
     lr: float = _setting(LEARNING_RATES["sgd"], "Peak learning rate.")
@@ -177,6 +178,7 @@ class TrainConfig:
     tf32: bool = _setting(False, "TensorFloat-32 for float32 products on a GPU.")
     channels_last: bool = _setting(False, "Memory format of images and weights.")
     compile: str = _setting("no", "torch.compile block by block (with --unit block)", COMPILE)
+    parallel: str = _setting("no", "Replicas or shards of the model, with torchrun", PARALLEL)
 
     seed: int = _setting(0, "Of weights, data and masks.")
     device: str = _setting("auto", "Where to train", DEVICES)
@@ -293,6 +295,8 @@ a number above 0 is needed. Cure: give one.
         if self.resume and self.out is None:
             cause = "a run is resumed in its folder"
             raise UsageError(explain("--resume needs --out", cause, "name the run's folder"))
+        if self.parallel == "fsdp":
+            self._check_sharded()
         asked = [
             name
             for name in ("rotate", "randaugment", "erasing", "mixup", "cutmix")
@@ -302,6 +306,21 @@ a number above 0 is needed. Cure: give one.
             fact = f"--no-augment and --{asked[0]} exclude each other"
             cause = "the first turns every augmentation off"
             raise UsageError(explain(fact, cause, "give one of them"))
+
+    def _check_sharded(self) -> None:
+        refused = [
+            (self.ema > 0, "--ema", "each worker would average its own shards", "--parallel ddp"),
+            (
+                self.precision == "fp16",
+                "--precision fp16",
+                "each worker would look for overflows in its own shards alone",
+                "--precision bf16, or --parallel ddp",
+            ),
+        ]
+        for given, flag, cause, cure in refused:
+            if given:
+                fact = f"{flag} is not usable with --parallel fsdp"
+                raise UsageError(explain(fact, cause, f"use {cure}"))
 
     def _require(self, good: bool, name: str, cause: str) -> None:
         if not good:

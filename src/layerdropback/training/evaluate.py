@@ -1,6 +1,6 @@
 """How good a model is on labelled images, and models to ask it of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,26 @@ class Score:
     top5: float | None
 
 
+def _alone(totals: Tensor) -> Tensor:
+    return totals
+
+
 @torch.no_grad()
 def score(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    summed: Callable[[Tensor], Tensor] = _alone,
 ) -> Score:
     """Evaluate a model, which is put into evaluation mode meanwhile.
 
     Args:
         model: gives logits, shape ``(batch, classes)``; on `device`.
         batches: images, shape ``(batch, channels, height, width)``, with int64 labels, shape
-            ``(batch,)``; on any device.
+            ``(batch,)``; on any device. Images without a label at a batch's end go through the
+            model, and do not count.
         device: where to compute.
+        summed: adds up what the workers found, each with its share of the images.
 
     Raises:
         ValueError: there are no images.
@@ -52,28 +61,31 @@ def score(
         50.0
     """
     modes = [(module, module.training) for module in model.modules()]
-    totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss, right, among five
-    images = classes = 0
+    # Loss, right, among five, images.
+    totals = torch.zeros(4, dtype=torch.float64, device=device)
+    classes = 0
     model.eval()
     try:
         for inputs, labels in batches:
             inputs = inputs.to(device, non_blocking=True)
             labels = labels.to(device, non_blocking=True)
-            outputs = model(inputs).float()
+            outputs = model(inputs)[: len(labels)].float()
             # On the device: asking for a number here would make it wait in every batch.
             totals[0] += functional.cross_entropy(outputs, labels, reduction="sum")
             totals[1] += (outputs.argmax(1) == labels).sum()
-            images, classes = images + len(labels), outputs.shape[1]
+            totals[3] += len(labels)
+            classes = outputs.shape[1]
             if classes > 5:
                 best = outputs.topk(5, dim=1).indices
                 totals[2] += (best == labels[:, None]).sum()
     finally:
         for module, training in modes:
             module.training = training
+    *found, images = summed(totals).tolist()
     if images == 0:
         raise ValueError("there are no images to evaluate on")
-    loss, right, among_five = (totals / images).tolist()
-    return Score(images, loss, 100 * right, 100 * among_five if classes > 5 else None)
+    loss, right, among_five = (value / images for value in found)
+    return Score(int(images), loss, 100 * right, 100 * among_five if classes > 5 else None)
 
 
 def load_for_evaluation(path: Path) -> tuple[nn.Module, dict[str, Any]]:

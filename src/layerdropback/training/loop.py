@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
@@ -24,11 +25,14 @@ from .metrics import EpochMetrics
 from .model_args import parse_model_args
 from .models import ModelSpec, build_model, choose_stem, normalisation
 from .optimizing import make_optimizer, make_schedule
+from .parallel import replicated, require_workers, seed_others, sharded, share_buffers
 from .phases import PhaseTimer
 from .precision import Precision, set_tf32
 from .randomness import generator_states, set_generator_states
 from .step import Step
 from .tally import SoFar, Tally
+from .whole_state import load_model_state, load_optimizer_state, model_state, optimizer_state
+from .workers import ALONE, Workers
 
 OnStep = Callable[[int], None]
 
@@ -44,6 +48,11 @@ class Trainer:
         config: checked already.
         data: the images.
         going_on: a state that will be loaded; then no first weights are looked for.
+        workers: that train together with this process.
+
+    Attributes:
+        model: the network itself, with its own names; its parameters are shards with FSDP2.
+        called: what a training step calls: the same, or DDP around it.
 
     Raises:
         UsageError: the model, its first weights or the device cannot be had.
@@ -51,13 +60,18 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, data: ImageData, going_on: Mapping[str, Any] | None = None
+        self,
+        config: TrainConfig,
+        data: ImageData,
+        going_on: Mapping[str, Any] | None = None,
+        workers: Workers = ALONE,
     ):
+        require_workers(config, workers)
         _require_batches(config, len(data.train))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         set_tf32(config.tf32)
-        self.config = config
+        self.config, self.workers = config, workers
         self.device = find_device(config.device)
         torch.manual_seed(config.seed)
         small = choose_stem(config.model, data.size, config.stem, config.pretrained)
@@ -81,6 +95,8 @@ class Trainer:
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.ema = None if config.ema == 0 else _average(self.model, config.ema)
+        if config.parallel == "fsdp":
+            sharded(self.model, config, self.device, workers)
 
         self._samples = len(data.train)
         self.optimizer = make_optimizer(config, self.model)
@@ -88,7 +104,12 @@ class Trainer:
         length = run_length(config, self._samples)
         self._dropping = config.dropping.settings(length).schedule
         dropping = vars(config.dropping) | {"length": length}
-        self.ldb = LayerDropBack(self.model, self.optimizer, seed=config.seed, **dropping)
+        self.called: nn.Module = self.model
+        if config.parallel == "ddp":
+            self.called = replicated(self.model, self._dropping.ever_drops)
+        self.ldb = LayerDropBack(self.called, self.optimizer, seed=config.seed, **dropping)
+        if isinstance(self.called, DistributedDataParallel):
+            self.ldb.register_comm_hook()
         if config.compile == "blocks" and compile_blocks(self.model) == 0:
             fact = f"--compile blocks is not usable with {config.model}"
             raise UsageError(explain(fact, "it has no repeated blocks", "leave it out"))
@@ -100,19 +121,27 @@ class Trainer:
             device=self.device,
             mean=self.mean,
             std=self.std,
-            workers=_cores() if config.workers is None else config.workers,
+            workers=_readers(workers) if config.workers is None else config.workers,
             channels_last=config.channels_last,
+            share=(workers.rank, workers.count),
         )
         self.phases = PhaseTimer(self.device)
         self._precision = Precision(config.precision, self.device, config.clip_grad)
         criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self._step = Step(
-            self.model, self.optimizer, criterion, self._precision, self.phases, config.accumulate
+            self.called,
+            self.optimizer,
+            criterion,
+            self._precision,
+            self.phases,
+            config.accumulate,
+            workers,
         )
         self._tally = Tally(self.device, self.phases, self.ldb.stats)
         self.paused = self._tally.paused
         self.steps = 0
         self._so_far = SoFar()
+        seed_others(config.seed, workers)
 
     @property
     def loader(self) -> torch.utils.data.DataLoader[Any]:
@@ -179,33 +208,35 @@ class Trainer:
         self.phases.start()
         for batch in self.ldb.epoch(self.loader, epoch):
             images, targets = self.pipeline(batch)
+            count = len(images) * self.workers.count
             self.phases.mark("data")
             # The rate at the middle of the batch: neither 0 first nor 0 last, and the mean of what
             # the parts of a doubled batch would have had.
-            seen = epoch * self._samples + so_far.samples + len(images) / 2
+            seen = epoch * self._samples + so_far.samples + count / 2
             self._schedule.step_update(seen)
             so_far.lr_last = float(self.optimizer.param_groups[0]["lr"])
             if so_far.steps == 0:
                 so_far.lr = so_far.lr_last
             if so_far.steps == last:
                 so_far.lr_factor = self.ldb.stats()["lr_factor"]
-            self._tally.add(self._step(images, targets, large), len(images))
+            self._tally.add(self._step(images, targets, large), count)
             self.steps += 1
             if self.ema is not None:
                 self.ema.update(self.model, step=self.steps)
             if on_step is not None:
-                on_step(len(images))
+                on_step(count)
             if so_far.steps > last and epoch + 1 > self.config.epochs:
                 break  # the run ends in the middle of this epoch
             self.phases.start()
 
     def _metrics(self, so_far: SoFar, on_test: OnStep | None) -> EpochMetrics:
-        train_loss, train_correct = so_far.loss / so_far.samples, so_far.correct / so_far.samples
+        loss, correct = self._sums()
+        train_loss, train_correct = loss / so_far.samples, correct / so_far.samples
         peak = peak_memory(self.device)
+        share_buffers(self.tested, self.workers)
+        batches = _watched(self.pipeline.test_batches(), on_test)
         with self._precision.autocast():
-            tested = score(
-                self.tested, _watched(self.pipeline.test_batches(), on_test), self.device
-            )
+            tested = score(self.tested, batches, self.device, self.workers.summed)
         if not (math.isfinite(train_loss) and math.isfinite(tested.loss)):
             bad = tested.loss if math.isfinite(train_loss) else train_loss
             fact = f"the loss is {bad} in epoch {so_far.epoch + 1}"
@@ -238,7 +269,15 @@ class Trainer:
             phases=so_far.phases,
             peak_memory_mib=peak,
             drop_chances=self._decided(),
+            sent_mib=None if so_far.sent is None else so_far.sent / so_far.steps / 2**20,
         )
+
+    def _sums(self) -> tuple[float, float]:
+        """Loss and right answers of the epoch so far, of all workers together."""
+        so_far = self._so_far
+        mine = torch.tensor([so_far.loss, so_far.correct], dtype=torch.float64)
+        loss, correct = self.workers.summed(mine).tolist()
+        return loss, correct
 
     def _decided(self) -> dict[str, float] | None:
         """The chances of layers to drop, where they change as the training goes on."""
@@ -250,19 +289,23 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that decides how training goes on, in tensors and plain values.
 
-        It may be called after any step, from ``on_step``, and between epochs.
+        It may be called after any step, from ``on_step``, and between epochs; by all workers, and
+        the first one's can be loaded by any number of them.
         """
         self._tally.settle()
+        loss, correct = self._sums()
+        generators, *others = self.workers.gathered(generator_states(self.device))
         return {
-            "model": self.model.state_dict(),
+            "model": model_state(self.model),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.optimizer),
             "scaler": self._precision.scaler.state_dict(),
             "ldb": self.ldb.state_dict(),
             "steps": self.steps,
             "parts_of_large": self._step.parts_of_large,
-            "so_far": asdict(self._so_far),
-            "generators": generator_states(self.device),
+            "so_far": asdict(self._so_far) | {"loss": loss, "correct": correct},
+            "generators": generators,
+            "other_generators": others,
             "mean": self.mean,
             "std": self.std,
         }
@@ -274,20 +317,34 @@ class Trainer:
             UsageError: the state is of another run.
         """
         try:
-            self.model.load_state_dict(state["model"])
+            load_model_state(self.model, state["model"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_optimizer_state(self.optimizer, state["optimizer"])
             self._precision.scaler.load_state_dict(state["scaler"])
             self.ldb.load_state_dict(state["ldb"])
             self._so_far = SoFar(**state["so_far"])
+            if not self.workers.first:  # the sums of all are in the first one's
+                self._so_far.loss = self._so_far.correct = 0.0
             self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
-            set_generator_states(state["generators"], self.device)
+            generators = [state["generators"], *state.get("other_generators", ())]
+            if self.workers.rank < len(generators):
+                set_generator_states(generators[self.workers.rank], self.device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             fact = "the checkpoint does not fit this run"
             cure = "resume with the release of layerdropback that wrote it"
             raise UsageError(explain(fact, reason, cure)) from error
+
+    def whole_model(self) -> nn.Module:
+        """What is tested, in one piece; all workers must ask."""
+        if self.config.parallel != "fsdp":
+            return self.tested
+        state = model_state(self.model)
+        with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
+            model, _ = build_model(self.spec)
+        model.load_state_dict(state)
+        return model
 
     def _drops(self, epoch: int) -> bool:
         """Whether a whole epoch drops."""
@@ -356,9 +413,11 @@ def _normalisation(
     return data.statistics()
 
 
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _readers(workers: Workers) -> int:
+    """Processes that read images for this one: as many as it has cores, with others beside it."""
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, cores // workers.local_count)
 
 
 def _average(model: nn.Module, decay: float) -> Any:

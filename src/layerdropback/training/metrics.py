@@ -26,6 +26,8 @@ class EpochMetrics:
         seconds: wall clock of the training part, the device synchronised.
         images_per_second: in the training part.
         phases: seconds of it spent in ``data``, ``forward``, ``backward`` and ``optimizer``.
+        sent_mib: mean over the steps of the gradients that each worker gave to others, in MiB; None
+            where that is not counted.
         drop_chances: with ``adaptive``, what the policy has come to: each layer's chance to be
             dropped in a drop step of the epoch.
         peak_memory_mib: of tensors on a GPU in this epoch; on the CPU of the process until now.
@@ -50,10 +52,12 @@ class EpochMetrics:
     phases: dict[str, float]
     peak_memory_mib: float | None
     drop_chances: dict[str, float] | None = None
+    sent_mib: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of ``metrics.jsonl``."""
         values = asdict(self)
-        if self.drop_chances is None:
-            del values["drop_chances"]
+        for name in ("drop_chances", "sent_mib"):  # of some runs alone
+            if values[name] is None:
+                del values[name]
         return values

@@ -4,23 +4,24 @@ import math
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
 
-from ..errors import UsageError, explain
+from ..errors import UsageError, WorkerError, explain
 from .checkpoint import Checkpoints
 from .claim import claimed
 from .config import TrainConfig
 from .export import WEIGHTS, export_weights
-from .images.data import load_for
+from .images.data import ImageData, load_for
 from .journal import LINES, TABLE, Journal, require_tensorboard
-from .loop import Trainer, find_device
+from .loop import Diverged, Trainer, find_device
 from .machine import machine
 from .memory import is_out_of_memory
 from .metrics import EpochMetrics
 from .models import small_stem
+from .parallel import LAUNCH, require_workers
 from .paths import home
 from .progress import Progressing
 from .run_folder import (
@@ -36,13 +37,19 @@ from .run_folder import (
     write_records,
 )
 from .stopping import Stopping
+from .workers import Workers, joined
 
 # A worker that dies while it hands over a batch; one that dies earlier is torch's RuntimeError.
 _CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
 
+# What gloo and NCCL say when one of the workers has gone.
+_LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
+
 
 def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetrics]:
     """Train as the settings say, and write everything to the run's folder.
+
+    Started by ``torchrun``, the process trains together with the others; the first one writes.
 
     Args:
         config: the settings.
@@ -56,8 +63,9 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
         Stopped: SIGTERM or Ctrl-C came; the state is saved.
     """
     config.check()
-    require_no_run(config)
-    return _Run(config, console or _Console(), resuming=False).go()
+    with joined(config.device) as workers:
+        workers.of_first(lambda: require_no_run(config))
+        return _Run(config, console or _Console(), False, workers).go()
 
 
 def resume(
@@ -79,64 +87,78 @@ def resume(
     """
     if config.out is None:
         raise UsageError(explain("nothing to resume", "no folder is named", "give --out"))
-    console = console or _Console()
     folder = home(config.out, "--out ")
-    if (folder / SETTINGS).exists():
-        config = recorded_config(folder, given)
+
+    def recorded() -> TrainConfig | None:
+        if (folder / SETTINGS).exists():
+            return recorded_config(folder, given)
         config.check()
-        return _Run(config, console, resuming=True).go()
-    config.check()
-    require_no_run(config)
-    console.print(f"nothing to resume in {folder} yet: a new run", highlight=False, soft_wrap=True)
-    return _Run(config, console, resuming=False).go()
+        require_no_run(config)
+        return None
+
+    with joined(config.device) as workers:
+        found = workers.of_first(recorded)
+        console = console or _Console()
+        if found is None and workers.first:
+            text = f"nothing to resume in {folder} yet: a new run"
+            console.print(text, highlight=False, soft_wrap=True)
+        return _Run(found or config, console, found is not None, workers).go()
 
 
 class _Run:
     """What one call of `train` or `resume` holds together."""
 
-    def __init__(self, config: TrainConfig, console: Console, resuming: bool):
+    def __init__(self, config: TrainConfig, console: Console, resuming: bool, workers: Workers):
         # What can be told at once is told before the data is read.
+        config.check()
+        require_workers(config, workers)
+        self.workers = workers
         device = find_device(config.device)
         small_stem(config.model)
         if config.tensorboard:
             require_tensorboard()
         self.resuming = resuming
+        console.quiet = console.quiet or not workers.first
         self.progress = Progressing(console, config.epochs)
+        self.journal: Journal | None = None  # of the first worker alone
         self.history: list[EpochMetrics] = []
-        self.data = load_for(config)
+        self.data = self._load(config)
         self.config = resolved(config, self.data)
         self.identity = identity(self.config, self.data)
         self.facts = machine(device)
-        self.stopping = Stopping()
+        if workers.count > 1:
+            self.facts["hardware"]["processes"] = workers.count
+        self.stopping = Stopping(patient=workers.grouped)
 
     def go(self) -> list[EpochMetrics]:
         config = self.config
         with ExitStack() as stack:
+            if not self.workers.first:  # the first one tells
+                stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
             try:
                 found = None
                 if not self.resuming:  # what cannot be trained leaves no folder behind
                     self._make(None)
-                self.folder = make_folder(config)
+                self.folder = self.workers.of_first(lambda: make_folder(config))
                 self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, config.checkpoints)
-                stack.enter_context(claimed(self.folder))
+                self.workers.of_first(lambda: stack.enter_context(claimed(self.folder)))
                 if self.resuming:
-                    found = self._find()
+                    found = self.workers.of_first(self._find)
                     self._make(found)
                 else:
-                    require_no_run(config)  # another one may have begun while the data was read
-                    self._clear()
+                    self.workers.of_first(self._clear)
                 stack.callback(self.trainer.pipeline.close)
                 self._introduce()
                 if self.resuming:
                     self._go_to(found)
                 else:
-                    self._record()
-                rows = [metrics.as_dict() for metrics in self.history]
-                journal = stack.enter_context(Journal(self.folder, rows, config.tensorboard))
+                    self.workers.of_first(self._record)
+                self.workers.of_first(lambda: self._open_journal(stack))
                 stack.enter_context(self.stopping)
                 stack.enter_context(self.progress.running())
                 while len(self.history) < config.epoch_count:
-                    self._epoch(journal)
+                    self._epoch()
             except (RuntimeError, MemoryError) as error:
                 known = self._explained(error)
                 if known is None:
@@ -145,45 +167,77 @@ class _Run:
             self._finish()
         return self.history
 
-    def _epoch(self, journal: Journal) -> None:
+    def _load(self, config: TrainConfig) -> ImageData:
+        """The images; by the first worker before the others, which do then as it did."""
+        mine: list[ImageData] = []
+
+        def load() -> str:
+            mine.append(load_for(config))
+            return "yes" if mine[0].in_memory else "no"
+
+        in_memory = self.workers.of_first(load)
+        if self.workers.first:
+            return mine[0]
+        read = config.data.partition(":")[0] in ("folder", "hf")
+        return load_for(replace(config, in_memory=in_memory) if read else config)
+
+    def _open_journal(self, stack: ExitStack) -> None:
+        rows = [metrics.as_dict() for metrics in self.history]
+        self.journal = stack.enter_context(Journal(self.folder, rows, self.config.tensorboard))
+
+    def _epoch(self) -> None:
         epoch = len(self.history)
         self.progress.begin(epoch, len(self.data.train), self.trainer.samples_done)
         try:
             metrics = self.trainer.train_epoch(epoch, self._after_step, self._in_test)
+        except UsageError as error:
+            if self.workers.count == 1 or isinstance(error, Diverged):
+                raise
+            raise WorkerError(f"rank {self.workers.rank}: {error}") from error
         except (RuntimeError, *_CUT_OFF) as error:
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
             with suppress(RuntimeError):  # torch's signal handler may still have to tell of it
                 self.trainer.pipeline.close()
-            self._save()  # the state after the last step is whole
+            if self.workers.count == 1:
+                self._save()  # the state after the last step is whole
             fact, cause = "a process that reads images was killed", "memory was short, perhaps"
-            raise UsageError(explain(fact, cause, "use fewer --workers, and --resume")) from error
+            raise WorkerError(explain(fact, cause, "use fewer --workers, and --resume")) from error
         self.history.append(metrics)
         self._save()
-        journal.add(metrics.as_dict())
+        if self.journal is not None:
+            self.journal.add(metrics.as_dict())
         self.progress.end(metrics)
-        if self.stopping.requested and len(self.history) < self.config.epoch_count:
+        if self._asked_to_stop() and len(self.history) < self.config.epoch_count:
             self._stop()
 
     def _after_step(self, images: int) -> None:
         self.progress.step(images)
         every = self.config.checkpoint_every
-        if self.stopping.requested:
+        if self._asked_to_stop():
             self._save()
             self._stop()
         elif every is not None and self.trainer.steps % every == 0:
             self._save()
 
     def _in_test(self, images: int) -> None:
-        if self.stopping.requested:
+        if self._asked_to_stop():
             self._save()
             self._stop()
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a signal has come to any worker: all stop after the same step."""
+        agreed = self.workers.highest(self.stopping.requested or 0)
+        if agreed:
+            self.stopping.requested = agreed
+        return agreed != 0
 
     def _stop(self) -> None:
         done = f"{len(self.history)} of {self.config.epochs} epochs"
         steps = self.trainer.steps_done
         done += f" and {steps} steps" if steps else ""
-        command = f"ldb train --out {self.folder} --resume"
+        command = "ldb train" if not self.workers.grouped else LAUNCH
+        command += f" --out {self.folder} --resume"
         self.progress.say(f"stopped after {done}, all saved; go on with: {command}")
         self.stopping.check()
 
@@ -196,6 +250,8 @@ class _Run:
                 "history": [metrics.as_dict() for metrics in self.history],
                 "export": {"spec": asdict(self.trainer.spec), "notes": self._notes()},
             }
+            if not self.workers.first:
+                return
             try:
                 self.checkpoints.save(state, self.trainer.steps)
             except OSError as error:
@@ -239,7 +295,8 @@ class _Run:
             raise KeyError("history") from None
 
     def _make(self, found: Mapping[str, Any] | None) -> None:
-        self.trainer = Trainer(self.config, self.data, found and found["trainer"])
+        going_on = found and found["trainer"]
+        self.trainer = Trainer(self.config, self.data, going_on, self.workers)
 
     def _go_to(self, found: Mapping[str, Any] | None) -> None:
         if found is None:
@@ -255,6 +312,7 @@ class _Run:
 
     def _clear(self) -> None:
         """With --overwrite: what is there is not this run's."""
+        require_no_run(self.config)  # another one may have begun while the data was read
         for name in (SETTINGS, WEIGHTS, LINES, TABLE):
             (self.folder / name).unlink(missing_ok=True)
         self.checkpoints.clear()
@@ -309,11 +367,20 @@ class _Run:
             cause = f"a step on {config.batch_size} images needs more than there is"
             cure = f"begin anew with --accumulate {2 * config.accumulate}"
             cure += ", or a smaller --batch-size or --image-size"
-            return UsageError(explain(fact, cause, cure))
+            return WorkerError(explain(fact, cause, cure))
+        if self.workers.count > 1 and any(word in str(error).lower() for word in _LOST):
+            fact = f"rank {self.workers.rank} has lost another worker in epoch "
+            fact += str(len(self.history) + 1)
+            reason = str(error).partition("\n")[0].rstrip(".")
+            cure = "look at what that one said; --resume goes on from the last checkpoint, which "
+            cure += "torchrun --max-restarts does by itself"
+            return WorkerError(explain(fact, reason, cure))
         return None
 
     def _finish(self) -> None:
-        export_weights(self.trainer.tested, self.folder / WEIGHTS, self.trainer.spec, self._notes())
+        model = self.trainer.whole_model()
+        if self.workers.first:
+            export_weights(model, self.folder / WEIGHTS, self.trainer.spec, self._notes())
         accuracy = self.history[-1].test_accuracy
         self.progress.say(f"final test accuracy {accuracy:.2f} %; the run is in {self.folder}")
 

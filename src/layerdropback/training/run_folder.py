@@ -26,7 +26,7 @@ CHECKPOINTS = "checkpoints"
 
 # What a run may be resumed with other values of: they do not decide its result.
 FREE = frozenset(
-    {*PLACES, "data_dir", "download", "device", "threads", "workers"}
+    {*PLACES, "data_dir", "download", "device", "threads", "workers", "parallel"}
     | {"checkpoint_every", "checkpoints", "tensorboard"}
 )
 
@@ -186,11 +186,12 @@ def changed_machine(folder: Path, facts: Mapping[str, Any]) -> str:
         before = json.loads((folder / MACHINE).read_text())
     except (OSError, ValueError):
         return ""
+    unknown = "not told"
     notes = [
-        f"{name} was {before[part].get(name)} and is {value}"
+        f"{name} was {before[part].get(name, unknown)} and is {facts[part].get(name, unknown)}"
         for part in ("versions", "hardware")
         if isinstance(before.get(part), dict)
-        for name, value in facts[part].items()
-        if before[part].get(name) != value
+        for name in {**before[part], **facts[part]}
+        if before[part].get(name) != facts[part].get(name)
     ]
     return f"no longer bit for bit the unbroken run: {'; '.join(notes)}" if notes else ""

@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..errors import explain
 from .memory import is_out_of_memory
+from .parallel import reducing
 from .phases import PhaseTimer
 from .precision import Precision
+from .workers import ALONE, Workers
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,6 +28,9 @@ class Step:
     in twice as many parts: the same update up to rounding, but for BatchNorm's statistics, which
     are those of the parts.
 
+    Replicas of a model try a first large batch without sending anything, and agree on the parts:
+    memory may be short for one alone. Shards cannot, as even their forward pass waits for others.
+
     Args:
         model: in training mode when called.
         optimizer: of the model's parameters.
@@ -32,6 +38,7 @@ class Step:
         precision: see `Precision`.
         phases: told when each phase ends.
         parts: of every batch, at least.
+        workers: that make the step together with this process.
     """
 
     def __init__(
@@ -42,9 +49,11 @@ class Step:
         precision: Precision,
         phases: PhaseTimer,
         parts: int,
+        workers: Workers = ALONE,
     ):
         self._model, self._optimizer, self._criterion = model, optimizer, criterion
-        self._precision, self._phases = precision, phases
+        self._precision, self._phases, self._workers = precision, phases, workers
+        self._agreed = False
         self.parts = parts
         self.parts_of_large = parts  # kept in checkpoints: a resumed run need not fail again
 
@@ -60,7 +69,14 @@ class Step:
             Sum of the losses and number of right answers, float64 of shape ``(2,)`` on the device;
             nothing has waited for them.
         """
-        totals = self._split(images, targets) if large else self._run(images, targets, self.parts)
+        if not large:
+            totals = self._run(images, targets, self.parts)
+        elif self._workers.count == 1:
+            totals = self._split(images, targets)
+        else:
+            if not self._agreed and isinstance(self._model, DistributedDataParallel):
+                self._agree(images, targets)
+            totals = self._run(images, targets, self.parts_of_large)
         self._precision.step(self._model, self._optimizer)
         self._phases.mark("optimizer")
         return totals
@@ -71,28 +87,52 @@ class Step:
             try:
                 return self._run(images, targets, self.parts_of_large)
             except (RuntimeError, MemoryError) as error:
-                # Two images a part are the least that BatchNorm can work on.
-                if not is_out_of_memory(error) or self.parts_of_large * 4 > len(images):
-                    raise
-                reason = str(error).partition("\n")[0].rstrip(".")
+                reason = self._reason_to_split(error, images)
             # Out of the except clause: the error held the failed attempt's tensors.
             before.restore(self._model, self._optimizer)
-            self.parts_of_large *= 2
-            fact = f"a drop epoch's batch of {len(images)} images does not fit in memory"
-            cure = f"it is now accumulated in {self.parts_of_large} parts; a smaller --batch-scale"
-            warnings.warn(explain(fact, reason, f"{cure} would spare that"), stacklevel=2)
+            self._split_further(images, reason)
 
-    def _run(self, images: Tensor, targets: Tensor, parts: int) -> Tensor:
+    def _agree(self, images: Tensor, targets: Tensor) -> None:
+        """Find the parts in which a large batch fits everywhere, with attempts that count not."""
+        before = _Before(self._model, images.device)
+        while not self._agreed:
+            reason = ""
+            try:
+                self._run(images, targets, self.parts_of_large, reduces=False)
+            except (RuntimeError, MemoryError) as error:
+                reason = self._reason_to_split(error, images)
+            before.restore(self._model, self._optimizer)
+            reasons = [found for found in self._workers.gathered(reason) if found]
+            if reasons:
+                self._split_further(images, reasons[0])
+            self._agreed = not reasons
+
+    def _reason_to_split(self, error: BaseException, images: Tensor) -> str:
+        """What there was too little memory for; any other error is raised again."""
+        # Two images a part are the least that BatchNorm can work on.
+        if not is_out_of_memory(error) or self.parts_of_large * 4 > len(images):
+            raise error
+        return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+    def _split_further(self, images: Tensor, reason: str) -> None:
+        self.parts_of_large *= 2
+        count = len(images) * self._workers.count
+        fact = f"a drop epoch's batch of {count} images does not fit in memory"
+        cure = f"it is now accumulated in {self.parts_of_large} parts; a smaller --batch-scale"
+        warnings.warn(explain(fact, reason, f"{cure} would spare that"), stacklevel=4)
+
+    def _run(self, images: Tensor, targets: Tensor, parts: int, reduces: bool = True) -> Tensor:
         totals = torch.zeros(2, dtype=torch.float64, device=images.device)
         pieces = zip(_pieces(images, parts), _pieces(targets, parts), strict=True)
-        for part, wanted in pieces:
-            with self._precision.autocast():
-                outputs = self._model(part)
-                loss = self._criterion(outputs.float(), wanted)
-            self._phases.mark("forward")
-            # A whole batch's gradient is the mean over its images, however it is cut.
-            self._precision.backward(loss if parts == 1 else loss * (len(part) / len(images)))
-            self._phases.mark("backward")
+        for number, (part, wanted) in enumerate(pieces, start=1):
+            with reducing(self._model, reduces and number == parts):
+                with self._precision.autocast():
+                    outputs = self._model(part)
+                    loss = self._criterion(outputs.float(), wanted)
+                self._phases.mark("forward")
+                # A whole batch's gradient is the mean over its images, however it is cut.
+                self._precision.backward(loss if parts == 1 else loss * (len(part) / len(images)))
+                self._phases.mark("backward")
             labels = wanted if wanted.ndim == 1 else wanted.argmax(1)
             # On the device: asking for a number here would make it wait in every step.
             totals[0] += loss.detach() * len(part)

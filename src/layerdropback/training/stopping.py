@@ -28,6 +28,10 @@ class Stopping:
 
     Outside the main thread, where Python allows no handlers, it notes nothing.
 
+    Args:
+        patient: a second one is no more than the first: torchrun hands on to its workers what the
+            terminal has sent to them already. It kills them when they take too long.
+
     Example:
         >>> with Stopping() as stopping:
         ...     signal.raise_signal(signal.SIGTERM)
@@ -35,8 +39,9 @@ class Stopping:
         True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
         self.requested: int | None = None
+        self._patient = patient
         self._before: dict[int, Any] = {}
 
     def check(self) -> None:
@@ -65,7 +70,8 @@ class Stopping:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = number
-        self._put_back()
+        if not self._patient:
+            self._put_back()
 
     def _put_back(self) -> None:
         while self._before:

@@ -23,6 +23,7 @@ class SoFar:
         loss: sum over the images.
         correct: right answers.
         share_dropped: mean over the steps of the share of layers dropped.
+        sent: bytes of gradients that this process gave to others; None where that is not counted.
         skipped: steps that the loss scaling skipped, as their gradients were not finite.
         lr: the schedule's learning rate in the first step.
         lr_last: and in the last one.
@@ -37,6 +38,7 @@ class SoFar:
     loss: float = 0.0
     correct: float = 0.0
     share_dropped: float = 0.0
+    sent: int | None = None
     skipped: int = 0
     lr: float = 0.0
     lr_last: float = 0.0
@@ -62,6 +64,7 @@ class Tally:
         self._running = False
         self._so_far = self._base = SoFar()
         self._since, self._made = 0.0, 0
+        self._sent: int | None = None
 
     @contextmanager
     def counting(self, so_far: SoFar) -> Iterator[None]:
@@ -69,7 +72,8 @@ class Tally:
         self._so_far, self._base = so_far, SoFar(**vars(so_far))
         self._totals.copy_(torch.tensor([so_far.loss, so_far.correct], dtype=torch.float64))
         self._phases.reset()
-        self._made = self._stats()["step"]
+        stats = self._stats()
+        self._made, self._sent = stats["step"], stats["gradient_bytes"]
         self._since, self._running = self._clock(), True
         try:
             yield
@@ -102,6 +106,8 @@ class Tally:
         so_far.share_dropped = stats["share_dropped"]
         made = stats["step"] - self._made  # a skipped step never comes to the optimizer
         so_far.skipped = base.skipped + (so_far.steps - base.steps) - made
+        if self._sent is not None:
+            so_far.sent = (base.sent or 0) + stats["gradient_bytes"] - self._sent
         so_far.phases = {
             phase: base.phases.get(phase, 0.0) + seconds
             for phase, seconds in self._phases.totals().items()

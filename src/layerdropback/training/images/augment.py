@@ -104,9 +104,14 @@ def cpu_generator(seed: int, stream: int, epoch: int, number: int) -> Iterator[N
 class EpochOrder(Sampler[int]):
     """The images in an order of its own for each (seed, epoch).
 
+    Of several workers each has every so many of them, so that their batches together are those of
+    one process.
+
     Args:
         samples: number of training images.
         seed: in [0, 2**64).
+        rank: of this worker, from 0.
+        workers: how many there are; what does not go round is left out.
 
     Example:
         >>> order = EpochOrder(5, seed=0)
@@ -114,8 +119,9 @@ class EpochOrder(Sampler[int]):
         [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, samples: int, seed: int):
+    def __init__(self, samples: int, seed: int, rank: int = 0, workers: int = 1):
         self._samples, self._seed = samples, seed
+        self._rank, self._workers = rank, workers
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
@@ -123,7 +129,7 @@ class EpochOrder(Sampler[int]):
 
         Args:
             epoch: counted from 0.
-            skip: this many of its first images are left out.
+            skip: this many of its first images are left out, those of all workers counted.
         """
         if not 0 <= skip <= self._samples:
             raise ValueError(f"cannot skip {skip} of {self._samples} images")
@@ -132,11 +138,12 @@ class EpochOrder(Sampler[int]):
         self.epoch, self._skip = epoch, skip
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._indices[self._skip :])
+        whole = self._samples // self._workers * self._workers
+        return iter(self._indices[self._skip : whole][self._rank :: self._workers])
 
     def __len__(self) -> int:
         """Images of a whole epoch, whatever is skipped: a run's steps are counted by it."""
-        return self._samples
+        return self._samples // self._workers
 
 
 class Augmentation:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from .transforms import (
     train_transform,
 )
 
+Batch = TypeVar("Batch", Tensor, range)
+
 # Images in a batch for testing, where each has up to 64 pixels a side, and where more.
 _SMALL, _TEST_BATCH, _TEST_BATCH_LARGE = 64, 512, 256
 
@@ -41,13 +43,14 @@ class Pipeline:
     Args:
         data: the images.
         augments: what is done to training images.
-        batch_size: training images in a batch.
+        batch_size: training images in a batch, of all workers; a multiple of their number.
         seed: of the order and the augmentations, in [0, 2**64).
         device: where the batches shall be.
         mean: of each channel, on [0, 1].
         std: standard deviation of each channel.
         workers: processes that read and transform images; 0 is the calling one.
         channels_last: make images channels-last in memory.
+        share: (rank, count) of this worker; it makes its share of each batch.
 
     Attributes:
         loader: training batches, to be handed to the pipeline one by one.
@@ -78,12 +81,14 @@ class Pipeline:
         std: Sequence[float],
         workers: int = 0,
         channels_last: bool = False,
+        share: tuple[int, int] = (0, 1),
     ):
+        self._share = rank, count = share
         self._device, self._size = device, data.size
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, -1, 1, 1)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self._order = EpochOrder(len(data.train), seed)
+        self._order = EpochOrder(len(data.train), seed, rank, count)
         self._labels = data.train.labels.to(device)
         self._mixing: Mixing | None = None
         if augments.mixup > 0 or augments.cutmix > 0:
@@ -107,7 +112,7 @@ class Pipeline:
             options |= _in_workers(workers)
         self.loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_size=batch_size,
+            batch_size=batch_size // count,
             drop_last=True,  # a last batch of one image would stop BatchNorm
             generator=torch.Generator(),  # or each pass would move the global one
             **options,
@@ -119,11 +124,12 @@ class Pipeline:
             self._test = data.test.pixels.to(device)
         else:
             transform = plain_transform(data.size, same_size=False)
-            count = len(data.test)
             self._test = DataLoader(
-                TransformedImages(_reader(data.test), count, transform, seed),
-                batch_size=self._test_batch,
-                sampler=[(0, index) for index in range(count)],
+                TransformedImages(_reader(data.test), len(data.test), transform, seed),
+                batch_sampler=[
+                    [(0, index) for index in self._shared(range(len(data.test))[part])]
+                    for part in self._test_parts()
+                ],
                 collate_fn=collate,
                 generator=torch.Generator(),
                 pin_memory=device.type == "cuda",
@@ -172,6 +178,9 @@ class Pipeline:
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The test images, in order, normalised, on the device, with their int64 labels.
 
+        Of several workers each gets its share of every batch. One that is left with nothing gets an
+        image without a label: a sharded model waits for all workers in each pass.
+
         Raises:
             UsageError: an image could not be read; the text names it.
         """
@@ -191,14 +200,26 @@ class Pipeline:
                 loader._iterator = None
 
     def _tested(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if isinstance(self._test, Tensor):
-            labels = torch.split(self._test_labels, self._test_batch)
-            parts = torch.split(self._test, self._test_batch)
-            yield from zip(map(self._resized, parts), labels, strict=True)
-            return
-        for batch in self._test:
-            images, samples = self._received(batch)
-            yield images, self._test_labels[samples.to(self._device, non_blocking=True)]
+        rank, count = self._share
+        loaded = None if isinstance(self._test, Tensor) else iter(self._test)
+        for part in self._test_parts():
+            labels = self._test_labels[part][rank::count]
+            if isinstance(self._test, Tensor):
+                yield self._resized(self._shared(self._test[part])), labels
+            else:
+                assert loaded is not None
+                yield self._received(next(loaded))[0], labels
+
+    def _test_parts(self) -> Iterator[slice]:
+        """Where the batches of the test are, those of all workers together."""
+        for start in range(0, len(self._test_labels), self._test_batch):
+            yield slice(start, start + self._test_batch)
+
+    def _shared(self, batch: Batch) -> Batch:
+        """This worker's share, or the first one where none is left for it."""
+        rank, count = self._share
+        mine = batch[rank::count]
+        return mine if len(mine) else batch[:1]
 
     def _received(self, batch: Any) -> tuple[Tensor, Tensor]:
         """A loader's images on the device, and their numbers still on the CPU."""
