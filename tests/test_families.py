@@ -39,7 +39,7 @@ FAMILIES = {
     "SENet": "legacy_seresnet18",
 }
 # Large for a test: only where all tests run, or in every unit only there.
-SLOW = {"VGG, whole": 0, "Swin": 1}
+SLOW = {"VGG, whole": 0, "Swin": 1, "DenseNet": 1, "SENet": 1, "RegNet": 1}
 WAYS = [(unit, "uniform") for unit in UNITS]
 WAYS += [("layer", strategy) for strategy in STRATEGIES if strategy != "uniform"]
 CASES = [

@@ -13,6 +13,9 @@ from ..errors import UsageError, explain
 
 Value = TypeVar("Value")
 
+# Public, though torch's stubs do not say so.
+_torch: Any = dist
+
 # What torchrun tells each process that it starts.
 _TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -159,11 +162,11 @@ def joined(device: str = "auto") -> Iterator[Workers]:
             raise UsageError(explain(fact, cause, "use fewer, or --device cpu"))
         torch.cuda.set_device(local_rank)
     try:
-        store, *_ = next(dist.rendezvous("env://"))
+        store, *_ = next(_torch.rendezvous("env://"))
         # torchrun restarts workers with the same store (seen with torch 2.14), in which they would
         # find each other's addresses of before.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = dist.PrefixStore(f"attempt {attempt} of {count}", store)
+        store = _torch.PrefixStore(f"attempt {attempt} of {count}", store)
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count)
         workers = Workers(rank, count, local_rank, local_count, grouped=True)
