@@ -131,6 +131,7 @@ def test_another_comparison_is_not_gone_on_with(run):
     )
 
 
+@pytest.mark.slow
 def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_path, monkeypatch):
     """So low a grid that its upper edge is the best."""
     monkeypatch.setattr(tuning, "MOST", 100)

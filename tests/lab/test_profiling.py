@@ -292,6 +292,7 @@ def test_ctrl_c_keeps_what_there_is(run, tmp_path, monkeypatch):
     assert len(record["savings"]) == 1
 
 
+@pytest.mark.slow
 def test_models_have_sizes_of_their_own(run):
     code, output, _ = run("profile", "--model", "test_vit", "--batch-size", "2", "--pairs", "3")
     assert code == 0

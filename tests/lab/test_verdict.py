@@ -184,7 +184,7 @@ def test_a_front_goes_through_its_runs_and_lies_above_straight_lines_where_it_ri
     assert spanned(front, low)
     assert not spanned(front, times[-1] * 1.01)
     (found,) = at_time(front, seconds)
-    straight = first + share * (second - first)
+    straight = first + (seconds - low) / (high - low) * (second - first)  # as it was rounded
     assert found >= straight - 1e-6 if second >= first else found <= straight + 1e-6
 
 
