@@ -107,26 +107,18 @@ def check_all_cut(net, batch, branches, loss=torch.sum):
 
 
 def hugging_face():
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        GPT2Config,
-        GPT2LMHeadModel,
-        ViTConfig,
-        ViTForImageClassification,
-    )
-
+    hf = pytest.importorskip("transformers")
     tokens = torch.randint(0, 100, (2, 16))
     return {
-        "GPT-2": (GPT2LMHeadModel, GPT2Config(), {"input_ids": tokens, "labels": tokens}),
+        "GPT-2": (hf.GPT2LMHeadModel, hf.GPT2Config(), {"input_ids": tokens, "labels": tokens}),
         "BERT": (
-            BertForSequenceClassification,
-            BertConfig(),
+            hf.BertForSequenceClassification,
+            hf.BertConfig(),
             {"input_ids": tokens, "labels": torch.tensor([0, 1])},
         ),
         "ViT": (
-            ViTForImageClassification,
-            ViTConfig(num_labels=3),
+            hf.ViTForImageClassification,
+            hf.ViTConfig(num_labels=3),
             {"pixel_values": torch.randn(2, 3, 224, 224), "labels": torch.tensor([0, 1])},
         ),
     }
@@ -432,23 +424,6 @@ def test_copies_carry_no_switch(part, way):
         assert not {ATTRIBUTE, "__deepcopy__", "__reduce_ex__"} & vars(module).keys()
 
 
-def test_checkpointed_blocks_are_cut_in_the_recomputation_too():
-    entry = ZOO["vit"]
-    model, twin = entry.model(), entry.model()
-    model.set_grad_checkpointing()
-    ldb, optimizer = attach(model, every=1, seed=1)
-    other, twin_optimizer = attach(twin, every=1, seed=1)
-    for epoch in range(3):
-        pairs = zip(
-            ldb.epoch(entry.batches(4), epoch), other.epoch(entry.batches(4), epoch), strict=True
-        )
-        for one, two in pairs:
-            learn(entry, model, optimizer, one)
-            learn(entry, twin, twin_optimizer, two)
-    for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs)
-
-
 # ---- the state -----------------------------------------------------------------------------------
 
 
@@ -513,35 +488,3 @@ def test_damaged_branches_are_refused(branches):
     masks(entry, ldb, model, optimizer, range(1))
     with pytest.raises(StateError, match="no usable 'branches'"):
         ldb.load_state_dict(ldb.state_dict() | {"branches": branches})
-
-
-# ---- torch.compile -------------------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
-def test_compiled_blocks_have_few_graphs_however_many_masks():
-    torch._dynamo.reset()
-    entry = ZOO["vit"]
-    model, twin, compiled = deeper_vit(), deeper_vit(), []
-
-    def backend(graph, inputs):
-        compiled.append(graph)
-        return graph
-
-    for block in model.blocks:
-        block.compile(backend=backend)
-    ldb, optimizer = attach(model, unit="block", every=1, seed=3)
-    other, twin_optimizer = attach(twin, unit="block", every=1, seed=3)
-    drawn = set()
-    for epoch in range(4):
-        pairs = zip(
-            ldb.epoch(entry.batches(8), epoch), other.epoch(entry.batches(8), epoch), strict=True
-        )
-        for one, two in pairs:
-            drawn.add(None if ldb.mask is None else tuple(ldb.mask))
-            learn(entry, model, optimizer, one)
-            learn(entry, twin, twin_optimizer, two)
-    assert len(drawn) == 5
-    assert 2 <= len(compiled) <= 2 * 2 + 1  # of each block; torch may share them between blocks
-    for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs)

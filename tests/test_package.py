@@ -1,8 +1,11 @@
 """The core needs torch and numpy alone, and its names come only when asked for."""
 
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,12 @@ def test_every_public_name_exists_and_no_other():
         assert getattr(home, name) is getattr(layerdropback, name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = layerdropback.Nothing
+
+
+def test_the_oldest_torch_that_is_allowed_is_the_one_that_is_tested():
+    root = Path(__file__).parents[1]
+    allowed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    (tested,) = re.findall(
+        r"^OLDEST_TORCH := torch==(\S+)\.0 ", (root / "Makefile").read_text(), re.M
+    )
+    assert f"torch>={tested}" in allowed

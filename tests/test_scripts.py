@@ -7,7 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+import torch
 import yaml
+from torch import nn
 
 from layerdropback.lab.arms import parse_arm
 from layerdropback.training.config import TrainConfig
@@ -53,6 +56,45 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
     assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75] * 3
     assert profile["phases"]["n"] == 5
     assert capsys.readouterr().out.endswith(card + "\n")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
+def test_the_compile_card_is_written(monkeypatch, capsys, tmp_path):
+    compile_step = script("benchmarks/compile_step.py")
+    monkeypatch.setattr(compile_step, "CASES", [("test_vit", 160, 2, 2, {"pos_drop_rate": 0.0})])
+    out = tmp_path / "results" / "card"
+    flags = ["--out", str(out), "--pairs", "3", "--strategies", "uniform", "branch"]
+    flags += ["--models", "test_vit", "--device", "cpu", "--backend", "aot_eager"]
+    monkeypatch.setattr(sys, "argv", ["compile_step.py", *flags])
+    compile_step.main()
+    card = out.with_suffix(".md").read_text()
+    for row in (
+        r"uniform 0.5 +\| 0( +\| \d.\de[+-]\d\d){2} +\| [34]",
+        r"branch 0.5 +\| 0( +\| \d.\de[+-]\d\d){2} +\| 2",
+    ):
+        assert re.search(rf"\n\| test_vit \| {row} +\| 0 .*\| 5 ", card), row
+    (settings,) = json.loads(out.with_suffix(".json").read_text())["results"].values()
+    for found in settings:
+        assert found["one_has"] == []
+        assert max(found["largest_difference"].values())[0] < 1e-3
+        assert len({seconds["mask"] for seconds in found["times"]}) == 5
+    assert capsys.readouterr().out.endswith(card + "\n")
+
+
+def test_what_the_compile_card_would_tell_of_wrong_gradients():
+    compile_step = script("benchmarks/compile_step.py")
+    models = [nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    with torch.no_grad():
+        models[1][1].weight *= 2
+    pair = [compile_step.Bench(model, torch.ones(1, 2)) for model in models]
+    twins = compile_step.Twins(pair, "uniform", 0.5)
+    wrong, worst = twins.compare(0)
+    assert wrong == []
+    assert worst == (pytest.approx(1.0), "0.weight")
+    models[1][0].requires_grad_(False)
+    assert twins.compare(2)[0] == ["0.weight", "0.bias"]
+    assert compile_step.relative(torch.ones(2), torch.zeros(2)) == float("inf")
 
 
 def test_the_controllers_cost_is_written(monkeypatch, capsys, tmp_path):

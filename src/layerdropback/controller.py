@@ -16,6 +16,7 @@ from .hooks import WeakHook
 from .layers import Layer, find_layers
 from .replicas import require_agreement
 from .sampling import Mask
+from .scattering import count_scattered
 from .schedule import LRScale, Ramp, Schedule
 from .sending import CommHook, Traffic, register
 from .settings import (
@@ -179,6 +180,7 @@ class LayerDropBack:
         self._release.atexit = False
         self._traffic: Traffic | None = None
         try:
+            self._traffic = count_scattered(sharded_modules(model), self._stepper.traces)
             facts = self.settings.as_facts() | {
                 "layers (a digest)": state.digest(state.fingerprint(self.layers))
             }
@@ -371,8 +373,9 @@ class LayerDropBack:
             the start; ``lr_factor`` now in force; ``share_dropped``, the mean share of the layers
             that the loss reaches dropped per step of the current or last epoch; ``times_dropped``
             per layer; ``drop_chances``, each layer's chance to be dropped in a drop step as things
-            stand, empty before the first step; ``gradient_bytes``, sent by this process since
-            `register_comm_hook`, None without.
+            stand, empty before the first step; ``gradient_bytes``, those that this process has
+            given to all-reduce since `register_comm_hook`, of a sharded model (FSDP2) to
+            reduce-scatter since it was attached; None otherwise.
         """
         stepper = self._stepper
         names = [layer.name for layer in self.layers]

@@ -1,10 +1,14 @@
 """What is changed for a dropped layer, ``requires_grad`` above all, for as short as possible."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from .switches import turn
+
+_Place = tuple[dict[str, Any], str]  # a module's table of parameters, and a name in it
 
 
 class Flags:
@@ -14,9 +18,14 @@ class Flags:
     (and during the recomputation of a checkpointed segment in the backward pass). So the flags are
     lowered inside these two; at every other time they are the user's, to read, to change, to copy
     and to save. The same goes for switches, see `switches`.
+
+    Args:
+        places: where modules hold each parameter, by its ``id``, for compilers that look at a flag
+            only where something was put into the place (pytorch#139476).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Mapping[int, Sequence[_Place]] | None = None) -> None:
+        self._places = places or {}
         self._lowered: list[nn.Parameter] = []
         self._turned: list[nn.Module] = []
 
@@ -36,7 +45,7 @@ class Flags:
         turn(self._turned, on=True)
         for parameter in parameters:
             if parameter.requires_grad:
-                parameter.requires_grad = False
+                self._set(parameter, False)
                 self._lowered.append(parameter)
 
     def lift(self) -> None:
@@ -44,4 +53,26 @@ class Flags:
         turn(self._turned, on=False)
         self._turned.clear()
         while self._lowered:
-            self._lowered.pop().requires_grad = True
+            self._set(self._lowered.pop(), True)
+
+    def _set(self, parameter: nn.Parameter, flag: bool) -> None:
+        parameter.requires_grad = flag
+        for table, name in self._places.get(id(parameter), ()):
+            if name in table:
+                # In one call, which no signal and no other thread can come between.
+                table.update([(name, None), (name, table[name])])
+
+
+def places(model: nn.Module) -> dict[int, list[_Place]]:
+    """Where a model's modules hold each parameter, by its ``id``.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> [name for _, name in places(layer)[id(layer.bias)]]
+        ['bias']
+    """
+    found: dict[int, list[_Place]] = defaultdict(list)
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            found[id(parameter)].append((module._parameters, name))
+    return dict(found)

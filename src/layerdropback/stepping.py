@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from .errors import AttachError, explain
 from .findings import Findings
-from .flags import Flags
+from .flags import Flags, places
 from .graph import compiled_leaves, compiled_too_late, graph_roots
 from .hooks import WeakHook, hide_from_copies, on_failed_step
 from .keeping import Plan
@@ -25,12 +25,18 @@ from .settings import Settings
 from .sharding import settle_precision, sharded_modules
 from .signals import EVERY
 from .state import digest
-from .switches import install
+from .switches import install, show_to_compiler
 from .syncing import SyncWatch
 from .trial import Call
 from .verification import Named, Verifier, check_gradients
 from .window import FULL, Window
-from .wrappers import compile_ignores_flags, is_compile_wrapper, named_module, unwrap
+from .wrappers import (
+    compile_ignores_flags,
+    compiled_modules,
+    is_compile_wrapper,
+    named_module,
+    unwrap,
+)
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.
@@ -74,10 +80,10 @@ class Stepper:
         self._model = model
         self._optimizers = tuple(optimizers)
         self._layers = tuple(layers)
-        self._flags = Flags()
+        self._flags_are_ignored = compile_ignores_flags()
+        self._flags = Flags(places(model) if self._flags_are_ignored else None)
         self._switched: dict[str, nn.Module] = {}
         self._arguments: Call | None = None
-        self._flags_are_ignored = compile_ignores_flags()
         self._backward_hook = WeakHook(self._in_backward)
         self._syncs = SyncWatch(model)
         self._sharded = sharded_modules(model)
@@ -154,6 +160,7 @@ class Stepper:
             self._warn("unstepped", explain(fact, cause, cure))
         # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
         look_again = epoch != self.epoch
+        self._show_switches()  # also to what was compiled since
         self.epoch, self._in_epoch = epoch, True
         if look_again or not self._restarted:  # else the epoch that was saved goes on
             self.epoch_steps, self.epoch_dropped = 0, 0.0
@@ -204,6 +211,11 @@ class Stepper:
                 self._switched[name] = module
                 self.traces.callback(install(module))
                 self.traces.callback(hide_from_copies(module, WeakHook(self._flags.lift)))
+        self._show_switches()
+
+    def _show_switches(self) -> None:
+        if self._switched and any(True for _ in compiled_modules(self._model)):
+            show_to_compiler()
 
     def restart(self, saved: Mapping[str, Any]) -> None:
         """Take over the counters and the order of a saved state."""

@@ -7,6 +7,7 @@ has two graphs for each switch inside it, however many masks there are.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .nested import map_tensors
@@ -44,6 +45,21 @@ def turn(modules: Iterable[nn.Module], on: bool) -> None:
     for module in modules:
         if ATTRIBUTE in vars(module):
             vars(module)[ATTRIBUTE] = on
+
+
+def show_to_compiler() -> None:
+    """Have compiled graphs notice switches that come after them; in this process, from now on.
+
+    torch.compile takes it that hooks neither come nor go. A graph that was made without a switch
+    would go on to be used, for every block of the same kind, and cut nothing off. Graphs that were
+    made so are forgotten, once, and made anew when they are needed.
+    """
+    import torch._dynamo.config as dynamo  # half of the compiler
+
+    if dynamo.skip_nnmodule_hook_guards:
+        dynamo.skip_nnmodule_hook_guards = False
+        compiler: Any = torch.compiler
+        compiler.reset()
 
 
 def detach_output(module: nn.Module, args: Any, output: Any) -> Any:

@@ -124,16 +124,48 @@ def count_bytes(rank):
         optimizer.step()
         optimizer.zero_grad()
     size = sum(p.numel() for p in model.blocks[0].parameters())
-    return [found, 4 * size]
+    own = [(ldb.stats()["gradient_bytes"], sum(sent)), *count_in_other_types(rank, sent)]
+    ldb.detach()
+    entry.backward(model, share(entry.batches(1)[0], rank))
+    own.append((ldb.stats()["gradient_bytes"], own[0][1]))
+    hooks = [p._post_accumulate_grad_hooks for p in model.parameters()]
+    return [found, 4 * size, own, sum(map(len, hooks))]
+
+
+def count_in_other_types(rank, sent):
+    """The library's count and that of the calls, with accumulation and what is unfrozen later."""
+    entry, half = ZOO["vit"], torch.bfloat16
+    for types in ((half, torch.float32), (half, None), (None, None)):
+        model = sharded(entry.model(), mp_policy=MixedPrecisionPolicy(*types))
+        model.head.weight.requires_grad_(types[0] is not None)
+        _, ldb = attach(model, "uniform", verify=False)
+        assert model.head.weight.requires_grad == (types[0] is not None)
+        sent.append(0)
+        with ldb.epoch(None, 0):
+            for number, batch in enumerate(entry.batches(4)):
+                model.set_requires_gradient_sync(number % 2 == 1)
+                if number == 2:
+                    model.head.weight.requires_grad_(True)
+                images, targets = share(batch, rank)
+                nn.functional.cross_entropy(model(images).float(), targets).backward()
+        yield ldb.stats()["gradient_bytes"], sent[-1]
 
 
 def test_gradients_of_dropped_blocks_are_not_sent(together):
-    (found, block), second = (rank["bytes"] for rank in together)
-    assert second == [found, block]
+    (found, block, *_), second = (rank["bytes"] for rank in together)
+    assert second[:2] == [found, block]
     full = found[0][1]
     assert {dropped for dropped, _ in found} == {0, 1, 2}
     for dropped, sent in found:
         assert sent <= full - dropped * block, "other layers are dropped beside"
+
+
+def test_the_librarys_own_count_is_that_of_the_calls(together):
+    for rank in together:
+        _, _, own, hooks = rank["bytes"]
+        assert all(ours == called > 0 for ours, called in own)
+        assert len({called for _, called in own}) > 2
+        assert hooks == 0, "detached"
 
 
 # ---- precision, states ---------------------------------------------------------------------------

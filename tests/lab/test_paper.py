@@ -57,7 +57,7 @@ def test_no_scale_is_made_up():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name == "figure1" else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "figure3" else pytest.mark.slow)
         for name in EXPERIMENTS
     ],
 )

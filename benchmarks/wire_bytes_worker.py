@@ -1,0 +1,151 @@
+"""One of the two workers of `wire_bytes.py`: trains, and counts what is sent in every step.
+
+Started by that script as ``wire_bytes_worker.py RANK FOLDER``.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.distributed as dist
+from link import SENT
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from layerdropback import LayerDropBack
+
+# Under FSDP2 a block is dropped as one, as it is sent as one; branches are parts of blocks.
+CASES = [
+    ("DDP", "uniform", "layer"),
+    ("DDP", "truncate", "layer"),
+    ("DDP", "branch", "layer"),
+    ("FSDP2", "uniform", "block"),
+    ("FSDP2", "truncate", "block"),
+    ("FSDP2", "branch", "layer"),
+]
+# What FSDP2 gathers with and scatters by, in old and new releases of torch.
+GATHERS = ("all_gather_into_tensor", "all_gather_single")
+SCATTERS = ("reduce_scatter_tensor", "reduce_scatter_single")
+WARM_UP = 2  # steps of either kind, before anything is counted
+
+
+@contextmanager
+def counted(names: tuple[str, ...], counts: list[int]) -> Iterator[None]:
+    """Add up the bytes of the whole tensor of each call of collectives."""
+
+    def counting(collective: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
+            counts[0] += max(tensor.nbytes for tensor in tensors)
+            return collective(*args, **kwargs)
+
+        return call
+
+    originals = {name: getattr(dist, name) for name in names if hasattr(dist, name)}
+    for name, original in originals.items():
+        setattr(dist, name, counting(original))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(dist, name, original)
+
+
+def network(plan: dict[str, Any]) -> nn.Module:
+    """A vision transformer whose blocks are alike, and whose head is small."""
+    torch.manual_seed(0)
+    sizes = {"patch_size": 8, "embed_dim": plan["width"], "depth": plan["depth"], "num_heads": 2}
+    model: nn.Module = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, num_classes=10, **sizes
+    )
+    return model
+
+
+def wrapped(kind: str, model: Any) -> Any:
+    if kind == "DDP":
+        return DistributedDataParallel(model, find_unused_parameters=True)
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def measure(case: tuple[str, str, str], plan: dict[str, Any], rank: int) -> dict[str, Any]:
+    """Bytes of each step, full ones and drop ones in epochs that take turns."""
+    kind, strategy, unit = case
+    model = wrapped(kind, network(plan))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    settings = {"strategy": strategy, "unit": unit, "every": 2, "lr_scale": 1}
+    ldb = LayerDropBack(model, optimizer, 0.5, **settings)
+    if kind == "DDP":
+        ldb.register_comm_hook()
+    generator = torch.Generator().manual_seed(rank)  # each worker has images of its own
+    images = torch.randn(plan["batch"], 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (plan["batch"],), generator=generator)
+    names = ("gradients", "gathered", "scattered")
+    found: dict[str, Any] = {"full": [], "drop": [], "outside": {"full": [], "drop": []}}
+    gathered, scattered = [0], [0]
+
+    def so_far() -> list[int]:
+        return [ldb.stats()["gradient_bytes"], gathered[0], scattered[0]]
+
+    with counted(GATHERS, gathered), counted(SCATTERS, scattered):
+        for epoch in range(2 + 2 * plan["epochs"]):
+            mode = ("full", "drop")[epoch % 2]
+            batches = [(images, labels)] * (plan["steps"] if epoch > 1 else WARM_UP)
+            with ldb.epoch(batches, epoch) as ours:  # here the workers compare their masks
+                dist.barrier()
+                outside = counter()
+                for inputs, targets in ours:
+                    before = so_far()
+                    cross_entropy(model(inputs), targets).backward()
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    spent = [now - then for now, then in zip(so_far(), before, strict=True)]
+                    if epoch > 1:
+                        found[mode].append(dict(zip(names, spent, strict=True)))
+                dist.barrier()
+                if epoch > 1 and outside is not None:
+                    found["outside"][mode].append((counter() or 0) - outside)
+    ldb.detach()
+    return {"wrapper": kind, "strategy": strategy, "unit": unit, **found}
+
+
+def counter() -> int | None:
+    """Bytes that this end of the link has sent, headers and all; None where there is no link."""
+    return int(SENT.read_text()) if SENT.exists() else None
+
+
+def main() -> None:
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    plan = json.loads((folder / "plan.json").read_text())
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(minutes=5),
+    )
+    model = network(plan)
+    numbers = [p.numel() for p in model.parameters()]
+    head = sum(p.numel() for p in model.get_submodule("head").parameters())
+    found = {"numbers": sum(numbers), "head": head, "tensors": len(numbers)}
+    found["cases"] = [measure(case, plan, rank) for case in CASES]
+    if rank == 0:
+        (folder / "found.json").write_text(json.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
