@@ -237,6 +237,7 @@ def test_blocks_of_several_kinds_and_their_statistics(strategy, graphs):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping serialization")  # torch 2.6's own
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_default_compiler(strategy, graphs):
     model = vit(depth=4)
