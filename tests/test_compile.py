@@ -55,7 +55,7 @@ class Graphs:
 @pytest.fixture
 def graphs():
     """With a compiler that is as in a fresh process."""
-    with dynamo.patch(skip_nnmodule_hook_guards=True):
+    with dynamo.patch({"skip_nnmodule_hook_guards": True, LIMIT: 8}):
         torch._dynamo.reset()
         yield Graphs()
         torch._dynamo.reset()
