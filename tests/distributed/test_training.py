@@ -1,5 +1,6 @@
 """`ldb train` over several workers: it trains, saves and tells what one process would (issue 6)."""
 
+import copy
 import json
 import os
 import subprocess
@@ -115,6 +116,7 @@ def test_bytes_that_are_sent_are_in_the_metrics(pair):
 
 
 def go_on(rank, kind, epoch, state):
+    state = copy.deepcopy(state)  # spawned workers share the memory of what they are given
     found = finished(replace(CASES["uniform"], parallel=kind), group(rank), [epoch], state)
     return found if rank == 0 else {}
 
