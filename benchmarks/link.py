@@ -12,7 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+
+import torch
 
 DEVICE = "wire"
 ADDRESSES = ("10.77.0.1/30", "10.77.0.2/30")
@@ -92,6 +95,20 @@ def run_workers(
             worker.wait()
     if any(worker.returncode for worker in workers):
         sys.exit("a worker failed")
+
+
+def begin_worker() -> tuple[int, Path]:
+    """In a worker: meet the other one; this one's rank, and the folder that it was given."""
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(minutes=5),
+    )
+    return rank, folder
 
 
 def _call(*command: str) -> None:

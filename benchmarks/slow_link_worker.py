@@ -7,16 +7,14 @@ images; what was measured is written there.
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from link import begin_worker
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn import functional
@@ -403,17 +401,9 @@ def link_rate() -> float:
 
 
 def main() -> None:
-    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-    torch.set_num_threads(1)
+    rank, folder = begin_worker()
     plan = json.loads((folder / "plan.json").read_text())
     images = torch.load(folder / "images.pt", weights_only=True)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(minutes=5),
-    )
     found = Worker(rank, plan, images).go()
     if rank == 0:
         (folder / "found.json").write_text(json.dumps(vars(found)))

@@ -4,17 +4,14 @@ Started by that script as ``wire_bytes_worker.py RANK FOLDER``.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 import torch.distributed as dist
-from link import SENT
+from link import SENT, begin_worker
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -126,16 +123,8 @@ def counter() -> int | None:
 
 
 def main() -> None:
-    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-    torch.set_num_threads(1)
+    rank, folder = begin_worker()
     plan = json.loads((folder / "plan.json").read_text())
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(minutes=5),
-    )
     model = network(plan)
     numbers = [p.numel() for p in model.parameters()]
     head = sum(p.numel() for p in model.get_submodule("head").parameters())
