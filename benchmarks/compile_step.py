@@ -241,7 +241,7 @@ def row(model: str, found: dict[str, Any]) -> list[str]:
     ]
 
 
-def write(wanted: Any, results: dict[str, list[dict[str, Any]]], facts: dict[str, Any]) -> None:
+def write(wanted: Any, results: dict[str, list[dict[str, Any]]], facts: dict[str, Any]) -> str:
     hardware, versions = facts["hardware"], facts["versions"]
     rows = [row(model, found) for model, settings in results.items() for found in settings]
     command = shlex.join(["python", *sys.argv])
@@ -285,7 +285,7 @@ def write(wanted: Any, results: dict[str, list[dict[str, Any]]], facts: dict[str
     wanted.out.with_suffix(".md").write_text(card)
     numbers = {"command": command, **facts, "results": results}
     wanted.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
-    print(card)
+    return card
 
 
 def main() -> None:
@@ -295,13 +295,15 @@ def main() -> None:
         torch.set_num_threads(wanted.threads)
     facts = machine(torch.device(wanted.device))  # before: this is the code that is measured
     results = {}
+    card = ""
     for case in CASES:
         if case[0] in wanted.models:
             pair = benches(case, wanted)
             results[case[0]] = [
                 measure(pair, strategy, wanted.rate, wanted.pairs) for strategy in wanted.strategies
             ]
-    write(wanted, results, facts)
+            card = write(wanted, results, facts)  # a model takes minutes: what is broken off stays
+    print(card)
 
 
 if __name__ == "__main__":
