@@ -1,218 +1,27 @@
-"""One end of `slow_link.py`: the model, the ways to train it, and what is measured of them.
+"""One end of `slow_link.py`: what is measured there.
 
 Started by that script as ``slow_link_worker.py RANK FOLDER``. The folder holds the plan and the
 images; what was measured is written there.
 """
 
 import json
-import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from link import begin_worker
-from torch import Tensor, nn
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
-from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
+from link import begin_worker, end_worker
+from slow_link_arms import SHORTER, Arm, arms_of
+from slow_link_run import Run
+from torch import Tensor
 
-from layerdropback import LayerDropBack
-
-WARM_UP = 0.05  # share of a run in which the learning rate rises
 PER_TURN = 3  # steps of a kind in a row, when steps are timed
-LOOKS = 10  # at the test images, in a run
 WIDER = 4  # learning rates that a grid gets more of, at most
 TUNING_SEED = 1_000_000
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A way to train.
-
-    Attributes:
-        batch: as a multiple of the plan's.
-        dropping: settings of LayerDropBack; None: without it.
-        fp16: gradients are sent in half precision.
-        time_of: the arm whose wall time this one gets; None: it has the plan's epochs.
-        tuned_as: the arm whose learning rate it takes, as only what is sent differs.
-    """
-
-    name: str
-    batch: float = 1
-    dropping: dict[str, Any] | None = None
-    fp16: bool = False
-    time_of: str | None = None
-    tuned_as: str | None = None
-
-    @property
-    def steps_as(self) -> str:
-        """The arm whose steps take as long."""
-        return "plain-fp16" if self.fp16 else "plain"
-
-
-EVERY_EPOCH = {"every": 1, "start": 0, "lr_scale": 1}
-METHODS = [
-    Arm("uniform.5", dropping={"strategy": "uniform", **EVERY_EPOCH}),
-    # The paper's: every second epoch, with twice the learning rate.
-    Arm("uniform.5-paper", dropping={"strategy": "uniform", "every": 2, "lr_scale": 2}),
-    Arm("truncate.5", dropping={"strategy": "truncate", **EVERY_EPOCH}),
-    Arm(
-        "uniform.5-fp16",
-        dropping={"strategy": "uniform", **EVERY_EPOCH},
-        fp16=True,
-        tuned_as="uniform.5",
-    ),
-]
-# What anybody would try first to send less.
-NEIGHBOURS = [Arm("plain-double-batch", batch=2), Arm("plain-fp16", fp16=True, tuned_as="plain")]
-ARMS = [
-    Arm("plain"),
-    Arm("plain-half-batch", batch=0.5),
-    *NEIGHBOURS,
-    *METHODS,
-    *(Arm(f"plain{'-fp16' * m.fp16}@{m.name}", fp16=m.fp16, time_of=m.name) for m in METHODS),
-]
-# Steps of the paper's arm are those of `uniform.5` and plain ones in turn.
-TIMED = [arm for arm in ARMS if arm.time_of is None and arm.name != "uniform.5-paper"]
-
-
-class Block(nn.Module):
-    """A residual block of two linear layers."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Shape ``(images, width)``, in and out."""
-        return inputs + self.second(functional.gelu(self.first(self.norm(inputs))))
-
-
-class Network(nn.Sequential):
-    """Two convolutions and residual linear blocks, which have nearly all of the parameters.
-
-    It has no batch statistics, so that two workers compute what one does on the whole batch.
-    """
-
-    def __init__(self, images: Tensor, classes: int, width: int, blocks: int):
-        channels, patch = images.shape[1], images.shape[2] // 8
-        super().__init__(
-            nn.Conv2d(channels, 16, patch, stride=patch),
-            nn.GELU(),
-            nn.Conv2d(16, 48, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Linear(48 * 16, width),
-            *(Block(width) for _ in range(blocks)),
-            nn.LayerNorm(width),
-            nn.Linear(width, classes),
-        )
-
-
-class Run:
-    """A model in training.
-
-    Args:
-        arm: the way.
-        plan: of the whole script.
-        images: by split: pixels and labels.
-        seed: of the weights, the batches and the masks.
-        rank: None: one process that takes whole batches.
-    """
-
-    def __init__(
-        self,
-        arm: Arm,
-        plan: dict[str, Any],
-        images: dict[str, tuple[Tensor, Tensor]],
-        seed: int,
-        rank: int | None,
-    ):
-        self.arm = arm
-        self._pixels, self._labels = images["train"]
-        self._seed, self._rank = seed, rank
-        self._batch = round(plan["batch"] * arm.batch)
-        torch.manual_seed(seed)
-        classes = int(self._labels.max()) + 1
-        network = Network(self._pixels, classes, plan["width"], plan["blocks"])
-        self.model: nn.Module = network
-        unused = arm.dropping is not None
-        if rank is not None:
-            self.model = DistributedDataParallel(network, find_unused_parameters=unused)
-        self.optimizer = torch.optim.SGD(
-            network.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
-        )
-        hook = fp16_compress_hook if arm.fp16 else None
-        self.ldb = None
-        if arm.dropping is not None:
-            self.ldb = LayerDropBack(self.model, self.optimizer, 0.5, seed=seed, **arm.dropping)
-            if rank is not None:
-                self.ldb.register_comm_hook(hook)
-        elif isinstance(self.model, DistributedDataParallel) and hook is not None:
-            self.model.register_comm_hook(None, hook)
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of an epoch; what is left over of the images is left out."""
-        return len(self._labels) // self._batch
-
-    def batches(self, epoch: int) -> list[Tensor]:
-        """Numbers of the images of each batch; of a worker's share of them."""
-        generator = torch.Generator().manual_seed(1000 * self._seed + epoch)
-        order = torch.randperm(len(self._labels), generator=generator)
-        whole = order[: self.epoch_steps * self._batch].split(self._batch)
-        return list(whole) if self._rank is None else [b[self._rank :: 2] for b in whole]
-
-    def step(self, batch: Tensor) -> None:
-        """Train on a batch."""
-        loss = functional.cross_entropy(self.model(self._pixels[batch]), self._labels[batch])
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-    def train(self, steps: int, rate: float, look: Callable[[int], None]) -> None:
-        """Train for so many steps, in which the learning rate rises a little and comes to zero.
-
-        At the end of each tenth of them `look` is called with their number.
-        """
-        rise = max(1, round(WARM_UP * steps))
-
-        def factor(step: int) -> float:
-            falling = (step - rise) / max(1, steps - rise)
-            return min((step + 1) / rise, (1 + math.cos(math.pi * max(0.0, falling))) / 2)
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
-        looks = {round(steps * tenth / LOOKS) for tenth in range(1, LOOKS + 1)}
-        done = epoch = 0
-        while done < steps:
-            batches = self.batches(epoch)[: steps - done]
-            for batch in batches if self.ldb is None else self.ldb.epoch(batches, epoch):
-                self.step(batch)
-                schedule.step()
-                done += 1
-                if done in looks:
-                    look(done)
-            epoch += 1
-
-    def right(self, split: tuple[Tensor, Tensor]) -> int:
-        """How many images of a split, of this worker's half of it, are classified right."""
-        network = self.model
-        if isinstance(network, DistributedDataParallel):
-            network = network.module  # its wrapper would send buffers
-        first, by = (0, 1) if self._rank is None else (self._rank, 2)
-        pixels, labels = (part[first::by] for part in split)
-        with torch.no_grad():
-            return sum(
-                int((network(images).argmax(1) == truth).sum())
-                for images, truth in zip(pixels.split(500), labels.split(500), strict=True)
-            )
 
 
 @dataclass
@@ -221,6 +30,7 @@ class Found:
 
     numbers: int = 0  # in the model
     rate: float = 0.0  # of the link, in Mbit/s
+    before: float | None = None  # accuracy of the weights to begin with, on their own test images
     times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     sent: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
@@ -235,38 +45,72 @@ class Worker:
     Args:
         rank: 0 or 1.
         plan: of the script.
-        images: by split.
+        images: by split; those of "before" and "before_test" are trained on to begin with.
+        folder: for what one worker tells the other.
     """
 
-    def __init__(self, rank: int, plan: dict[str, Any], images: dict[str, tuple[Tensor, Tensor]]):
+    def __init__(
+        self,
+        rank: int,
+        plan: dict[str, Any],
+        images: dict[str, tuple[Tensor, Tensor]],
+        folder: Path,
+    ):
         self.rank, self.plan, self.images = rank, plan, images
+        self.arms = arms_of(plan["task"])
         self.found = Found()
+        self.weights = self.begin(folder / "before.pt") if "before" in images else None
+
+    def begin(self, path: Path) -> dict[str, Tensor]:
+        """Weights of all but the head, trained on other classes by one of the workers."""
+        if self.rank == 0:
+            images = {"train": self.images["before"]}
+            run = Run(self.arms.own[0], self.plan, images, 0, None)
+            steps = self.plan["before_epochs"] * run.epoch_steps
+            run.train(steps, self.plan["before_lr"], lambda done: None)
+            test = self.images["before_test"]
+            self.found.before = 100 * run.right(test) / len(test[1])
+            torch.save(run.model[:-1].state_dict(), path)  # type: ignore[index]
+        dist.barrier()
+        weights: dict[str, Tensor] = torch.load(path, weights_only=True)
+        return weights
 
     def go(self) -> Found:
         """Time the steps, tune the learning rates, train."""
-        model = Run(ARMS[0], self.plan, self.images, 0, None).model
+        model = self.run(self.arms.own[0], 0, None).model
         self.found.numbers = sum(parameter.numel() for parameter in model.parameters())
         self.found.rate = link_rate()
         self.time_steps()
-        self.plan_steps()
-        self.tune()
-        for seed in range(self.plan["first_seed"], self.plan["first_seed"] + self.plan["seeds"]):
-            # Each seed in another order: what a machine does in between hits any arm.
-            turn = seed % len(ARMS)
-            for arm in [*ARMS[turn:], *ARMS[:turn]]:
-                self.train(arm, seed)
+        first = self.plan["first_seed"]
+        # Plain training gets the time that a method has taken: so the methods come first.
+        for arms, plan_steps in (
+            (self.arms.own, self.plan_own),
+            (self.arms.given, self.plan_given),
+        ):
+            plan_steps()
+            self.tune(arms)
+            for seed in range(first, first + self.plan["seeds"]):
+                # Each seed in another order: what a machine does in between hits any arm.
+                turn = seed % len(arms)
+                for arm in [*arms[turn:], *arms[:turn]]:
+                    self.train(arm, seed)
         return self.found
 
+    def run(self, arm: Arm, seed: int, rank: int | None) -> Run:
+        """A model to train."""
+        return Run(arm, self.plan, self.images, seed, rank, self.weights)
+
     def time_steps(self) -> None:
-        """Full and drop steps of every arm, in turns."""
+        """Full and drop steps of arms whose steps are alike, in turns."""
+        arms = [arm for arm in self.arms.own if arm.alike]
         runs = {}
-        for arm in TIMED:
+        for arm in arms:
             both = arm.dropping and {**arm.dropping, "every": 2, "start": 1}
-            runs[arm.name] = Run(replace(arm, dropping=both), self.plan, self.images, 0, self.rank)
+            runs[arm.name] = self.run(replace(arm, dropping=both), 0, self.rank)
             self.found.times[arm.name] = {"full": [], "drop": []}
             self.found.sent[arm.name] = {"full": [], "drop": []}
         for turn in range(-1, self.plan["rounds"]):  # the first one is to warm up
-            for arm in TIMED:
+            for arm in arms:
                 run = runs[arm.name]
                 for epoch, kind in enumerate(("full", "drop") if run.ldb else ("full",)):
                     batches = run.batches(max(0, 2 * turn + epoch))[:PER_TURN]
@@ -276,39 +120,41 @@ class Worker:
                             self.found.times[arm.name][kind].append(seconds)
                             self.found.sent[arm.name][kind].append(sent)
 
-    def plan_steps(self) -> None:
-        """How many steps each arm makes; those that get another one's time, by the steps' means."""
-        plan, found = self.plan, self.found
+    def plan_own(self) -> None:
+        """Steps of the arms that train for the plan's epochs."""
         images = len(self.images["train"][1])
-        for arm in ARMS:
-            if arm.time_of is None:
-                epoch_steps = images // round(plan["batch"] * arm.batch)
-                found.steps[arm.name] = plan["epochs"] * epoch_steps
-        of = {arm.name: arm for arm in METHODS}
-        epochs = plan["epochs"]
-        for arm in ARMS:
-            if arm.time_of is None:
-                continue
-            method = of[arm.time_of]
-            assert method.dropping is not None
-            timed_as = method.name if method.name in found.times else "uniform.5"
-            kinds = {k: statistics.fmean(t) for k, t in found.times[timed_as].items()}
-            start, every = method.dropping.get("start", 1), method.dropping["every"]
-            share = len(range(start, epochs, every)) / epochs
-            mean = share * kinds["drop"] + (1 - share) * kinds["full"]
-            plain = statistics.fmean(found.times[arm.steps_as]["full"])
-            found.steps[arm.name] = max(1, round(found.steps[method.name] * mean / plain))
-        steps = [found.steps]
-        dist.broadcast_object_list(steps)  # the workers' clocks differ a little
-        found.steps = steps[0]
+        for arm in self.arms.own:
+            epoch_steps = images // round(self.plan["batch"] * arm.batch)
+            self.found.steps[arm.name] = self.plan["epochs"] * epoch_steps
 
-    def tune(self) -> None:
+    def plan_given(self) -> None:
+        """Steps of plain training in the time that the methods took."""
+        steps = self.found.steps
+        for arm in self.arms.given:
+            if arm.time_of is not None:
+                share = self.seconds(arm.time_of) / self.seconds(arm.plain)
+                steps[arm.name] = max(1, round(steps[arm.plain] * share))
+        for arm in self.arms.given:
+            if arm.shortest:
+                others = [a for a in self.arms.given if a.fp16 == arm.fp16 and a.time_of]
+                least = min(steps[other.name] for other in others)
+                steps[arm.name] = max(1, round(SHORTER * least))
+        told = [steps]
+        dist.broadcast_object_list(told)  # the workers' clocks differ a little
+        self.found.steps = told[0]
+
+    def seconds(self, arm: str) -> float:
+        """What a run of an arm took, on average."""
+        took = [run["looks"][-1]["seconds"] for run in self.found.runs if run["arm"] == arm]
+        return statistics.fmean(took)
+
+    def tune(self, given: Sequence[Arm]) -> None:
         """Choose learning rates on the images held out.
 
         A whole batch in one process gives what two workers get of its halves, without the link:
         each worker makes half of the trials.
         """
-        arms = [arm for arm in ARMS if arm.tuned_as is None]
+        arms = [arm for arm in given if arm.tuned_as is None]
         grids = {arm.name: list(self.plan["grid"]) for arm in arms}
         missing = [(arm, rate) for arm in arms for rate in grids[arm.name]]
         while missing:
@@ -326,13 +172,13 @@ class Worker:
                 if best in wider and len(rates) < len(self.plan["grid"]) + WIDER:
                     missing.append((arm, wider[best]))
                     grids[arm.name] = sorted([*rates, wider[best]])
-        for arm in ARMS:
+        for arm in given:
             if arm.tuned_as is not None:
                 self.found.tuned[arm.name] = self.found.tuned[arm.tuned_as]
 
     def trial(self, arm: Arm, rate: float, seed: int) -> dict[str, Any]:
         """One run in this process alone."""
-        run = Run(arm, self.plan, self.images, seed, None)
+        run = self.run(arm, seed, None)
         run.train(self.found.steps[arm.name], rate, lambda done: None)
         accuracy = 100 * run.right(self.images["held"]) / len(self.images["held"][1])
         return {"arm": arm.name, "lr": rate, "seed": seed, "accuracy": accuracy}
@@ -347,7 +193,7 @@ class Worker:
 
     def train(self, arm: Arm, seed: int) -> None:
         """One run over the link; the clock stands still while it is tested."""
-        run = Run(arm, self.plan, self.images, seed, self.rank)
+        run = self.run(arm, seed, self.rank)
         looks: list[dict[str, Any]] = []
         spent = 0.0
 
@@ -404,11 +250,10 @@ def main() -> None:
     rank, folder = begin_worker()
     plan = json.loads((folder / "plan.json").read_text())
     images = torch.load(folder / "images.pt", weights_only=True)
-    found = Worker(rank, plan, images).go()
+    found = Worker(rank, plan, images, folder).go()
     if rank == 0:
         (folder / "found.json").write_text(json.dumps(vars(found)))
-    dist.barrier()
-    dist.destroy_process_group()
+    end_worker()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import timm
 import torch
 import torch.distributed as dist
-from link import SENT, begin_worker
+from link import SENT, begin_worker, end_worker
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -132,8 +132,7 @@ def main() -> None:
     found["cases"] = [measure(case, plan, rank) for case in CASES]
     if rank == 0:
         (folder / "found.json").write_text(json.dumps(found))
-    dist.barrier()
-    dist.destroy_process_group()
+    end_worker()
 
 
 if __name__ == "__main__":

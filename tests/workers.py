@@ -23,8 +23,8 @@ def _as_worker(rank, count, rendezvous, results, work, arguments):
     gc.collect()  # what an expected error's traceback held of DDP
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
-    # gloo's threads sometimes abort while the interpreter is taken down ("terminate called without
-    # an active exception"), when all is done. The examples end as scripts do.
+    # gloo's thread lets go of its last work with Python's lock, and where the interpreter has begun
+    # to end it aborts the process ("terminate called without an active exception").
     os._exit(0)
 
 

@@ -1,6 +1,7 @@
 """The processes that train one model together, as ``torchrun`` starts them."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -179,3 +180,6 @@ def joined(device: str = "auto") -> Iterator[Workers]:
         workers.close()
     finally:
         dist.destroy_process_group()
+        # gloo's thread lets go of its last work with Python's lock; where the interpreter has begun
+        # to end, it aborts the process instead (torch 2.14, Python 3.11). So it gets its turn.
+        time.sleep(0.1)

@@ -1,0 +1,118 @@
+"""The ways to train that `slow_link.py` compares, for each of its tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train.
+
+    Attributes:
+        batch: as a multiple of the plan's.
+        dropping: settings of LayerDropBack; None: without it.
+        fp16: gradients are sent in half precision.
+        time_of: the arm whose wall time this one gets.
+        shortest: it gets `SHORTER` of the least such time in its precision. Neither: it has the
+            plan's epochs.
+        tuned_as: the arm whose learning rate it takes, as only what is sent differs.
+    """
+
+    name: str
+    batch: float = 1
+    dropping: dict[str, Any] | None = None
+    fp16: bool = False
+    time_of: str | None = None
+    shortest: bool = False
+    tuned_as: str | None = None
+
+    @property
+    def plain(self) -> str:
+        """Plain training that sends in the same precision."""
+        return "plain-fp16" if self.fp16 else "plain"
+
+    @property
+    def alike(self) -> bool:
+        """Whether its steps are all of one kind."""
+        dropping = self.dropping or {"every": 1}
+        return dropping["every"] == 1 and "ramp" not in dropping
+
+
+def _half(name: str, fp16: bool = False, **dropping: Any) -> Arm:
+    """Half of the layers are dropped in every epoch, unless something else is said."""
+    settings = {"drop_rate": 0.5, "every": 1, "start": 0, "lr_scale": 1, **dropping}
+    tuned_as = name.removesuffix("-fp16") if fp16 else None
+    return Arm(name, dropping=settings, fp16=fp16, tuned_as=tuned_as)
+
+
+_METHODS = {
+    "scratch": [
+        _half("uniform.5", strategy="uniform"),
+        # The paper's: every second epoch, with twice the learning rate.
+        _half("uniform.5-paper", strategy="uniform", every=2, start=1, lr_scale=2),
+        _half("truncate.5", strategy="truncate"),
+        _half("uniform.5-fp16", strategy="uniform", fp16=True),
+    ],
+    "tune": [
+        _half("truncate.5-fixed", strategy="truncate", depth="fixed"),
+        # Gradual unfreezing: from the head down, nearly all of it trained at the end.
+        _half("unfreeze.45", drop_rate=0.45, strategy="truncate", depth="fixed", ramp="falling"),
+        _half("uniform.5", strategy="uniform"),
+        _half("truncate.5-fixed-fp16", strategy="truncate", depth="fixed", fp16=True),
+    ],
+}
+TASKS = tuple(_METHODS)
+# What anybody would try first to send less.
+NEIGHBOURS = [Arm("plain-double-batch", batch=2), Arm("plain-fp16", fp16=True, tuned_as="plain")]
+# Plain training's front goes on below the time of the arm that takes least.
+SHORTER = 0.8
+
+
+@dataclass(frozen=True)
+class Arms:
+    """All arms of a task.
+
+    Attributes:
+        methods: those that drop.
+        own: all that train for the plan's epochs, the methods among them.
+        given: plain training that is given a time: each method's, and a shorter one.
+    """
+
+    methods: Sequence[Arm]
+    own: Sequence[Arm]
+    given: Sequence[Arm]
+
+    @property
+    def every(self) -> list[Arm]:
+        """Own lengths first."""
+        return [*self.own, *self.given]
+
+
+def arms_of(task: str) -> Arms:
+    """The arms of one of `TASKS`."""
+    methods = _METHODS[task]
+    own = [Arm("plain"), Arm("plain-half-batch", batch=0.5), *NEIGHBOURS, *methods]
+    equal = [Arm(f"{m.plain}@{m.name}", fp16=m.fp16, time_of=m.name) for m in methods]
+    shortest = [
+        Arm("plain-shortest", shortest=True),
+        Arm("plain-fp16-shortest", fp16=True, shortest=True),
+    ]
+    return Arms(methods, own, [*equal, *shortest])
+
+
+def told(arm: Arm) -> str:
+    """What an arm is, in a line."""
+    if arm.shortest:
+        text = f"plain training for {SHORTER:g} of the steps of the shortest of these"
+    elif arm.time_of is not None:
+        text = f"plain training for as many steps as fit into the time of {arm.time_of}"
+    elif arm.dropping is None:
+        text = "plain training"
+        text += f" with batches of {arm.batch:g} times the size" if arm.batch != 1 else ""
+    else:
+        settings = ", ".join(f"{k}={v}" for k, v in arm.dropping.items())
+        text = f"LayerDropBack, {settings}, register_comm_hook()"
+    text += ", gradients sent in half precision (fp16_compress_hook)" if arm.fp16 else ""
+    tuned = f"; learning rate of {arm.tuned_as}" if arm.tuned_as is not None else ""
+    return f"- {arm.name}: {text}{tuned}."
