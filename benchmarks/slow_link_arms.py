@@ -12,6 +12,7 @@ class Arm:
     Attributes:
         batch: as a multiple of the plan's.
         dropping: settings of LayerDropBack; None: without it.
+        frozen: the residual blocks are not trained at all.
         fp16: gradients are sent in half precision.
         time_of: the arm whose wall time this one gets.
         shortest: it gets `SHORTER` of the least such time in its precision. Neither: it has the
@@ -22,6 +23,7 @@ class Arm:
     name: str
     batch: float = 1
     dropping: dict[str, Any] | None = None
+    frozen: bool = False
     fp16: bool = False
     time_of: str | None = None
     shortest: bool = False
@@ -39,32 +41,37 @@ class Arm:
         return dropping["every"] == 1 and "ramp" not in dropping
 
 
-def _half(name: str, fp16: bool = False, **dropping: Any) -> Arm:
+def _dropping(name: str, fp16: bool = False, **dropping: Any) -> Arm:
     """Half of the layers are dropped in every epoch, unless something else is said."""
     settings = {"drop_rate": 0.5, "every": 1, "start": 0, "lr_scale": 1, **dropping}
     tuned_as = name.removesuffix("-fp16") if fp16 else None
     return Arm(name, dropping=settings, fp16=fp16, tuned_as=tuned_as)
 
 
+# The residual blocks alone, each of their layers in one step of five; what comes before them learns
+# in every step (`slow_link_run.network`).
+_BLOCKS = {"strategy": "uniform", "drop_rate": 0.8, "keep": ("0", "2", "5")}
+_BOTH = [
+    _dropping("uniform.5", strategy="uniform"),
+    _dropping("blocks.8", **_BLOCKS),
+    _dropping("blocks.8-fp16", fp16=True, **_BLOCKS),
+]
 _METHODS = {
     "scratch": [
-        _half("uniform.5", strategy="uniform"),
+        *_BOTH,
         # The paper's: every second epoch, with twice the learning rate.
-        _half("uniform.5-paper", strategy="uniform", every=2, start=1, lr_scale=2),
-        _half("truncate.5", strategy="truncate"),
-        _half("uniform.5-fp16", strategy="uniform", fp16=True),
+        _dropping("uniform.5-paper", strategy="uniform", every=2, start=1, lr_scale=2),
+        _dropping("truncate.5", strategy="truncate"),
     ],
-    "tune": [
-        _half("truncate.5-fixed", strategy="truncate", depth="fixed"),
-        # Gradual unfreezing: from the head down, nearly all of it trained at the end.
-        _half("unfreeze.45", drop_rate=0.45, strategy="truncate", depth="fixed", ramp="falling"),
-        _half("uniform.5", strategy="uniform"),
-        _half("truncate.5-fixed-fp16", strategy="truncate", depth="fixed", fp16=True),
-    ],
+    "tune": _BOTH,
 }
 TASKS = tuple(_METHODS)
 # What anybody would try first to send less.
-NEIGHBOURS = [Arm("plain-double-batch", batch=2), Arm("plain-fp16", fp16=True, tuned_as="plain")]
+NEIGHBOURS = [
+    Arm("plain-double-batch", batch=2),
+    Arm("plain-frozen-blocks", frozen=True),
+    Arm("plain-fp16", fp16=True, tuned_as="plain"),
+]
 # Plain training's front goes on below the time of the arm that takes least.
 SHORTER = 0.8
 
@@ -110,6 +117,7 @@ def told(arm: Arm) -> str:
     elif arm.dropping is None:
         text = "plain training"
         text += f" with batches of {arm.batch:g} times the size" if arm.batch != 1 else ""
+        text += " of all but the residual blocks, which stay as they are" if arm.frozen else ""
     else:
         settings = ", ".join(f"{k}={v}" for k, v in arm.dropping.items())
         text = f"LayerDropBack, {settings}, register_comm_hook()"

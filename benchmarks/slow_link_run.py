@@ -79,6 +79,9 @@ class Run:
         alone = network(self._pixels, classes, plan["width"], plan["blocks"])
         if before is not None:
             alone[:-1].load_state_dict(before)
+        if arm.frozen:
+            for block in alone:
+                block.requires_grad_(not isinstance(block, Block))
         self.model: nn.Module = alone
         unused = arm.dropping is not None
         if rank is not None:
@@ -89,7 +92,7 @@ class Run:
         hook = fp16_compress_hook if arm.fp16 else None
         self.ldb = None
         if arm.dropping is not None:
-            length = plan["epochs"] if "ramp" in arm.dropping else None
+            length = plan["epochs"] if {"ramp", "anneal"} & set(arm.dropping) else None
             self.ldb = LayerDropBack(
                 self.model, self.optimizer, seed=seed, length=length, **arm.dropping
             )

@@ -225,7 +225,7 @@ def timed(run: Run, batches: Iterable[Tensor]) -> Iterator[tuple[float, int]]:
     A step ends when its gradients are there, so that each one pays for what it sends.
     """
     bytes_each = 2 if run.arm.fp16 else 4
-    everything = sum(parameter.numel() for parameter in run.model.parameters())
+    everything = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
     dist.barrier()
     for batch in batches:
         before = run.ldb.stats()["gradient_bytes"] if run.ldb else 0

@@ -113,14 +113,17 @@ def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_slow_links_card_is_written(tmp_path):
-    flags = ["--data", "digits", "--train", "200", "--held", "60", "--test", "60"]
+@pytest.mark.parametrize("task", ["scratch", "tune"])
+def test_the_slow_links_card_is_written(tmp_path, task):
+    flags = ["--task", task, "--data", "digits", "--train", "200", "--held", "60", "--test", "60"]
     flags += ["--batch", "32", "--epochs", "2", "--width", "16", "--blocks", "2"]
-    flags += ["--rounds", "2", "--seeds", "2", "--tune-seeds", "1"]
+    flags += ["--rounds", "2", "--seeds", "2", "--tune-seeds", "1", "--before-epochs", "1"]
     printed = launched("slow_link.py", tmp_path, *flags)
     card = (tmp_path / "results" / "card.md").read_text()
     assert printed.endswith(card + "\n")
     found = json.loads((tmp_path / "results" / "card.json").read_text())
+    assert (found["before"] is None) == (task == "scratch")
+    assert ("% of their test images right" in card) == (task == "tune")
     arms = {run["arm"] for run in found["runs"]}
     methods = {name for name in arms if not name.startswith("plain")}
     assert {f"plain@{name}" for name in methods if "fp16" not in name} < arms
@@ -130,9 +133,13 @@ def test_the_slow_links_card_is_written(tmp_path):
     for name in methods:
         verdict = rf"^- {re.escape(name)}( \(plain .*\))?: (no gain|not enough|better|faster|with)"
         assert re.search(verdict, card, re.M)
-    assert found["steps"]["plain"] == 2 * (200 // 32)
-    assert found["steps"]["plain-half-batch"] == 2 * (200 // 16)
+    steps = found["steps"]
+    assert steps["plain"] == 2 * (200 // 32)
+    assert steps["plain-half-batch"] == 2 * (200 // 16)
+    given = {name: number for name, number in steps.items() if "@" in name and "fp16" not in name}
+    assert 1 <= steps["plain-shortest"] <= min(given.values())
     assert set(found["tuned"]) == arms
-    for name in ("uniform.5", "truncate.5"):
+    for name in ("uniform.5", "blocks.8"):
         sent = found["sent"][name]
         assert sum(sent["drop"]) < sum(sent["full"])
+    assert found["sent"]["plain-frozen-blocks"]["full"][0] < found["sent"]["plain"]["full"][0]
