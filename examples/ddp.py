@@ -3,6 +3,8 @@
 torchrun --nproc-per-node 2 examples/ddp.py
 """
 
+import time
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -53,6 +55,7 @@ def main() -> None:
             right = network(data.tensors[0].to(device)).argmax(1).cpu() == labels
         print(f"{100 * right.float().mean():.1f} % of the training images are right")
     torch.distributed.destroy_process_group()
+    time.sleep(0.1)  # else gloo may abort the process: docs/distributed.md
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 torchrun --nproc-per-node 2 examples/fsdp.py
 """
 
+import time
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -53,6 +55,7 @@ def main() -> None:
             share = ldb.stats()["share_dropped"]
             print(f"epoch {epoch}: {share:.2f} of the blocks dropped, loss {loss.item():.3f}")
     torch.distributed.destroy_process_group()
+    time.sleep(0.1)  # else gloo may abort the process: docs/distributed.md
 
 
 if __name__ == "__main__":

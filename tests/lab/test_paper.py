@@ -54,13 +54,8 @@ def test_no_scale_is_made_up():
         commands("figure1", "small", Path("out"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "figure3" else pytest.mark.slow)
-        for name in EXPERIMENTS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_tiny_experiment_runs_to_its_end_and_again(run, tmp_path, short_pilot, name):
     code, output, errors = run("paper", name, "--scale", "tiny", "--threads", "1")
     assert (code, errors) == (0, "")

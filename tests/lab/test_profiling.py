@@ -104,6 +104,7 @@ def test_what_dropping_spares_is_predicted_and_measured():
     assert found.n == 15
 
 
+@pytest.mark.slow
 def test_what_a_cut_spares_is_predicted_and_measured():
     bench = sleepers(8)
     phases = time_phases(bench, steps=5)
