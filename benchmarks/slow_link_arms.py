@@ -37,8 +37,7 @@ class Arm:
     @property
     def alike(self) -> bool:
         """Whether its steps are all of one kind."""
-        dropping = self.dropping or {"every": 1}
-        return dropping["every"] == 1 and "ramp" not in dropping
+        return self.dropping is None or self.dropping["every"] == 1
 
 
 def _dropping(name: str, fp16: bool = False, **dropping: Any) -> Arm:

@@ -92,10 +92,7 @@ class Run:
         hook = fp16_compress_hook if arm.fp16 else None
         self.ldb = None
         if arm.dropping is not None:
-            length = plan["epochs"] if {"ramp", "anneal"} & set(arm.dropping) else None
-            self.ldb = LayerDropBack(
-                self.model, self.optimizer, seed=seed, length=length, **arm.dropping
-            )
+            self.ldb = LayerDropBack(self.model, self.optimizer, seed=seed, **arm.dropping)
             if rank is not None:
                 self.ldb.register_comm_hook(hook)
         elif isinstance(self.model, DistributedDataParallel) and hook is not None:
