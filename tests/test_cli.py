@@ -353,7 +353,7 @@ def test_help_and_wrong_flags_answer_in_under_half_a_second(arguments):
     assert seconds_of(*arguments) < 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_default_run_reaches_95_percent_in_under_a_minute(run, tmp_path, seed):
     start = time.perf_counter()
@@ -362,7 +362,7 @@ def test_the_default_run_reaches_95_percent_in_under_a_minute(run, tmp_path, see
     assert metrics_of(tmp_path / "run")[-1]["test_accuracy"] >= 95
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"no CIFAR-10 images in {CIFAR} (LDB_CIFAR10)")
 def test_a_drop_epoch_on_cifar10_is_faster_than_a_full_one(run, tmp_path):
     """Issue 2, point 3. Two epochs of each mode, so that the first full one is a warm-up."""

@@ -252,7 +252,7 @@ class SkippingHalf(Trainer):
         self._step = step
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["sleeps", "half the rate", "half the batches"])
 def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
     """None of them gains anything over plain training."""
@@ -266,7 +266,7 @@ def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
     arms = with_controls(base, [fakes[name]])
     for attempt in range(3):  # the tool itself tells when the machine was too restless
         config = replace(base, out=tmp_path / str(attempt))
-        verdict = compare(config, arms, Plan(tuple(range(5)), margin=1.5)).verdicts()[name]
+        verdict = compare(config, arms, Plan(tuple(range(8)), margin=1.5)).verdicts()[name]
         if verdict.kind != "withheld":
             break
     assert not verdict.gain
