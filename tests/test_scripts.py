@@ -38,6 +38,20 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     assert output.splitlines()[-1] == "the report is runs/demo/report.html"
 
 
+def test_rounding_alone_is_told(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    rounding = script("benchmarks/rounding.py")
+    monkeypatch.setattr(rounding, "CASES", [("test_resnet", 16, 2, 2, {})])
+    monkeypatch.setattr(sys, "argv", ["rounding.py", "--model", "test_resnet"])
+    threads = torch.get_num_threads()
+    try:
+        rounding.main()
+    finally:
+        torch.set_num_threads(threads)
+    (to_double,) = re.findall(r"float32 to float64: ([\d.e-]+) \(", capsys.readouterr().out)
+    assert 1e-9 < float(to_double) < 1e-3
+
+
 def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
     step_profile = script("benchmarks/step_profile.py")
     monkeypatch.setattr(step_profile, "CASES", [("test_resnet", 16, 2, 2)])
