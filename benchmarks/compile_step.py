@@ -29,13 +29,13 @@ from torch._dynamo.utils import counters
 
 from layerdropback import LayerDropBack
 from layerdropback.lab.profiling.bench import Bench
+from layerdropback.lab.profiling.trial import call
 from layerdropback.lab.tables import markdown_table
 from layerdropback.training.blocks import repeated_blocks
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.machine import machine
 from layerdropback.training.models import ModelSpec, build_model, choose_stem
 from layerdropback.training.precision import Precision
-from layerdropback.trial import call
 
 # Model, image side in pixels, images per step (CPU, GPU), arguments of the model: nothing but the
 # masks is random.

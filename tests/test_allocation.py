@@ -13,9 +13,9 @@ from torch import nn
 from command import TINY, ldb
 from layerdropback import AttachError, LayerDropBack, StateError, find_branches, find_layers
 from layerdropback.allocation import MOST, Weights, spread
-from layerdropback.cost import step_costs
+from layerdropback.lab.profiling.cost import step_costs
+from layerdropback.lab.profiling.trial import Call
 from layerdropback.sensitivity import BATCHES, Sensitivity, of_branches, of_layers
-from layerdropback.trial import Call
 from zoo import ZOO
 
 PARTS = st.lists(st.floats(0, 100), min_size=1, max_size=12)

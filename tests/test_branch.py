@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from layerdropback import AttachError, LayerDropBack, StateError, find_branches
-from layerdropback.switches import ATTRIBUTE, install, turn
-from layerdropback.wrappers import named_module
+from layerdropback.engine.switches import ATTRIBUTE, install, turn
+from layerdropback.interop.wrappers import named_module
 from zoo import CLASSES, ZOO
 
 SKIPPING = ("resnet", "densenet", "vit", "beit", "attention", "tied_gpt")

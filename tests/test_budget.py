@@ -7,7 +7,7 @@ from torch import nn
 
 from command import metrics_of
 from layerdropback import AttachError, LayerDropBack
-from layerdropback.cost import step_costs
+from layerdropback.lab.profiling.cost import step_costs
 from zoo import ZOO
 
 

@@ -15,7 +15,7 @@ from torch._dynamo import config as dynamo
 from torch._dynamo import lookup_backend
 
 from layerdropback import AttachError
-from layerdropback.wrappers import compile_ignores_flags
+from layerdropback.interop.wrappers import compile_ignores_flags
 from test_checkpointing import Chain, together, vectors
 from twins import STRATEGIES, Twins
 from zoo import CLASSES, ZOO, Skip

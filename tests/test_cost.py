@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from layerdropback import LayerDropBack
-from layerdropback.cost import StepCost, activations_only, step_costs
-from layerdropback.flops import corrections
-from layerdropback.trial import summed
+from layerdropback.lab.profiling.cost import StepCost, activations_only, step_costs
+from layerdropback.lab.profiling.trial import summed
+from layerdropback.model.flops import corrections
 from zoo import ZOO
 
 BATCH, WIDTH = 3, 8

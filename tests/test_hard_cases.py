@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader, IterableDataset
 
 from layerdropback import AttachError, EpochError, LayerDropBack, LoaderError, StateError
-from layerdropback.wrappers import compile_ignores_flags
+from layerdropback.interop.wrappers import compile_ignores_flags
 from test_controller import attach, dropped_names, everything_in, everything_on, flags, same, sgd
 from test_controller import snapshot as snapshot_of
 from zoo import ZOO, Auxiliary, mlp

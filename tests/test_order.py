@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from layerdropback import AttachError
-from layerdropback.graph import graph_roots
-from layerdropback.order import Order, Recorder
+from layerdropback.model.graph import graph_roots
+from layerdropback.model.order import Order, Recorder
 from zoo import ZOO, Attention, TiedGPT
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import BatchSampler
 
 from layerdropback import UsageError
-from layerdropback.batching import BatchScaler
+from layerdropback.engine.batching import BatchScaler
 from layerdropback.training.images.augment import Augments
 from layerdropback.training.images.data import Split
 from layerdropback.training.images.pipeline import Pipeline

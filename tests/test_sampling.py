@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from layerdropback.sampling import (
+from layerdropback.strategies.sampling import (
     DRAW,
     EPOCHS,
     POOL,

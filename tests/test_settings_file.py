@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerdropback import UsageError
-from layerdropback.options import layered
+from layerdropback.cli.options import layered
 from layerdropback.training.config import Dropping, TrainConfig, setting_fields
 from layerdropback.training.recipes import RECIPES, recipe_settings
 from layerdropback.training.settings_file import (

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from layerdropback import AttachError, LayerDropBack, StateError
-from layerdropback.tied import early_users
-from layerdropback.trial import Call
+from layerdropback.lab.profiling.trial import Call
+from layerdropback.model.tied import early_users
 from zoo import CLASSES, ZOO, Entry
 
 

@@ -9,11 +9,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from layerdropback import AttachError, LayerDropBack, StateError
-from layerdropback.backward import BackwardCosts
-from layerdropback.cost import step_costs
-from layerdropback.flops import ForwardFlops, corrections
-from layerdropback.graph import edges, graph_roots
+from layerdropback.lab.profiling.cost import step_costs
 from layerdropback.lab.saved import SavedBytes
+from layerdropback.model.backward import BackwardCosts
+from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.graph import edges, graph_roots
 from zoo import ZOO
 
 

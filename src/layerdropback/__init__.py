@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .branches import Branch, find_branches
     from .controller import LayerDropBack
     from .errors import (
         AttachError,
@@ -19,17 +18,18 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from .lab.profiling.profile import profile
-    from .layers import Layer, find_layers
+    from .model.branches import Branch, find_branches
+    from .model.layers import Layer, find_layers
     from .presets import PRESETS
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Branch": "branches",
+    "Branch": "model.branches",
     "LayerDropBack": "controller",
-    "Layer": "layers",
-    "find_branches": "branches",
-    "find_layers": "layers",
+    "Layer": "model.layers",
+    "find_branches": "model.branches",
+    "find_layers": "model.layers",
     "PRESETS": "presets",
     "profile": "lab.profiling.profile",
     "AttachError": "errors",

@@ -10,7 +10,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a name outside the terminal's alphabet is no reason
             stream.reconfigure(errors="backslashreplace")  # to stop
     try:
-        from .cli import main as run
+        from .cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .sampling import Rates
+from .strategies.sampling import Rates
 
 # No rate is above this, unless the mean is: every layer is trained at times.
 MOST = 0.9

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .backward import BackwardCosts
 from .errors import AttachError, explain
-from .keeping import Plan
-from .sampling import BUDGET, Mask, random_numbers
+from .model.backward import BackwardCosts
+from .strategies.plan import Plan
+from .strategies.sampling import BUDGET, Mask, random_numbers
 
 # Masks that the expectation is taken over, and halvings of the interval that holds the rate.
 _MASKS, _HALVINGS = 48, 10

@@ -8,17 +8,21 @@ from typing import Any, Protocol, Self, TypeVar, cast
 from torch import nn
 from torch.optim import Optimizer
 
-from . import checks, presets, state
-from .batching import BatchScaler, OpenBatch
+from . import presets, state
+from .distributed.agreement import require_agreement
+from .distributed.comm_hook import CommHook, Traffic, register
+from .engine import checks
+from .engine.batching import BatchScaler, OpenBatch
+from .engine.hooks import WeakHook
+from .engine.stepping import Stepper
+from .engine.window import FULL
 from .epoch import Epoch
 from .errors import AttachError, EpochError, explain
-from .hooks import WeakHook
-from .layers import Layer, find_layers
-from .replicas import require_agreement
-from .sampling import Mask
+from .interop.sharding import reshard, sharded_modules
+from .interop.wrappers import canonical_name, unwrap
+from .model.layers import Layer, find_layers
 from .scattering import count_scattered
 from .schedule import LRScale, Ramp, Schedule
-from .sending import CommHook, Traffic, register
 from .settings import (
     UNITS,
     Allocate,
@@ -30,11 +34,8 @@ from .settings import (
     names_of,
     settings_problems,
 )
-from .sharding import reshard, sharded_modules
-from .stepping import Stepper
+from .strategies.sampling import Mask
 from .summary import describe
-from .window import FULL
-from .wrappers import canonical_name, unwrap
 
 Batch = TypeVar("Batch")
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sharding import is_sharded
+from .interop.sharding import is_sharded
 
 
 def sample(tensors: Sequence[tuple[Tensor, int]]) -> list[Tensor]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .sending import Traffic
-from .sharding import Sharded, is_sharded
+from .distributed.comm_hook import Traffic
+from .interop.sharding import Sharded, is_sharded
 
 
 def count_scattered(modules: Sequence[Sharded], traces: contextlib.ExitStack) -> Traffic | None:

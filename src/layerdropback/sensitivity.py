@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .copying import copy_of
 from .errors import AttachError, explain
-from .graph import output_tensors
-from .layers import Layer
-from .nested import tensors_in
-from .sharding import whole
-from .trial import Call, call
-from .wrappers import named_module, unwrap
+from .interop.sharding import whole
+from .interop.wrappers import named_module, unwrap
+from .lab.profiling.copying import copy_of
+from .lab.profiling.trial import Call, call
+from .model.graph import output_tensors
+from .model.layers import Layer
+from .model.nested import tensors_in
 
 # Full steps that are looked at; the first drop step comes after them.
 BATCHES = 3

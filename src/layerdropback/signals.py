@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .layers import Layer
+from .model.layers import Layer
 from .sampled import sample
 
 # Numbers of each layer that are watched, the decay of their averages, and steps between two looks.

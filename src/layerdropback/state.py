@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .branches import Branch
 from .errors import StateError, explain
-from .layers import Layer
+from .model.branches import Branch
+from .model.layers import Layer
 
 VERSION = 3
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from .keeping import Plan
-from .layers import Layer
-from .order import Order
-from .ranking import first_use
+from .model.layers import Layer
+from .model.order import Order
 from .schedule import Schedule
 from .settings import Settings
+from .strategies.plan import Plan
+from .strategies.ranking import first_use
 
 
 def describe(

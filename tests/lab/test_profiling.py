@@ -176,7 +176,7 @@ def test_the_blocks_of_a_model_add_up_to_it(name):
     names = [block.name for block in blocks]
     assert len(set(names)) == len(names)
     assert sum(block.parameters for block in blocks) == sum(p.numel() for p in model.parameters())
-    from layerdropback.cost import step_costs
+    from layerdropback.lab.profiling.cost import step_costs
 
     full, _ = step_costs(model, batch[0], loss, draws=1)
     assert sum(block.flops for block in blocks) == full.total

@@ -62,11 +62,11 @@ def become_ldb(order):
 def serve():
     import torch
 
-    import layerdropback.cli
+    import layerdropback.cli.main
     import layerdropback.training.run
 
     torch.set_num_threads(1)
-    print("ready", layerdropback.cli.__name__, flush=True)
+    print("ready", layerdropback.cli.main.__name__, flush=True)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

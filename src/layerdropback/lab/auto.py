@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..cost import step_costs
 from ..errors import AttachError, UsageError, explain
 from ..training.config import Dropping, TrainConfig
 from ..training.model_args import parse_model_args
 from ..training.models import ModelSpec, build_model, choose_stem, native_size
 from . import known
 from .known import Known
+from .profiling.cost import step_costs
 
 # A way that spares less than this of a drop step's FLOPs is none for this model.
 LEAST = 0.05

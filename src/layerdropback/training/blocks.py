@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..layers import find_layers
+from ..model.layers import find_layers
 
 
 def repeated_blocks(model: nn.Module) -> list[nn.Module]:

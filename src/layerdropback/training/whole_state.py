@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..sharding import is_sharded, reshard, sharded_modules, whole
+from ..interop.sharding import is_sharded, reshard, sharded_modules, whole
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...cost import activations_only
-from ...nested import tensors_in
-from ...trial import Loss, call, summed
+from ...model.nested import tensors_in
+from .cost import activations_only
+from .trial import Loss, call, summed
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...flops import corrections
-from ...layers import find_layers
-from ...nested import tensors_in
-from ...trial import Trial
+from ...model.flops import corrections
+from ...model.layers import find_layers
+from ...model.nested import tensors_in
 from .bench import Bench
+from .trial import Trial
 
 REST = "(outside)"
 

@@ -10,13 +10,13 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from ...branches import Branch, find_branches
 from ...errors import AttachError
-from ...trial import Loss
+from ...model.branches import Branch, find_branches
 from .bench import Bench
 from .blocks import BlockCost, block_costs
 from .phases import Phases, time_phases
 from .saving import PROFILED, Saving, Setting, saving_of
+from .trial import Loss
 
 # What is tried where nothing else is asked for.
 DEFAULT = tuple(

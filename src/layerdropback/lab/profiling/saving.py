@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...controller import LayerDropBack
-from ...cost import StepCost, step_costs
 from ...settings import Strategy, Unit
 from ..saved import SavedBytes
 from .bench import Bench
+from .cost import StepCost, step_costs
 from .phases import Phases
 
 # Not `adaptive`, which spares what training tells it to, and `none`, which spares nothing.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...branches import Branch
+from ...model.branches import Branch
 from ..tables import markdown_table
 from .blocks import BlockCost
 from .phases import Phases

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Sampler
 
-from ...sampling import random_numbers
+from ...strategies.sampling import random_numbers
 
 # Numbers of their own, apart from the masks' (`sampling.STEPS`, `sampling.EPOCHS`).
 _STREAM, _ORDER = 2, 3

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from .errors import AttachError, explain
-from .wrappers import data_parallel
+from ..errors import AttachError, explain
+from ..interop.wrappers import data_parallel
 
 
 class SyncWatch:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from .errors import AttachError, explain
-from .order import Order
-from .wrappers import data_parallel
+from ..errors import AttachError, explain
+from ..interop.wrappers import data_parallel
+from ..model.order import Order
 
 Value = TypeVar("Value")
 

@@ -23,8 +23,8 @@ class BackwardCosts:
 
     Example:
         >>> import torch
-        >>> from layerdropback.flops import ForwardFlops
-        >>> from layerdropback.graph import edges, graph_roots
+        >>> from layerdropback.model.flops import ForwardFlops
+        >>> from layerdropback.model.graph import edges, graph_roots
         >>> layers = (torch.nn.Linear(8, 8, bias=False) for _ in range(3))
         >>> model = torch.nn.Sequential(*layers)
         >>> costs = BackwardCosts({id(p): name for name, p in model.named_parameters()})

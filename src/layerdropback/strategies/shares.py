@@ -5,10 +5,10 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from .backward import BackwardCosts
-from .errors import AttachError, explain
-from .layers import Layer
-from .order import Order
+from ..errors import AttachError, explain
+from ..model.backward import BackwardCosts
+from ..model.layers import Layer
+from ..model.order import Order
 from .ranking import by_first_use
 
 # By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.

@@ -9,22 +9,22 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from . import sensitivity, state
-from .allocation import Weights
-from .branches import Branch, find_branches
-from .budget import rate_for
-from .errors import AttachError, explain
-from .graph import output_tensors
-from .keeping import Plan, make_plan
-from .layers import Layer
-from .order import Order, Recorder
-from .replicas import agreed, of_first
-from .sensitivity import Sensitivity
-from .settings import Settings
-from .shares import Shares, depth_shares, single_shares
-from .signals import Signals, worth_shares
-from .tied import early_users
-from .trial import Call
+from .. import sensitivity, state
+from ..allocation import Weights
+from ..budget import rate_for
+from ..distributed.agreement import agreed, of_first
+from ..errors import AttachError, explain
+from ..lab.profiling.trial import Call
+from ..model.branches import Branch, find_branches
+from ..model.graph import output_tensors
+from ..model.layers import Layer
+from ..model.order import Order, Recorder
+from ..model.tied import early_users
+from ..sensitivity import Sensitivity
+from ..settings import Settings
+from ..signals import Signals, worth_shares
+from ..strategies.plan import Plan, make_plan
+from ..strategies.shares import Shares, depth_shares, single_shares
 
 
 class Findings:

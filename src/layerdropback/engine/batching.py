@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from .errors import LoaderError, explain
+from ..errors import LoaderError, explain
 
 _CURE = (
     "give a DataLoader made with batch_size=..., or set batch_scale=1, "

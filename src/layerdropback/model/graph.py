@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.autograd.graph import Node
 
-from .errors import AttachError, explain
-from .wrappers import compile_ignores_flags
+from ..errors import AttachError, explain
+from ..interop.wrappers import compile_ignores_flags
 
 # The node that stands for a graph that torch.compile made.
 COMPILED = "CompiledFunctionBackward"

@@ -17,12 +17,12 @@ import networkx
 import torch
 from torch import nn
 
-from .errors import AttachError, explain
+from ..errors import AttachError, explain
+from ..interop.wrappers import canonical_name, unwrap
+from ..lab.profiling.trial import Loss, Trial, first_output
 from .flops import ForwardFlops, NodeFlops
 from .graph import Edge, edges, graph_roots
 from .nested import tensors_in
-from .trial import Loss, Trial, first_output
-from .wrappers import canonical_name, unwrap
 
 _Node = int | str  # a node's number in the autograd graph, or what it does not number
 _ROOT, _INPUT = "(root)", "(input)"  # above all outputs; all leaves that are no parameters

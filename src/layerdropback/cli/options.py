@@ -7,10 +7,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from .errors import UsageError, explain
-from .training.config import LEARNING_RATES, setting_fields
-from .training.recipes import RECIPES, recipe_settings
-from .training.settings_file import read_settings, setting_types
+from ..errors import UsageError, explain
+from ..training.config import LEARNING_RATES, setting_fields
+from ..training.recipes import RECIPES, recipe_settings
+from ..training.settings_file import read_settings, setting_types
 
 # Flags whose absence means "no", with nothing that could be said to the contrary in a file.
 _SWITCHES = ("download", "overwrite", "resume")

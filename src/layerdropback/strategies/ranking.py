@@ -2,8 +2,8 @@
 
 from collections.abc import Container, Sequence
 
-from .layers import Layer
-from .order import Order
+from ..model.layers import Layer
+from ..model.order import Order
 
 
 def lateness(layer: Layer, order: Order) -> tuple[bool, int]:

@@ -10,11 +10,11 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Optimizer
 
-from .errors import explain, name_some
+from ..errors import explain, name_some
+from ..interop.wrappers import compile_ignores_flags, compiled_modules
+from ..model.layers import Layer
+from ..settings import Settings
 from .hooks import WeakHook
-from .layers import Layer
-from .settings import Settings
-from .wrappers import compile_ignores_flags, compiled_modules
 
 
 def attach_problems(

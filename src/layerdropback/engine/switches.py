@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .nested import map_tensors
+from ..model.nested import map_tensors
 
 ATTRIBUTE = "_layerdropback_detached"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .sampling import Mask
+from ..strategies.sampling import Mask
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .backward import BackwardCosts
-from .controller import LayerDropBack
-from .errors import AttachError, explain
-from .flops import ForwardFlops, corrections
-from .graph import edges, graph_roots
-from .layers import find_layers
-from .nested import map_tensors, tensors_in
-from .order import Order
-from .ranking import first_use
+from ...controller import LayerDropBack
+from ...errors import AttachError, explain
+from ...model.backward import BackwardCosts
+from ...model.flops import ForwardFlops, corrections
+from ...model.graph import edges, graph_roots
+from ...model.layers import find_layers
+from ...model.nested import map_tensors, tensors_in
+from ...model.order import Order
+from ...strategies.ranking import first_use
 from .trial import Loss, Trial
 
 

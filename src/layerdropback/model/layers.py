@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from .errors import AttachError, explain
-from .settings import UNITS, Unit
-from .wrappers import canonical_name, unwrap
+from ..errors import AttachError, explain
+from ..interop.wrappers import canonical_name, unwrap
+from ..settings import UNITS, Unit
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 

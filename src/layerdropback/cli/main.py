@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-from .__main__ import fail
-from .errors import AttachError, LayerDropBackError, WorkerError, explain
+from .. import __version__
+from ..__main__ import fail
+from ..errors import AttachError, LayerDropBackError, WorkerError, explain
+from ..training.config import TrainConfig, as_flags
 from .options import layered, numbers, with_settings
-from .training.config import TrainConfig, as_flags
 
 app = typer.Typer(
     name="ldb",
@@ -45,8 +45,8 @@ def train(**given: Any) -> None:
     settings = layered(given)
     config = TrainConfig.from_dict(settings)
     config.check()
-    from .training import run
-    from .training.stopping import Stopped
+    from ..training import run
+    from ..training.stopping import Stopped
 
     try:
         if config.resume:
@@ -93,16 +93,16 @@ def _compare(
     """
     settings = layered(given)
     if settings.get("strategy") == "auto":
-        from .lab.auto import auto_config
+        from ..lab.auto import auto_config
 
         config, line = auto_config(settings)
         typer.echo(line)
     else:
         config = TrainConfig.from_dict(settings)
         config.check()
-    from .lab.arms import make_arms
-    from .lab.compare import Plan, compare
-    from .training.stopping import Stopped
+    from ..lab.arms import make_arms
+    from ..lab.compare import Plan, compare
+    from ..training.stopping import Stopped
 
     grid = () if lr_grid is None else numbers(lr_grid, "--lr-grid")
     chosen = tuple(range(config.seed, config.seed + max(0, seeds)))
@@ -144,9 +144,9 @@ def _sweep(
     """Show accuracy against time for many ways to drop, on training images held out."""
     config = TrainConfig.from_dict({**layered(given), "drop_rate": 0.0})
     config.check()
-    from .lab.compare import Plan, compare
-    from .lab.sweep import sweep_arms
-    from .training.stopping import Stopped
+    from ..lab.compare import Plan, compare
+    from ..lab.sweep import sweep_arms
+    from ..training.stopping import Stopped
 
     names = [] if strategies == "all" else strategies.replace(" ", "").split(",")
     shown = ("" if arm else "0.25,0.5,0.75") if rates is None else rates
@@ -177,7 +177,7 @@ def _profile(
     """Show where a model's step spends its time, and what dropping would spare of it."""
     config = TrainConfig.from_dict(layered(given))
     config.check()
-    from .lab.profiling.command import Plan, profile_model
+    from ..lab.profiling.command import Plan, profile_model
 
     chosen = () if strategies == "all" else tuple(strategies.replace(" ", "").split(","))
     profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))
@@ -213,7 +213,7 @@ def paper(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
 ) -> None:
     """Run an experiment of the paper, and the controls that it leaves out; again: go on with it."""
-    from .lab.paper import reproduce
+    from ..lab.paper import reproduce
 
     def run(arguments: list[str]) -> None:
         own, sys.argv = sys.argv, ["ldb", *arguments]  # records and reports name the command
@@ -237,7 +237,7 @@ def report(
     ] = None,
 ) -> None:
     """Show runs as one HTML page that needs no network, as Markdown and as a table."""
-    from .lab.report.build import make_report
+    from ..lab.report.build import make_report
 
     typer.echo(f"wrote {make_report(runs, out)}")
 
@@ -249,7 +249,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write a run's weights as safetensors: of its end, or of its last checkpoint."""
-    from .training.deploy import export_run
+    from ..training.deploy import export_run
 
     export_run(run, to, overwrite)
 
@@ -271,7 +271,7 @@ def evaluate(
     workers: Annotated[int | None, typer.Option(help="Processes that read images.")] = None,
 ) -> None:
     """Test weights on a data set's test images."""
-    from .training.deploy import evaluate_weights
+    from ..training.deploy import evaluate_weights
 
     given = {"data": data, "data_dir": data_dir, "limit_test": limit_test, "device": device}
     given |= {"threads": threads, "workers": workers}

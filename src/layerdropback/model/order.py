@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from ..interop.sharding import Sharded, whole_parameters
+from ..lab.profiling.trial import Call
 from .backward import BackwardCosts
 from .flops import ForwardFlops
 from .graph import Edge, edges, graph_roots, output_tensors
-from .sharding import Sharded, whole_parameters
-from .trial import Call
 
 
 @dataclass(frozen=True)

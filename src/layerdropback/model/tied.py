@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..interop.wrappers import canonical_name, unwrap
+from ..lab.profiling.trial import Call, Trial, first_output
 from .graph import edges, graph_roots
-from .trial import Call, Trial, first_output
-from .wrappers import canonical_name, unwrap
 
 
 def early_users(model: nn.Module, arguments: Call, names: AbstractSet[str]) -> dict[str, str]:

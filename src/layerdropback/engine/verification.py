@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .errors import VerificationError, explain
+from ..errors import VerificationError, explain
 
 Named = tuple[str, str, nn.Parameter]  # the layer's name, the parameter's name, the parameter
 

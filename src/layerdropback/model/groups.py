@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import networkx
 
+from ..errors import AttachError, explain
 from .branches import Branch
-from .errors import AttachError, explain
 from .layers import Layer
 
 

@@ -11,32 +11,32 @@ from torch import nn
 from torch.autograd.graph import Node
 from torch.optim import Optimizer
 
-from .errors import AttachError, explain
-from .findings import Findings
-from .flags import Flags, places
-from .graph import compiled_leaves, compiled_too_late, graph_roots
-from .hooks import WeakHook, hide_from_copies, on_failed_step
-from .keeping import Plan
-from .layers import Layer
-from .learning_rate import LRScaler
-from .recording import Recording
-from .sampling import EPOCHS, STEPS, Mask, draw
-from .settings import Settings
-from .sharding import settle_precision, sharded_modules
-from .signals import EVERY
-from .state import digest
-from .switches import install, show_to_compiler
-from .syncing import SyncWatch
-from .trial import Call
-from .verification import Named, Verifier, check_gradients
-from .window import FULL, Window
-from .wrappers import (
+from ..distributed.sync_watch import SyncWatch
+from ..errors import AttachError, explain
+from ..interop.sharding import settle_precision, sharded_modules
+from ..interop.wrappers import (
     compile_ignores_flags,
     compiled_modules,
     is_compile_wrapper,
     named_module,
     unwrap,
 )
+from ..lab.profiling.trial import Call
+from ..model.graph import compiled_leaves, compiled_too_late, graph_roots
+from ..model.layers import Layer
+from ..model.recording import Recording
+from ..settings import Settings
+from ..signals import EVERY
+from ..state import digest
+from ..strategies.plan import Plan
+from ..strategies.sampling import EPOCHS, STEPS, Mask, draw
+from .findings import Findings
+from .flags import Flags, places
+from .hooks import WeakHook, hide_from_copies, on_failed_step
+from .learning_rate import LRScaler
+from .switches import install, show_to_compiler
+from .verification import Named, Verifier, check_gradients
+from .window import FULL, Window
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.

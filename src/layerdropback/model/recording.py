@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from ..interop.sharding import Sharded
+from ..lab.profiling.trial import Call
 from .order import Recorder
-from .sharding import Sharded
-from .trial import Call
 
 
 class Recording:

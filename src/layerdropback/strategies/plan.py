@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .allocation import Weights
-from .branches import Branch
-from .errors import AttachError, explain
-from .groups import Group, make_groups
-from .layers import Layer
-from .order import Order
+from ..allocation import Weights
+from ..errors import AttachError, explain
+from ..model.branches import Branch
+from ..model.groups import Group, make_groups
+from ..model.layers import Layer
+from ..model.order import Order
+from ..settings import Settings
 from .ranking import by_first_use, lateness
 from .sampling import Cuts, Mask, Odds, Rates
-from .settings import Settings
 from .shares import Shares
 
 

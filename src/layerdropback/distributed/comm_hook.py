@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import AttachError, explain
-from .wrappers import data_parallel
+from ..errors import AttachError, explain
+from ..interop.wrappers import data_parallel
 
 # What torch calls with its state and a bucket, and which returns the reduced buffer's future.
 CommHook = Callable[[Any, Any], Any]

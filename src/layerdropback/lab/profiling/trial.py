@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...model.graph import output_tensors
+from ...model.nested import map_tensors
 from .copying import copy_of
-from .graph import output_tensors
-from .nested import map_tensors
 
 Loss = Callable[[Any], Tensor]
 

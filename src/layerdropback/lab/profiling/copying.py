@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .sharding import is_sharded, sharded_modules, sharding_class, whole
+from ...interop.sharding import is_sharded, sharded_modules, sharding_class, whole
 
 
 def copy_of(model: nn.Module, data: bool = True) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Several ranks: what they must agree on, and what they send."""

@@ -1,0 +1,1 @@
+"""How a mask holds in torch: flags, switches, hooks, factors and checks."""

@@ -1,0 +1,1 @@
+"""What others put around a model, and every private name of torch that is used."""

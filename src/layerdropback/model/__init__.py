@@ -1,0 +1,1 @@
+"""What there is: a model's layers, their order, their costs, read from its autograd graph."""
