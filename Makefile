@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 # The oldest torch that pyproject.toml allows, and the tests of what needs no command line.
 OLDEST := .venv-oldest
 OLDEST_TORCH := torch==2.6.0 torchvision==0.21.0
-OLDEST_NEEDS := numpy networkx timm scikit-learn scipy hypothesis pytest pytest-xdist
-OLDEST_TESTS := adaptive batching branch checkpointing checks compile controller cost epoch \
-	hard_cases layers order sampling schedule state tied truncate verification
+OLDEST_NEEDS := numpy networkx timm transformers scikit-learn scipy hypothesis pytest pytest-xdist
+OLDEST_TESTS := tests/contracts tests/engine tests/interop tests/model tests/parity \
+	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
+	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
+	tests/test_controller.py tests/test_epoch.py tests/test_option.py \
+	tests/test_presets.py tests/test_schedule.py tests/test_settings.py tests/test_state.py \
+	tests/test_summary.py tests/test_errors.py
 
 .PHONY: demo test test-all test-oldest lint clean
 
@@ -16,19 +20,20 @@ demo: $(VENV)/.installed
 	$(BIN)/ldb compare --model resnet10t --data digits --epochs 6 --seeds 3 --out runs/demo --overwrite
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed test-oldest
-	$(BIN)/python -m pytest -q -n 2 -m "not alone"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -n 2 -m "" $(OLDEST_TESTS:%=tests/test_%.py)
+	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "" $(OLDEST_TESTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

@@ -13,16 +13,17 @@ import shlex
 import statistics
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from layerdropback.lab.arms import plain_of
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
-from layerdropback.training.loop import EpochMetrics, Trainer
+from layerdropback.training.loop import Trainer
 from layerdropback.training.machine import machine
+from layerdropback.training.metrics import EpochMetrics
 from layerdropback.training.settings_file import read_settings
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     arguments = parse()
     config = settings_of(arguments)
     data = load_data(config.data, config.image_size, config.limit_train, config.limit_test)
-    plain = replace(config, dropping=replace(config.dropping, drop_rate=0.0))
+    plain = plain_of(config)
     arms = {"plain": plain, "LayerDropBack": config}
     trainers = {name: Trainer(arm, data) for name, arm in arms.items()}
     facts = machine(trainers["plain"].device)  # before: this is the code that is measured

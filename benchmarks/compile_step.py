@@ -17,7 +17,6 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from layerdropback import LayerDropBack
+from layerdropback import LayerDropBack, Schedule
 from layerdropback.lab.profiling.bench import Bench
-from layerdropback.lab.profiling.trial import call
+from layerdropback.lab.profiling.trying import PROFILED, tried
 from layerdropback.lab.tables import markdown_table
+from layerdropback.model.find_branches import call
 from layerdropback.training.blocks import repeated_blocks
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.machine import machine
@@ -44,7 +44,6 @@ CASES: list[tuple[str, int, int, int, dict[str, Any]]] = [
     ("vit_tiny_patch16_224", 224, 8, 256, {}),
     ("swin_tiny_patch4_window7_224", 224, 4, 128, {"drop_path_rate": 0.0}),
 ]
-STRATEGIES = ("uniform", "truncate", "branch")
 MASKS = 5  # spread evenly over what can be drawn, and used in turns
 TABLE = (
     "model",
@@ -67,7 +66,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="path of the card, no suffix")
     parser.add_argument("--pairs", type=int, default=15, help="pairs of steps per setting")
     parser.add_argument("--rate", type=float, default=0.5)
-    parser.add_argument("--strategies", nargs="*", default=STRATEGIES, choices=STRATEGIES)
+    parser.add_argument("--strategies", nargs="*", default=PROFILED, choices=PROFILED)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.add_argument("--mode", help="of torch.compile")
@@ -83,37 +82,27 @@ class Twins:
 
     def __init__(self, benches: Sequence[Bench], strategy: str, rate: float):
         self.benches = benches
-        self.ldbs = [
-            LayerDropBack(
-                bench.model,
-                bench.optimizer,
-                rate,
-                strategy=strategy,  # type: ignore[arg-type]
-                unit="block",
-                masks=MASKS,
-                lr_scale=1.0,
-            )
-            for bench in benches
-        ]
+        (made,) = tried([strategy], [rate], unit="block", pool=MASKS)
+        every_second = Schedule(every=2, start=1, steps=1)  # one epoch: each is looked at anew
+        self.ldbs = [LayerDropBack(b.model, b.optimizer, made, every_second) for b in benches]
+        for ldb in self.ldbs:
+            ldb.begin_epoch(0)
 
     def detach(self) -> None:
         """Let both go on in full."""
         for ldb in self.ldbs:
             ldb.detach()
 
-    def compare(self, epoch: int) -> tuple[list[str], tuple[float, str]]:
+    def compare(self) -> tuple[list[str], tuple[float, str]]:
         """The tensors that only one model has a gradient of; the largest difference, and where."""
-        with ExitStack() as epochs:
-            for ldb in self.ldbs:
-                epochs.enter_context(ldb.epoch(None, epoch))
-            for bench in self.benches:
-                with bench.autocast():
-                    loss = bench.loss(call(bench.model, bench.batch))
-                loss.backward()
-            found = self._differences()
-            for bench in self.benches:
-                bench.optimizer.step()
-                bench.optimizer.zero_grad()
+        for bench in self.benches:
+            with bench.autocast():
+                loss = bench.loss(call(bench.model, bench.batch))
+            loss.backward()
+        found = self._differences()
+        for bench in self.benches:
+            bench.optimizer.step()
+            bench.optimizer.zero_grad()
         return found
 
     def _differences(self) -> tuple[list[str], tuple[float, str]]:
@@ -131,17 +120,16 @@ class Twins:
                 worst = max(worst, (relative(mine, theirs), name))
         return wrong, worst
 
-    def time(self, full: int, number: int) -> dict[str, Any]:
+    def time(self, number: int) -> dict[str, Any]:
         """Seconds of a full and a drop step of each; who begins changes from pair to pair."""
         seconds: dict[str, Any] = {}
         both = [*zip(("eager", "compiled"), self.benches, self.ldbs, strict=True)]
-        for mode, epoch in (("full", full), ("drop", full + 1)):
+        for mode in ("full", "drop"):
             for name, bench, ldb in both if number % 2 else reversed(both):
-                with ldb.epoch(None, epoch):
-                    if mode == "drop":
-                        assert ldb.mask is not None
-                        seconds["mask"] = "".join(map(str, ldb.mask.astype(int)))
-                    seconds[f"{name} {mode}"] = bench.step().total
+                if mode == "drop":
+                    assert ldb.mask is not None
+                    seconds["mask"] = "".join(map(str, ldb.mask.astype(int)))
+                seconds[f"{name} {mode}"] = bench.step().total
         return seconds
 
 
@@ -190,12 +178,14 @@ def measure(pair: Sequence[Bench], strategy: str, rate: float, pairs: int) -> di
     counters.clear()
     twins = Twins(pair, strategy, rate)
     try:
-        twins.compare(0)  # from this step the order of the layers is read, uncompiled
-        # A full step, and every mask: all graphs are made.
-        found = [twins.compare(epoch) for epoch in range(2, 2 + 2 * MASKS)]
+        for _ in ("full", "drop"):  # from the first the order of the layers is read, uncompiled
+            twins.compare()
+        # Full steps, and every mask: all graphs are made.
+        found = [twins.compare() for _ in range(2 * MASKS)]
         graphs = counters["stats"]["unique_graphs"]
-        turns = -(-pairs // MASKS)
-        times = [twins.time(100 + 2 * n, n) for n in range(MASKS * turns)]
+        # LayerDropBack looks whether it works in 16 drop steps, and 20 are whole turns.
+        untimed = 3 * MASKS - 1
+        times = [twins.time(n) for n in range(untimed + MASKS * math.ceil(pairs / MASKS))][untimed:]
     finally:
         twins.detach()
     return {

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from layerdropback import LayerDropBack
+from layerdropback import Control, LayerDropBack, Uniform
+from layerdropback.strategies.base import Strategy
 from layerdropback.training.machine import machine
 
 RATE = 0.5
@@ -30,7 +30,7 @@ def controller_cost(rounds: int = 60, steps: int = 50, layers: int = 100) -> dic
     """Microseconds that the controller adds to a step of a model of many one-weight layers.
 
     Blocks of plain and attached steps take turns; each difference is within one turn. Drop steps
-    are those of ``strategy="none"``: masks are drawn, and no saving hides the cost.
+    are those of `Control`: masks are drawn, and no saving hides the cost.
     """
     model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(layers)))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
@@ -44,9 +44,9 @@ def controller_cost(rounds: int = 60, steps: int = 50, layers: int = 100) -> dic
             optimizer.zero_grad()
         return (time.perf_counter() - start) / steps * 1e6
 
-    def attached(epoch: int, **settings: Any) -> Callable[[], float]:
+    def attached(epoch: int, strategy: Strategy) -> Callable[[], float]:
         def measured() -> float:
-            ldb = LayerDropBack(model, optimizer, lr_scale=1.0, **settings)
+            ldb = LayerDropBack(model, optimizer, strategy)
             with ldb.epoch(None, 0):  # the order is recorded
                 model(batch).sum().backward()
                 optimizer.step()
@@ -59,9 +59,9 @@ def controller_cost(rounds: int = 60, steps: int = 50, layers: int = 100) -> dic
         return measured
 
     modes = {
-        "rate 0": attached(0, drop_rate=0.0),
-        "full epoch": attached(2, drop_rate=RATE),
-        "drop epoch, mask drawn, nothing dropped": attached(1, drop_rate=RATE, strategy="none"),
+        "rate 0": attached(0, Uniform(0.0)),
+        "full epoch": attached(2, Uniform(RATE)),
+        "drop epoch, mask drawn, nothing dropped": attached(1, Control()),
     }
     costs: dict[str, list[float]] = {mode: [] for mode in modes}
     block()

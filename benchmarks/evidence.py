@@ -52,37 +52,35 @@ BEFORE: dict[str, list[str]] = {
     "tune-vit": [*VIT, *SHORT, "--epochs", "12", "--lr", "0.001", "--drop-rate", "0"],
 }
 
-# Ways to drop, by name; learning-rate factor 1 where nothing else is said.
+# Ways to drop, by name.
 ARMS = {
-    "uniform.5": "strategy=uniform,drop_rate=0.5,every=1,lr_scale=1",
+    "uniform.5": "strategy=uniform,drop_rate=0.5,every=1",
     "uniform.5-paper": "strategy=uniform,drop_rate=0.5,every=2,start=1,lr_scale=2",
-    "truncate.3": "strategy=truncate,drop_rate=0.3,every=1,lr_scale=1",
-    "truncate.3-rising": "strategy=truncate,drop_rate=0.3,every=1,ramp=rising,lr_scale=1",
-    "truncate.3-falling": "strategy=truncate,drop_rate=0.3,every=1,ramp=falling,lr_scale=1",
-    "truncate.5-rising": "strategy=truncate,drop_rate=0.5,every=1,ramp=rising,lr_scale=1",
-    "truncate.5-late": "strategy=truncate,drop_rate=0.5,every=1,start=4,lr_scale=1",
-    "truncate.5-anneal": "strategy=truncate,drop_rate=0.5,every=1,anneal=0.25,lr_scale=1",
-    "truncate.3-fixed": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,lr_scale=1",
-    "truncate.3-power": "strategy=truncate,drop_rate=0.3,every=1,depth=power,lr_scale=1",
+    "truncate.3": "strategy=truncate,depth=uniform,drop_rate=0.3,every=1",
+    "truncate.3-rising": "strategy=truncate,depth=uniform,drop_rate=0.3,every=1,ramp=rising",
+    "truncate.3-falling": "strategy=truncate,depth=uniform,drop_rate=0.3,every=1,ramp=falling",
+    "truncate.5-rising": "strategy=truncate,depth=uniform,drop_rate=0.5,every=1,ramp=rising",
+    "truncate.5-late": "strategy=truncate,depth=uniform,drop_rate=0.5,every=1,start=4",
+    "truncate.5-anneal": "strategy=truncate,depth=uniform,drop_rate=0.5,every=1,anneal=0.25",
+    "truncate.3-fixed": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed",
+    "truncate.3-power": "strategy=truncate,drop_rate=0.3,every=1,depth=power",
     # Gradual unfreezing: from the head down, all of it trained at the end.
-    "unfreeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=falling,lr_scale=1",
-    "unfreeze.45": "strategy=truncate,drop_rate=0.45,every=1,depth=fixed,ramp=falling,lr_scale=1",
+    "unfreeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=falling",
+    "unfreeze.45": "strategy=truncate,drop_rate=0.45,every=1,depth=fixed,ramp=falling",
     # The head first, while it sends nothing but noise down.
-    "first.8-third": "strategy=truncate,drop_rate=0.8,every=1,depth=fixed,anneal=0.66,lr_scale=1",
-    "truncate.5-fixed": "strategy=truncate,drop_rate=0.5,every=1,depth=fixed,lr_scale=1",
-    "first.8": "strategy=truncate,drop_rate=0.8,every=1,depth=fixed,anneal=0.75,lr_scale=1",
-    "first.6": "strategy=truncate,drop_rate=0.6,every=1,depth=fixed,anneal=0.5,lr_scale=1",
+    "first.8-third": "strategy=truncate,drop_rate=0.8,every=1,depth=fixed,anneal=0.66",
+    "truncate.5-fixed": "strategy=truncate,drop_rate=0.5,every=1,depth=fixed",
+    "first.8": "strategy=truncate,drop_rate=0.8,every=1,depth=fixed,anneal=0.75",
+    "first.6": "strategy=truncate,drop_rate=0.6,every=1,depth=fixed,anneal=0.5",
     # Gradual freezing: early layers come to rest first.
-    "freeze.2": "strategy=truncate,drop_rate=0.2,every=1,depth=fixed,ramp=rising,lr_scale=1",
-    "freeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=rising,lr_scale=1",
+    "freeze.2": "strategy=truncate,drop_rate=0.2,every=1,depth=fixed,ramp=rising",
+    "freeze.3": "strategy=truncate,drop_rate=0.3,every=1,depth=fixed,ramp=rising",
     # The same in one step, when the learning rate has come down.
-    "freeze.5-late": "strategy=truncate,drop_rate=0.5,every=1,depth=fixed,start=5,lr_scale=1",
-    "adaptive.3": "strategy=adaptive,drop_rate=0.3,every=1,lr_scale=1",
-    "adaptive.3-falling": "strategy=adaptive,drop_rate=0.3,every=1,ramp=falling,lr_scale=1",
-    "truncate.3-late": "strategy=truncate,drop_rate=0.3,every=1,start=4,lr_scale=1",
-    "truncate.5": "strategy=truncate,drop_rate=0.5,every=1,lr_scale=1",
-    "branch.3": "strategy=branch,drop_rate=0.3,every=1,lr_scale=1",
-    "branch.5-anneal": "strategy=branch,drop_rate=0.5,every=1,anneal=0.25,lr_scale=1",
+    "freeze.5-late": "strategy=truncate,drop_rate=0.5,every=1,depth=fixed,start=5",
+    "truncate.3-late": "strategy=truncate,depth=uniform,drop_rate=0.3,every=1,start=4",
+    "truncate.5": "strategy=truncate,depth=uniform,drop_rate=0.5,every=1",
+    "branch.3": "strategy=branch,drop_rate=0.3,every=1",
+    "branch.5-anneal": "strategy=branch,drop_rate=0.5,every=1,anneal=0.25",
 }
 
 

@@ -11,7 +11,7 @@ class Arm:
 
     Attributes:
         batch: as a multiple of the plan's.
-        dropping: settings of LayerDropBack; None: without it.
+        dropping: settings of LayerDropBack, see `Dropping`; None: without it.
         frozen: the residual blocks are not trained at all.
         fp16: gradients are sent in half precision.
         time_of: the arm whose wall time this one gets.
@@ -60,7 +60,7 @@ _METHODS = {
         *_BOTH,
         # The paper's: every second epoch, with twice the learning rate.
         _dropping("uniform.5-paper", strategy="uniform", every=2, start=1, lr_scale=2),
-        _dropping("truncate.5", strategy="truncate"),
+        _dropping("truncate.5", strategy="truncate", depth="uniform"),
     ],
     "tune": _BOTH,
 }

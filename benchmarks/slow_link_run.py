@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from layerdropback import LayerDropBack
+from layerdropback.training.dropping import Dropping
 
 WARM_UP = 0.05  # share of a run in which the learning rate rises
 LOOKS = 10  # at the test images, in a run
@@ -92,7 +93,16 @@ class Run:
         hook = fp16_compress_hook if arm.fp16 else None
         self.ldb = None
         if arm.dropping is not None:
-            self.ldb = LayerDropBack(self.model, self.optimizer, seed=seed, **arm.dropping)
+            settings = Dropping(**arm.dropping).settings(seed=seed)
+            strategy, schedule = settings.strategy, settings.schedule
+            self.ldb = LayerDropBack(
+                self.model,
+                self.optimizer,
+                strategy,
+                schedule,
+                lr_scale=settings.lr_scale,
+                seed=seed,
+            )
             if rank is not None:
                 self.ldb.register_comm_hook(hook)
         elif isinstance(self.model, DistributedDataParallel) and hook is not None:

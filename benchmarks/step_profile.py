@@ -21,7 +21,8 @@ from layerdropback.lab.profiling.command import Plan, profile_model
 from layerdropback.lab.profiling.profile import Profile
 from layerdropback.lab.profiling.telling import CUTS, cut_rows, saving_rows
 from layerdropback.lab.tables import markdown_table
-from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.dropping import Dropping
 from layerdropback.training.machine import machine
 
 # Model, image side in pixels, images per step (CPU, GPU).
@@ -141,7 +142,7 @@ def write(arguments: argparse.Namespace, found: list[Profile], facts: dict[str, 
             markdown_table(SAVINGS, savings),
             "",
             f"Predicted and measured times of a drop step differ by at most "
-            f"{100 * abs(worst.error):.1f} % ({worst.setting}).",
+            f"{100 * abs(worst.error):.1f} % ({worst.label}).",
             "",
             "## By depth",
             "",

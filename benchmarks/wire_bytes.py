@@ -2,9 +2,10 @@
 
     python benchmarks/wire_bytes.py --out benchmarks/results/NAME
 
-Counted by the library, and from outside by the network device between two network namespaces,
-TCP's headers included; without the right to make these (see `link.py`) the workers talk over the
-loopback device and only the first is told. Writes a card (Markdown) and its raw numbers (JSON).
+Counted by the code (DDP: by the library; FSDP2: by torch's CommDebugMode), and from outside by the
+network device between two network namespaces, TCP's headers included; without the right to make
+these (see `link.py`) the workers talk over the loopback device and only the first is told. Writes a
+card (Markdown) and its raw numbers (JSON).
 """
 
 import argparse
@@ -143,12 +144,6 @@ def write(
 ) -> None:
     hardware, versions = facts["hardware"], facts["versions"]
     command = shlex.join(["python", *sys.argv])
-    alike = all(
-        step["gradients"] == step["scattered"]
-        for case in found["cases"]
-        for step in [*case["full"], *case["drop"]]
-        if case["wrapper"] == "FSDP2"
-    )
     outside = [f"Not counted: {reason}."]
     if not reason:
         outside = [
@@ -179,14 +174,11 @@ def write(
             "",
             "## Gradients, counted by the code",
             "",
-            '`ldb.stats()["gradient_bytes"]`: what is given to all-reduce (DDP, with '
-            "`register_comm_hook()`) or to reduce-scatter (FSDP2, `fully_shard` per block, the "
-            "rest in the root's group).",
+            "What is given to all-reduce (DDP, with `register_comm_hook()`: `ldb.stats()"
+            '["gradient_bytes"]`) or to reduce-scatter (FSDP2, `fully_shard` per block, the rest '
+            "in the root's group: seen by torch's `CommDebugMode`).",
             "",
             markdown_table(GRADIENTS, gradient_rows(found)),
-            "",
-            "For FSDP2 this was compared in every step with what the collectives themselves were "
-            f"called with: {'the same, to the byte' if alike else 'NOT THE SAME'}.",
             "",
             "## FSDP2, weights included",
             "",

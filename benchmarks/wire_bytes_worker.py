@@ -4,13 +4,12 @@ Started by that script as ``wire_bytes_worker.py RANK FOLDER``.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import timm
 import torch
 import torch.distributed as dist
+from comm_bytes import CommBytes
 from link import SENT, begin_worker, end_worker
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -19,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from layerdropback import LayerDropBack
+from layerdropback.training.dropping import Dropping
 
 # Under FSDP2 a block is dropped as one, as it is sent as one; branches are parts of blocks.
 CASES = [
@@ -29,32 +29,7 @@ CASES = [
     ("FSDP2", "truncate", "block"),
     ("FSDP2", "branch", "layer"),
 ]
-# What FSDP2 gathers with and scatters by, in old and new releases of torch.
-GATHERS = ("all_gather_into_tensor", "all_gather_single")
-SCATTERS = ("reduce_scatter_tensor", "reduce_scatter_single")
 WARM_UP = 2  # steps of either kind, before anything is counted
-
-
-@contextmanager
-def counted(names: tuple[str, ...], counts: list[int]) -> Iterator[None]:
-    """Add up the bytes of the whole tensor of each call of collectives."""
-
-    def counting(collective: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
-            counts[0] += max(tensor.nbytes for tensor in tensors)
-            return collective(*args, **kwargs)
-
-        return call
-
-    originals = {name: getattr(dist, name) for name in names if hasattr(dist, name)}
-    for name, original in originals.items():
-        setattr(dist, name, counting(original))
-    try:
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(dist, name, original)
 
 
 def network(plan: dict[str, Any]) -> nn.Module:
@@ -81,38 +56,35 @@ def measure(case: tuple[str, str, str], plan: dict[str, Any], rank: int) -> dict
     kind, strategy, unit = case
     model = wrapped(kind, network(plan))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    settings = {"strategy": strategy, "unit": unit, "every": 2, "lr_scale": 1}
-    ldb = LayerDropBack(model, optimizer, 0.5, **settings)
+    settings = Dropping(strategy=strategy, drop_rate=0.5, unit=unit).settings()
+    ldb = LayerDropBack(model, optimizer, settings.strategy, settings.schedule)
     if kind == "DDP":
         ldb.register_comm_hook()
     generator = torch.Generator().manual_seed(rank)  # each worker has images of its own
     images = torch.randn(plan["batch"], 3, 32, 32, generator=generator)
     labels = torch.randint(10, (plan["batch"],), generator=generator)
-    names = ("gradients", "gathered", "scattered")
     found: dict[str, Any] = {"full": [], "drop": [], "outside": {"full": [], "drop": []}}
-    gathered, scattered = [0], [0]
-
-    def so_far() -> list[int]:
-        return [ldb.stats()["gradient_bytes"], gathered[0], scattered[0]]
-
-    with counted(GATHERS, gathered), counted(SCATTERS, scattered):
-        for epoch in range(2 + 2 * plan["epochs"]):
-            mode = ("full", "drop")[epoch % 2]
-            batches = [(images, labels)] * (plan["steps"] if epoch > 1 else WARM_UP)
-            with ldb.epoch(batches, epoch) as ours:  # here the workers compare their masks
-                dist.barrier()
-                outside = counter()
-                for inputs, targets in ours:
-                    before = so_far()
+    for epoch in range(2 + 2 * plan["epochs"]):
+        mode = ("full", "drop")[epoch % 2]
+        batches = [(images, labels)] * (plan["steps"] if epoch > 1 else WARM_UP)
+        with ldb.epoch(batches, epoch) as ours:  # here the workers compare their masks
+            dist.barrier()
+            outside = counter()
+            for inputs, targets in ours:
+                before = ldb.stats()["gradient_bytes"]
+                with CommBytes() as seen:  # DDP's all-reduce is out of its sight
                     cross_entropy(model(inputs), targets).backward()
-                    optimizer.step()
-                    optimizer.zero_grad()
-                    spent = [now - then for now, then in zip(so_far(), before, strict=True)]
-                    if epoch > 1:
-                        found[mode].append(dict(zip(names, spent, strict=True)))
-                dist.barrier()
-                if epoch > 1 and outside is not None:
-                    found["outside"][mode].append((counter() or 0) - outside)
+                reduced = seen.bytes["reduce_scatter"]
+                if before is not None:
+                    reduced = ldb.stats()["gradient_bytes"] - before
+                optimizer.step()
+                optimizer.zero_grad()
+                if epoch > 1:
+                    gathered = seen.bytes["all_gather"]
+                    found[mode].append({"gradients": reduced, "gathered": gathered})
+            dist.barrier()
+            if epoch > 1 and outside is not None:
+                found["outside"][mode].append((counter() or 0) - outside)
     ldb.detach()
     return {"wrapper": kind, "strategy": strategy, "unit": unit, **found}
 

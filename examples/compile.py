@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader, TensorDataset
 
-from layerdropback import LayerDropBack
+from layerdropback import Branch, LayerDropBack, Truncate, Uniform
 
 EPOCHS, BATCH, WIDTH, DEPTH = 6, 64, 64, 4
+STRATEGIES = {
+    "uniform": Uniform(0.5, unit="block"),
+    "truncate": Truncate(0.5, depth="uniform", unit="block"),
+    "branch": Branch(0.5, unit="block"),
+}
 
 
 class Block(nn.Module):
@@ -55,7 +60,7 @@ def main() -> None:
     """Train a small transformer on scikit-learn's digits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
-    parser.add_argument("--strategy", default="truncate", help="of LayerDropBack")
+    parser.add_argument("--strategy", default="truncate", choices=STRATEGIES)
     arguments = parser.parse_args()
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,9 +73,7 @@ def main() -> None:
     for block in model.blocks:
         block.compile(backend=arguments.backend)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    ldb = LayerDropBack(
-        model, optimizer, drop_rate=0.5, strategy=arguments.strategy, unit="block", lr_scale=1
-    )
+    ldb = LayerDropBack(model, optimizer, STRATEGIES[arguments.strategy])
 
     for epoch in range(EPOCHS):
         losses = []

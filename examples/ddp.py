@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from layerdropback import LayerDropBack
+from layerdropback import LayerDropBack, Uniform
 
 EPOCHS, BATCH = 6, 32
 
@@ -34,7 +34,7 @@ def main() -> None:
     network.append(nn.Linear(256, 10))
     model = DistributedDataParallel(network.to(device), find_unused_parameters=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    ldb = LayerDropBack(model, optimizer, drop_rate=0.5, lr_scale=1)
+    ldb = LayerDropBack(model, optimizer, Uniform(0.5))
     ldb.register_comm_hook()
 
     sent = 0

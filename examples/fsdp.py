@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from layerdropback import LayerDropBack
+from layerdropback import LayerDropBack, Uniform
 
 EPOCHS, BATCH, WIDTH = 6, 32, 128
 
@@ -41,7 +41,7 @@ def main() -> None:
     fully_shard(model, mesh=mesh)
     # Made of the shards, so after fully_shard; and so is LayerDropBack.
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    ldb = LayerDropBack(model, optimizer, drop_rate=0.5, unit="block", lr_scale=1)
+    ldb = LayerDropBack(model, optimizer, Uniform(0.5, unit="block"))
 
     for epoch in range(EPOCHS):
         sampler.set_epoch(epoch)

@@ -1,17 +1,20 @@
-import pytest
-import torch
+"""One epoch: an iterable over its batches, and a block."""
 
-from layerdropback import EpochError, LayerDropBack
+import gc
+
+import pytest
+
+from attached import attach
+from layerdropback import EpochError, Schedule
 from zoo import mlp
 
 
 @pytest.fixture
 def ldb():
     model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    controller = LayerDropBack(model, optimizer, every=1, start=0)
-    controller.witnesses = (model, optimizer)
-    return controller
+    controller, optimizer = attach(model, schedule=Schedule(every=1, start=0))
+    yield controller
+    del model, optimizer
 
 
 def test_any_iterable_will_do_and_a_generator_has_no_length(ldb):
@@ -57,7 +60,32 @@ def test_the_next_epoch_closes_one_that_was_left_open(ldb):
     assert not ldb.is_drop_epoch
 
 
-def test_saving_in_a_loop_goes_on_and_closes_what_was_abandoned(ldb):
+def test_an_epoch_that_was_overtaken_before_its_first_batch_has_none(ldb):
+    left = iter(ldb.epoch([1, 2], 0))
+    current = ldb.epoch([3], 1)
+    assert list(left) == []
+    assert list(current) == [3]
+
+
+@pytest.mark.parametrize("way", ["break", "exception"])
+def test_a_loop_that_is_left_ends_it(ldb, way):
+    def loop():
+        for _ in ldb.epoch([1, 2], 0):
+            assert ldb.is_drop_epoch
+            if way == "break":
+                break
+            raise KeyError
+
+    if way == "break":
+        loop()
+    else:
+        with pytest.raises(KeyError):
+            loop()
+    gc.collect()
+    assert not ldb.is_drop_epoch
+
+
+def test_saving_ends_nothing(ldb):
     seen = []
     for batch in ldb.epoch([1, 2, 3], 0):
         ldb.state_dict()
@@ -71,8 +99,8 @@ def test_saving_in_a_loop_goes_on_and_closes_what_was_abandoned(ldb):
     assert ldb.is_drop_epoch
     held = ldb.epoch([1], 3)
     ldb.state_dict()
-    assert not ldb.is_drop_epoch
-    assert held is not None
+    assert ldb.is_drop_epoch, "nor one that has not begun to run"
+    assert list(held) == [1]
 
 
 def test_detach_closes_it(ldb):

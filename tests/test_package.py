@@ -1,4 +1,4 @@
-"""The core needs torch and numpy alone, and its names come only when asked for."""
+"""The core needs torch, numpy and networkx alone, and its names come only when asked for."""
 
 import importlib
 import re
@@ -11,6 +11,8 @@ import pytest
 
 import layerdropback
 
+ROOT = Path(__file__).parents[1]
+
 
 def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -21,7 +23,20 @@ def test_importing_the_package_imports_no_torch():
     assert result.returncode == 0, result.stderr
 
 
-def test_the_core_needs_torch_and_numpy_alone():
+def test_what_the_command_line_reads_of_the_core_is_light():
+    """``ldb --help`` shows strategies' fields, and waits for neither torch nor numpy."""
+    code = """
+import sys
+from layerdropback import PRESETS, Branch, Control, Schedule, Truncate, Uniform
+from layerdropback import option, settings, strategies
+assert settings.Settings(Branch(), Schedule()).to_state()
+assert not {'torch', 'numpy', 'networkx'} & sys.modules.keys()
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_core_needs_no_extra():
     code = """
 import sys
 class Block:
@@ -30,13 +45,13 @@ class Block:
             raise ImportError(name)
 import torch, torch._dynamo  # torch itself looks for some of them
 sys.meta_path.insert(0, Block())
-from layerdropback import LayerDropBack
+from layerdropback import LayerDropBack, Uniform
 class Net(torch.nn.Linear):
     def group_matcher(self, coarse=False):  # looks like timm, which is not there
         return {}
 model = torch.nn.Sequential(Net(2, 2), torch.nn.Linear(2, 2))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-ldb = LayerDropBack(model, optimizer, unit='block')
+ldb = LayerDropBack(model, optimizer, Uniform(unit='block'))
 for epoch in range(2):
     for batch in ldb.epoch([torch.ones(1, 2)], epoch):
         model(batch).sum().backward()
@@ -57,9 +72,17 @@ def test_every_public_name_exists_and_no_other():
 
 
 def test_the_oldest_torch_that_is_allowed_is_the_one_that_is_tested():
-    root = Path(__file__).parents[1]
-    allowed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    allowed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (tested,) = re.findall(
-        r"^OLDEST_TORCH := torch==(\S+)\.0 ", (root / "Makefile").read_text(), re.M
+        r"^OLDEST_TORCH := torch==(\S+)\.0 ", (ROOT / "Makefile").read_text(), re.M
     )
     assert f"torch>={tested}" in allowed
+
+
+def test_what_make_runs_on_the_oldest_torch_exists():
+    """A test that has moved would be left out in silence otherwise."""
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (listed,) = re.findall(r"^OLDEST_TESTS := (.*)$", text, re.M)
+    names = listed.split()
+    assert names
+    assert not [name for name in names if not (ROOT / name).exists()]

@@ -12,9 +12,9 @@ import torch
 import yaml
 from torch import nn
 
+from folders import make_folder
 from layerdropback.lab.arms import parse_arm
 from layerdropback.training.config import TrainConfig
-from test_data import make_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,12 +32,13 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     smaller += ["--epochs", "2", "--seeds", "2"]
     code, output, errors = run(*line[1].split(), *smaller)
     assert (code, errors) == (0, "")
-    for arm in ("plain", "ldb", "no-drop@ldb", "plain@ldb"):
+    for arm in ("plain", "ldb", "plain@ldb"):
         assert f"| {arm} " in output
     assert "n = 2 seeds" in output
     assert output.splitlines()[-1] == "the report is runs/demo/report.html"
 
 
+@pytest.mark.slow
 def test_rounding_alone_is_told(monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     rounding = script("benchmarks/rounding.py")
@@ -52,6 +53,7 @@ def test_rounding_alone_is_told(monkeypatch, capsys):
     assert 1e-9 < float(to_double) < 1e-3
 
 
+@pytest.mark.slow
 def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
     step_profile = script("benchmarks/step_profile.py")
     monkeypatch.setattr(step_profile, "CASES", [("test_resnet", 16, 2, 2)])
@@ -73,6 +75,7 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
+@pytest.mark.slow
 def test_the_compile_card_is_written(monkeypatch, capsys, tmp_path):
     compile_step = script("benchmarks/compile_step.py")
     monkeypatch.setattr(compile_step, "CASES", [("test_vit", 160, 2, 2, {"pos_drop_rate": 0.0})])
@@ -103,11 +106,12 @@ def test_what_the_compile_card_would_tell_of_wrong_gradients():
         models[1][1].weight *= 2
     pair = [compile_step.Bench(model, torch.ones(1, 2)) for model in models]
     twins = compile_step.Twins(pair, "uniform", 0.5)
-    wrong, worst = twins.compare(0)
+    wrong, worst = twins.compare()
     assert wrong == []
     assert worst == (pytest.approx(1.0), "0.weight")
+    twins.compare()  # a drop step
     models[1][0].requires_grad_(False)
-    assert twins.compare(2)[0] == ["0.weight", "0.bias"]
+    assert twins.compare()[0] == ["0.weight", "0.bias"]
     assert compile_step.relative(torch.ones(2), torch.zeros(2)) == float("inf")
 
 

@@ -18,19 +18,28 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from .lab.profiling.profile import profile
-    from .model.branches import Branch, find_branches
+    from .model.branches import ResidualBranch
+    from .model.find_branches import find_branches
     from .model.layers import Layer, find_layers
     from .presets import PRESETS
+    from .schedule import Schedule
+    from .strategies import Branch, Control, Strategy, Truncate, Uniform
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Branch": "model.branches",
     "LayerDropBack": "controller",
-    "Layer": "model.layers",
-    "find_branches": "model.branches",
-    "find_layers": "model.layers",
+    "Uniform": "strategies",
+    "Truncate": "strategies",
+    "Branch": "strategies",
+    "Control": "strategies",
+    "Strategy": "strategies",
+    "Schedule": "schedule",
     "PRESETS": "presets",
+    "Layer": "model.layers",
+    "find_layers": "model.layers",
+    "ResidualBranch": "model.branches",
+    "find_branches": "model.find_branches",
     "profile": "lab.profiling.profile",
     "AttachError": "errors",
     "EpochError": "errors",
@@ -45,12 +54,18 @@ __all__ = [
     "PRESETS",
     "AttachError",
     "Branch",
+    "Control",
     "EpochError",
     "Layer",
     "LayerDropBack",
     "LayerDropBackError",
     "LoaderError",
+    "ResidualBranch",
+    "Schedule",
     "StateError",
+    "Strategy",
+    "Truncate",
+    "Uniform",
     "UsageError",
     "VerificationError",
     "find_branches",

@@ -1,9 +1,12 @@
-"""One epoch, as an iterable over its batches and as a context manager."""
+"""One epoch: an iterable over its batches, and a context manager."""
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+from .engine.batching import OpenBatch
 from .errors import EpochError, explain
 
 Batch = TypeVar("Batch")
@@ -33,14 +36,8 @@ class Epoch(Generic[Batch]):
         self._length = length
         self._end = end
         self._entered = False
-        self._iterating = False
         self.number = number
         self.ended = False
-
-    @property
-    def in_use(self) -> bool:
-        """Whether a loop or a ``with`` block is inside this epoch."""
-        return self._entered or self._iterating
 
     def end(self) -> None:
         """End the epoch; nothing happens when it has ended."""
@@ -68,11 +65,9 @@ class Epoch(Generic[Batch]):
     def _batches(self, loader: Iterable[Batch]) -> Iterator[Batch]:
         if self.ended:  # between iter() and the first batch
             return
-        self._iterating = True
         try:
             yield from loader
         finally:  # also when the loop breaks or raises: the generator is closed
-            self._iterating = False
             if not self._entered:
                 self.end()
 
@@ -88,3 +83,52 @@ class Epoch(Generic[Batch]):
     ) -> None:
         self._entered = False
         self.end()
+
+
+class OpenEpoch:
+    """The epoch that is open, and what ends with it."""
+
+    def __init__(self) -> None:
+        self.batch = OpenBatch()
+        self.current: weakref.ref[Epoch[Any]] | None = None
+        self.serial = 0
+        self._release: weakref.finalize[..., Any] | None = None
+
+    def attach(self, owner: object, traces: ExitStack) -> None:
+        """Close `traces` when they are let go of, or with their owner."""
+        traces.callback(self.batch.close)
+        self._release = weakref.finalize(owner, traces.close)
+        self._release.atexit = False
+
+    def detach(self) -> None:
+        """Close the traces."""
+        if self._release is not None:
+            self._release()
+
+    def require_attached(self) -> None:
+        """Make sure that nobody has detached.
+
+        Raises:
+            EpochError: somebody has.
+        """
+        if self._release is None or not self._release.alive:
+            cause, cure = "detach() was called", "make a new LayerDropBack"
+            raise EpochError(explain("this LayerDropBack is not attached", cause, cure))
+
+    def ender(self, end: Callable[[], None]) -> Callable[[], None]:
+        """Ends the epoch that is open now, and no later one."""
+        serial = self.serial
+
+        def end_this() -> None:
+            if self.serial == serial and self.current is not None:
+                end()
+
+        return end_this
+
+    def close(self) -> None:
+        """The batch size is the user's again."""
+        self.batch.close()
+        current = None if self.current is None else self.current()
+        if current is not None:
+            current.ended = True
+        self.current = None

@@ -16,10 +16,13 @@ class AttachError(LayerDropBackError, ValueError):
     """
 
     def __init__(self, problems: Sequence[str], subject: str = "cannot attach LayerDropBack"):
-        self.problems = tuple(problems)
+        self.problems, self._subject = tuple(problems), subject
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(problems, start=1))
         super().__init__(f"{subject}: {count}\n{lines}")
+
+    def __reduce__(self) -> tuple[type["AttachError"], tuple[tuple[str, ...], str]]:
+        return type(self), (self.problems, self._subject)  # it is sent from rank to rank
 
 
 class LoaderError(LayerDropBackError, ValueError):

@@ -1,11 +1,15 @@
-"""Which epochs (or step periods) drop, how much, and their learning rate and batch factors."""
+"""When layers drop, and how far a drop rate has changed: epochs or periods of steps."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
-LRScale = float | Literal["inverse"]
+from .errors import explain
+from .option import is_count, is_number, option, plain, require, unknown, unusable
+
 Ramp = Literal["constant", "rising", "falling"]
+RAMPS: tuple[str, ...] = get_args(Ramp)
 
 
 @dataclass(frozen=True)
@@ -13,64 +17,75 @@ class Schedule:
     """Every `every`-th epoch from `start` on is a drop epoch; the others are full.
 
     Attributes:
-        drop_rate: 0 means that no epoch drops, whatever the rest says.
         every: 2 alternates full and drop epochs, as the paper does; 1 drops in every epoch.
-        start: the first drop epoch; before it, all is trained.
-        lr_scale: learning-rate factor in a drop epoch; ``"inverse"`` is 1 / (1 - rate).
-        batch_scale: batch-size factor in a drop epoch.
-        ramp: whether the drop rate rises or falls from one drop epoch to the next, around
-            `drop_rate`, which stays its mean.
+        start: the first drop epoch, counted from 0; before it, all is trained.
+        steps: periods of so many optimizer steps stand for epochs in all of this, for runs of a
+            few epochs; None for epochs.
+        ramp: whether the drop rate rises or falls from one drop epoch to the next, as widely
+            around its mean as is even.
         anneal: the last share of the run in which all is trained again.
-        period_steps: so many optimizer steps stand for one epoch in all of this, for runs of a few
-            epochs; None for epochs.
-        length: of the whole run in epochs, or in optimizer steps with `period_steps`; what `ramp`
-            and `anneal` refer to.
+        length: of the whole run in epochs, or in optimizer steps with `steps`; `ramp` and
+            `anneal` need it.
+
+    Raises:
+        AttachError: a value makes no sense, or a length is missing.
 
     Example:
-        >>> [epoch for epoch in range(6) if Schedule(drop_rate=0.5).is_drop_epoch(epoch)]
+        >>> [epoch for epoch in range(6) if Schedule().is_drop_epoch(epoch)]
         [1, 3, 5]
-        >>> late = Schedule(drop_rate=0.5, every=1, anneal=0.5, length=6)
+        >>> late = Schedule(every=1, anneal=0.5, length=6)
         >>> [epoch for epoch in range(6) if late.is_drop_epoch(epoch)]
         [1, 2]
     """
 
-    drop_rate: float = 0.5
-    every: int = 2
-    start: int = 1
-    lr_scale: LRScale = 2.0
-    batch_scale: float = 1
-    ramp: Ramp = "constant"
-    anneal: float = 0.0
-    period_steps: int | None = None
+    every: int = option(2, "A drop epoch every so many.")
+    start: int = option(1, "First drop epoch, from 0.")
+    steps: int | None = option(
+        None,
+        "Periods of so many steps instead of epochs, for --every and --start.",
+        flag="period_steps",
+    )
+    ramp: Ramp = option("constant", "How the drop rate changes over the run", RAMPS)
+    anneal: float = option(0.0, "Last share of the run that drops nothing.")
     length: float | None = None
 
-    @property
-    def ever_drops(self) -> bool:
-        """Whether there is any drop epoch at all."""
-        return self.drop_rate > 0
+    def __post_init__(self) -> None:
+        require(self._problems(), "Schedule")
+
+    def _problems(self) -> Iterator[str]:
+        cause = "epochs are counted"
+        yield from unusable(is_count(self.every, 1), "every", self.every, cause, "give 1 or more")
+        yield from unusable(is_count(self.start), "start", self.start, cause, "give 0 or more")
+        good = self.steps is None or is_count(self.steps, 1)
+        cure = "give an integer from 1 on, or None"
+        yield from unusable(good, "steps", self.steps, "steps are counted", cure)
+        yield from unknown(RAMPS, "ramp", self.ramp)
+        good = is_number(self.anneal) and 0 <= self.anneal < 1
+        cause, cure = "it is a share of the run", "give a number in [0, 1)"
+        yield from unusable(good, "anneal", self.anneal, cause, cure)
+        good = self.length is None or (is_number(self.length) and self.length > 0)
+        cause, cure = "a run has some length", "give a number above 0, or None"
+        yield from unusable(good, "length", self.length, cause, cure)
+        if self.length is None:
+            needs = [f"ramp={self.ramp!r}"] * (self.ramp in ("rising", "falling"))
+            needs += [f"anneal={self.anneal!r}"] * (self.anneal != 0)
+            for name in needs:
+                cure = "give length=, the run's epochs (with steps= its optimizer steps)"
+                yield explain(f"{name} needs a length", "it refers to the whole run", cure)
 
     def period(self, epoch: int, step: int) -> int:
         """What `is_drop_epoch` and `position` ask for: the epoch's number, or the step period's.
 
         Example:
-            >>> Schedule().period(epoch=3, step=25), Schedule(period_steps=10).period(3, 25)
+            >>> Schedule().period(epoch=3, step=25), Schedule(steps=10).period(3, 25)
             (3, 2)
         """
-        return epoch if self.period_steps is None else step // self.period_steps
+        return epoch if self.steps is None else step // self.steps
 
     def is_drop_epoch(self, epoch: int) -> bool:
-        """Whether this epoch (counted from 0) drops; with `period_steps`, whether a period does."""
+        """Whether this epoch (counted from 0) drops; with `steps`, whether a period does."""
         since = epoch - self.start
-        return self.ever_drops and 0 <= since < self._end - self.start and since % self.every == 0
-
-    def turn(self, epoch: int) -> int:
-        """How many epochs before this drop epoch drop.
-
-        Example:
-            >>> [Schedule(every=2, start=1).turn(epoch) for epoch in (1, 3, 5)]
-            [0, 1, 2]
-        """
-        return (epoch - self.start) // self.every
+        return 0 <= since < self._end - self.start and since % self.every == 0
 
     def position(self, epoch: int) -> float:
         """Where on the way from the lowest to the highest drop rate a drop epoch is.
@@ -85,24 +100,19 @@ class Schedule:
         if self.ramp == "constant":
             return 0.5
         count = max(1, math.ceil((self._end - self.start) / self.every))
+        turn = (epoch - self.start) // self.every
         # A run that is longer than was said goes on as it was in the end.
-        share = min(1.0, (self.turn(epoch) + 0.5) / count)
+        share = min(1.0, (turn + 0.5) / count)
         return share if self.ramp == "rising" else 1 - share
 
-    def lr_factor(self, mean_rate: float) -> float:
-        """The learning-rate factor of a drop epoch.
-
-        Args:
-            mean_rate: the drop rate averaged over the layers that can drop; below 1.
-        """
-        return 1 / (1 - mean_rate) if self.lr_scale == "inverse" else self.lr_scale
+    def to_state(self) -> dict[str, Any]:
+        """Every field by its name, in plain values."""
+        return {name: plain(value) for name, value in vars(self).items()}
 
     @property
     def _end(self) -> float:
         """The first epoch, or period, of the run's end that is trained in full."""
-        if self.length is None:
-            return math.inf
-        periods = self.length if self.period_steps is None else self.length / self.period_steps
-        if self.anneal == 0 and self.ramp == "constant":
+        if self.length is None or (self.anneal == 0 and self.ramp == "constant"):
             return math.inf  # a run may be longer than was said
+        periods = self.length if self.steps is None else self.length / self.steps
         return math.ceil(periods * (1 - self.anneal) - 1e-9)

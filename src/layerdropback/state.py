@@ -1,60 +1,20 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
-import hashlib
 import math
-from collections.abc import Mapping, Sequence, Set
-from typing import Any
-
-from torch import Tensor
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, TypeGuard
 
 from .errors import StateError, explain
-from .model.branches import Branch
-from .model.layers import Layer
+from .model.layers import Layer, fingerprint
+from .option import is_count
 
-VERSION = 3
+VERSION = 4
 
-
-def fingerprint(layers: Sequence[Layer]) -> dict[str, list[str]]:
-    """Each layer's parameters and shapes; two models with the same one get the same masks.
-
-    Example:
-        >>> from torch import nn
-        >>> from layerdropback import find_layers
-        >>> fingerprint(find_layers(nn.Linear(2, 3)))
-        {'(root)': ['weight (3, 2)', 'bias (3,)']}
-    """
-    return {
-        layer.name: [
-            f"{name} {tuple(parameter.shape)}"
-            for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
-        ]
-        for layer in layers
-    }
+# A state that JSON has sorted, or another release has added to, is the same state.
+State = Mapping[str, Any]
 
 
-def digest(value: object) -> str:
-    """A few letters that differ where the texts of two values do.
-
-    Example:
-        >>> digest("a") == digest("a"), len(digest("a"))
-        (True, 8)
-    """
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
-
-
-def of_branches(branches: Sequence[Branch] | None) -> list[list[Any]] | None:
-    """Branches in plain containers.
-
-    Example:
-        >>> of_branches([Branch("0.mlp", ("0.mlp.weight",), 0.5)])
-        [['0.mlp', ['0.mlp.weight'], 0.5]]
-    """
-    if branches is None:
-        return None
-    return [[branch.name, list(branch.parameter_names), branch.share] for branch in branches]
-
-
-def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> Mapping[str, Any]:
+def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> State:
     """Make sure that a state was saved by this version for this model.
 
     Args:
@@ -71,170 +31,178 @@ def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> Mapping[
         raise StateError(explain(what, "it has no version", cure))
     if saved["version"] != VERSION:
         fact = f"the state has version {saved['version']!r}, this release reads {VERSION}"
-        cause = "another release of layerdropback saved it"
+        cause = f"layerdropback {saved.get('release', 'of another release')} saved it"
         raise StateError(explain(fact, cause, "load it with that release"))
-    wrong = [key for key, usable in _usable(saved, layers, modules).items() if not usable]
-    if wrong:
-        fact = f"the state has no usable {wrong[0]!r}"
-        raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
-    here, there = fingerprint(layers), saved["layers"]
-    if list(here.items()) != list(there.items()):
-        raise StateError(
-            explain(
-                f"the state belongs to another model: {_difference(here, there)}",
-                "the model or the unit changed since it was saved",
-                "build the same model, with the same unit, then load",
-            )
-        )
+    here: list[list[Any]] = fingerprint(layers)
+    there: Any = saved.get("layers")
+    if not _is_fingerprint(there):
+        _refuse("layers")
+    names = {name for layer in layers for name in layer.parameter_names}
+    known = _Known(len(layers), {layer.name for layer in layers}, names, modules)
+    # Another model's names come with another fingerprint, which is told in its own words.
+    for key, usable in _SCHEMA.items():
+        if not usable(saved.get(key), known if here == there else None):
+            _refuse(key)
+    if here != there:
+        fact = f"the state belongs to another model: {_difference(here, there)}"
+        cause = "the model or the unit changed since it was saved"
+        cure = "build the same model, with the same unit, then load"
+        raise StateError(explain(fact, cause, cure))
     return saved
 
 
-def _usable(
-    saved: Mapping[str, Any], layers: Sequence[Layer], modules: Set[str]
-) -> dict[str, bool]:
-    """For each entry whether `load_state_dict` can take it."""
-    times, epoch = saved.get("times_dropped"), saved.get("epoch")
-    names = {name for layer in layers for name in layer.parameter_names}
-    # Another model's names come with another fingerprint, which is told in its own words.
-    here = saved.get("layers") == fingerprint(layers)
-    return {
-        "layers": isinstance(saved.get("layers"), Mapping)
-        and all(isinstance(parameters, list) for parameters in saved["layers"].values()),
-        "seed": _is_count(saved.get("seed")) and saved["seed"] < 2**64,
-        "epoch": epoch is None or _is_count(epoch),
-        "step": _is_count(saved.get("step")),
-        "drop_steps": _is_count(saved.get("drop_steps")),
-        "epoch_steps": _is_count(saved.get("epoch_steps")),
-        "epoch_dropped": _is_number(saved.get("epoch_dropped")),
-        "times_dropped": isinstance(times, list)
-        and all(map(_is_count, times))
-        and (len(times) == len(layers) or not here),
-        "order": _is_order(saved.get("order", "missing"), names if here else None),
-        "shares": _is_shares(saved.get("shares", "missing"), layers if here else None),
-        "cost_shares": _is_shares(saved.get("cost_shares", "missing"), layers if here else None),
-        "signals": _is_signals(saved.get("signals", "missing"), len(layers) if here else None),
-        "drop_rate": _is_rate(saved.get("drop_rate", "missing")),
-        "early": _is_early(saved.get("early", "missing"), (modules, names) if here else None),
-        "weights": _is_weights(saved.get("weights", "missing"), layers if here else None),
-        "sensitivity": _is_sensitivity(saved.get("sensitivity", "missing")),
-        "branches": _is_branches(
-            saved.get("branches", "missing"), (modules, names) if here else None
-        ),
-    }
+def differences(saved: State, here: State) -> list[str]:
+    """The settings that a state was saved with, where they are others here.
+
+    Args:
+        saved: settings in plain values, as `Settings.to_state` gives them.
+        here: the same of this run.
+
+    Example:
+        >>> differences({"schedule": {"every": 2}}, {"schedule": {"every": 1}})
+        ['schedule.every is 2 in the state and 1 here']
+    """
+    found = []
+    for name, value in here.items():
+        other = saved.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            found += [f"{name}.{text}" for text in differences(other, value)]
+        elif other != value and name != "seed":
+            found.append(f"{name} is {other!r} in the state and {value!r} here")
+    return found
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _refuse(key: str) -> None:
+    fact = f"the state has no usable {key!r}"
+    raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
+
+
+class _Known:
+    """The names that a state of this model can have."""
+
+    def __init__(self, count: int, layers: Set[str], parameters: Set[str], modules: Set[str]):
+        self.count, self.layers, self.parameters = count, layers, parameters
+        self.modules = modules
+
+
+_Usable = Callable[[Any, _Known | None], bool]
+
+
+def _count(value: Any, known: _Known | None = None) -> bool:
+    return is_count(value) and value < 2**63
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
-def _is_order(order: object, names: set[str] | None) -> bool:
-    if order is None:
+def _are_names(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_fingerprint(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, list | tuple)
+        and len(entry) == 2
+        and isinstance(entry[0], str)
+        and isinstance(entry[1], list)
+        for entry in value
+    )
+
+
+def _times(value: Any, known: _Known | None) -> bool:
+    good = isinstance(value, list) and all(map(_count, value))
+    return good and (known is None or len(value) == known.count)
+
+
+def _order(value: Any, known: _Known | None) -> bool:
+    if value is None:
         return True
-    if not isinstance(order, Mapping):
+    if not isinstance(value, Mapping):
         return False
     first, last, unreached, ends = (
-        order.get(key) for key in ("first", "last", "unreached", "ends")
+        value.get(key) for key in ("first", "last", "unreached", "ends")
     )
+    behind = value.get("behind", {})
     return (
         isinstance(first, Mapping)
         and isinstance(last, Mapping)
-        and isinstance(unreached, list)
-        and isinstance(ends, list)
+        and _are_names(unreached)
+        and _are_names(ends)
+        and isinstance(behind, Mapping)
+        and all(end in ends and _are_names(names) for end, names in behind.items())
         and first.keys() == last.keys()
-        and all(_is_count(rank) for ranks in (first, last) for rank in ranks.values())
-        and (names is None or {*first, *unreached, *ends} <= names)
+        and all(is_count(rank) for ranks in (first, last) for rank in ranks.values())
+        and (known is None or {*first, *unreached, *ends} <= known.parameters)
     )
 
 
-def _is_shares(shares: object, layers: Sequence[Layer] | None) -> bool:
-    if shares is None:
+def _shares(value: Any, known: _Known | None) -> bool:
+    if value is None:
         return True
-    if not isinstance(shares, Mapping):
+    if not isinstance(value, Mapping):
         return False
-    good = all(_is_number(share) and share <= 1.001 for share in shares.values())
-    return good and (layers is None or set(shares) == {layer.name for layer in layers})
+    good = all(_is_number(share) and share <= 1.001 for share in value.values())
+    return good and (known is None or set(value) == known.layers)
 
 
-def _is_early(early: object, known: tuple[Set[str], Set[str]] | None) -> bool:
-    if early is None:
+def _early(value: Any, known: _Known | None) -> bool:
+    if value is None:
         return True
-    if not isinstance(early, Mapping) or not all(isinstance(v, str) for v in early.values()):
+    if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
         return False
-    return known is None or (set(early.values()) <= known[0] and set(early) <= known[1])
-
-
-def _is_weights(weights: object, layers: Sequence[Layer] | None) -> bool:
-    if weights is None:
-        return True
-    if not isinstance(weights, Mapping) or not _are_parts(weights.get("costs")):
-        return False
-    changes = weights.get("changes", "missing")
-    if changes is not None and not _are_parts(changes):
-        return False
-    names = None if layers is None else {layer.name for layer in layers}
-    return names is None or {*weights["costs"], *(changes or ())} <= names
-
-
-def _is_sensitivity(sensitivity: object) -> bool:
-    if sensitivity is None:
-        return True
-    return (
-        isinstance(sensitivity, Mapping)
-        and _is_count(sensitivity.get("batches"))
-        and _are_parts(sensitivity.get("sums"))
+    return known is None or (
+        set(value.values()) <= known.modules and set(value) <= known.parameters
     )
 
 
-def _are_parts(parts: object) -> bool:
-    return isinstance(parts, Mapping) and all(map(_is_number, parts.values()))
-
-
-def _is_signals(signals: object, layers: int | None) -> bool:
-    if signals is None:
+def _modules(value: Any, known: _Known | None) -> bool:
+    if value is None:
         return True
-    if not isinstance(signals, Mapping) or not isinstance(signals.get("looks"), list):
-        return False
-    looks, means, squares = signals["looks"], signals.get("mean"), signals.get("square")
-    if not isinstance(means, Mapping) or not isinstance(squares, Mapping):
-        return False
-    every = [*means.items(), *squares.items()]
-    return (
-        all(map(_is_count, looks))
-        and (layers is None or len(looks) == layers)
-        and means.keys() == squares.keys()
-        and all(isinstance(v, Tensor) and 0 <= int(i) < len(looks) for i, v in every)
-    )
+    return _are_names(value) and (known is None or set(value) <= known.modules)
 
 
-def _is_rate(rate: object) -> bool:
-    return rate is None or (_is_number(rate) and rate < 1)  # type: ignore[operator]
-
-
-def _is_branches(branches: object, known: tuple[Set[str], Set[str]] | None) -> bool:
-    if branches is None:
+def _branches(value: Any, known: _Known | None) -> bool:
+    if value is None:
         return True
-    return isinstance(branches, list) and all(
+    return isinstance(value, list) and all(
         isinstance(entry, list)
         and len(entry) == 3
         and isinstance(entry[0], str)
-        and isinstance(entry[1], list)
+        and _are_names(entry[1])
         and _is_number(entry[2])
-        and (known is None or (entry[0] in known[0] and set(map(str, entry[1])) <= known[1]))
-        for entry in branches
+        and (known is None or (entry[0] in known.modules and set(entry[1]) <= known.parameters))
+        for entry in value
     )
 
 
-def _difference(here: Mapping[str, list[str]], there: Mapping[str, list[str]]) -> str:
-    notes = [f"layer {name!r} is only in the state" for name in there if name not in here]
-    notes += [f"layer {name!r} is only in the model" for name in here if name not in there]
-    for name in here.keys() & there.keys():
-        if here[name] != there[name]:
-            mine, theirs = ", ".join(here[name]), ", ".join(map(str, there[name]))
-            notes.append(f"layer {name!r} has {mine} here and {theirs} in the state")
+# What `load_state_dict` can take, by key.
+_SCHEMA: dict[str, _Usable] = {
+    "settings": lambda value, _: isinstance(value, Mapping),
+    "seed": lambda value, _: is_count(value) and value < 2**64,
+    "epoch": lambda value, _: value is None or is_count(value),
+    "step": _count,
+    "drop_steps": _count,
+    "epoch_steps": _count,
+    "epoch_dropped": lambda value, _: _is_number(value),
+    "times_dropped": _times,
+    "order": _order,
+    "shares": _shares,
+    "branches": _branches,
+    "early": _early,
+    "sources": _modules,
+    "by_hand": lambda value, _: value is None or isinstance(value, bool),
+}
+
+
+def _difference(here: list[list[Any]], there: list[list[Any]]) -> str:
+    mine, theirs = dict(map(tuple, here)), dict(map(tuple, there))
+    notes = [f"layer {name!r} is only in the state" for name in theirs if name not in mine]
+    notes += [f"layer {name!r} is only in the model" for name in mine if name not in theirs]
+    for name in mine.keys() & theirs.keys():
+        if mine[name] != theirs[name]:
+            own, other = ", ".join(mine[name]), ", ".join(map(str, theirs[name]))
+            notes.append(f"layer {name!r} has {own} here and {other} in the state")
     notes = notes or ["the same layers are in another order"]
     more = f"; and {len(notes) - 3} more differences" if len(notes) > 3 else ""
     return "; ".join(notes[:3]) + more

@@ -8,17 +8,19 @@ from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from layerdropback import AttachError, LayerDropBack
+from attached import NAMES, dropping
+from layerdropback import AttachError, LayerDropBack, Uniform
+from parallel import needs_distributed
+from twins import ALWAYS
 from workers import in_workers, share
 from zoo import ZOO
 
-STRATEGIES = ["uniform", "truncate", "branch", "adaptive"]
-# Optimizer steps of each case; the first epoch is full.
-EPOCHS, STEPS = 4, 6
+pytestmark = needs_distributed
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available(), reason="torch without distributed"
-)
+# Optimizer steps of each case; the first epoch is full.
+EPOCHS, STEPS = 2, 6
+WINDOWS = (1, 3)
+CASES = [(name, window, hook) for name in NAMES for window in WINDOWS for hook in (False, True)]
 
 
 def parallel(model, **settings):
@@ -28,11 +30,10 @@ def parallel(model, **settings):
 def train(model, entry, strategy, window, rank=None, hook=False):
     """Accumulate over windows of batches; a rank takes its share of each batch.
 
-    Returns what was dropped in each step, and the bytes of gradients that ought to be sent.
+    Returns what was dropped in each step.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
-    settings = {"unit": "tensor", "strategy": strategy, "verify": True}
-    ldb = LayerDropBack(model, optimizer, drop_rate=0.6, **settings)
+    ldb = LayerDropBack(model, optimizer, dropping(strategy, 0.6, unit="tensor"), verify=True)
     if hook:
         ldb.register_comm_hook()
     batches = entry.batches(STEPS * window)
@@ -57,14 +58,11 @@ def train(model, entry, strategy, window, rank=None, hook=False):
 
 def train_all(rank):
     found = {}
-    for strategy in STRATEGIES:
-        for window in (1, 3):
-            for hook in (False, True):
-                entry = ZOO["vit"]
-                model = parallel(entry.model(), gradient_as_bucket_view=window == 3)
-                drops = train(model, entry, strategy, window, rank, hook)
-                case = f"{strategy} {window} {hook}"
-                found[case] = {"weights": model.module.state_dict(), "drops": drops}
+    for case in CASES:
+        strategy, window, hook = case
+        model = parallel(ZOO["vit"].model(), gradient_as_bucket_view=window == 3)
+        drops = train(model, ZOO["vit"], strategy, window, rank, hook)
+        found[str(case)] = {"weights": model.module.state_dict(), "drops": drops}
     return found
 
 
@@ -72,16 +70,19 @@ def train_all(rank):
     "count",
     [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)],
 )
-def test_workers_equal_one_process_and_each_other(count, tmp_path):
+def test_ranks_equal_one_process_and_each_other(count, tmp_path, request):
     """Every strategy, accumulating or not, sending all gradients or only those of what is kept."""
-    ranks = in_workers(tmp_path, train_all, count=count)
-    for strategy in STRATEGIES:
-        for window in (1, 3):
+    if count == 2:
+        ranks = [rank["trained"] for rank in request.getfixturevalue("two")]
+    else:
+        ranks = in_workers(tmp_path, train_all, count=count)
+    for strategy in NAMES:
+        for window in WINDOWS:
             alone = ZOO["vit"].model()
             drops = train(alone, ZOO["vit"], strategy, window)
-            everything = ranks[0][f"{strategy} {window} False"]
+            everything = ranks[0][str((strategy, window, False))]
             for hook in (False, True):
-                mine = [found[f"{strategy} {window} {hook}"] for found in ranks]
+                mine = [found[str((strategy, window, hook))] for found in ranks]
                 for replica in mine:
                     assert replica["drops"] == drops
                     for name, value in alone.state_dict().items():
@@ -102,7 +103,7 @@ def compressing(rank):
     for hook in (None, fp16_compress_hook):
         model = parallel(entry.model())
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        ldb = LayerDropBack(model, optimizer, 0.5, every=1)
+        ldb = LayerDropBack(model, optimizer, Uniform(0.5), ALWAYS)
         ldb.register_comm_hook(hook)
         for batch in ldb.epoch(entry.batches(6), 0):
             entry.backward(model, share(batch, rank))
@@ -118,130 +119,97 @@ def compressing(rank):
     return found
 
 
-def test_a_compressing_hook_gets_what_is_kept_and_a_detached_one_all(tmp_path):
-    first, second = in_workers(tmp_path, compressing)
+def test_a_compressing_hook_gets_what_is_kept_and_a_detached_one_all(two):
+    first, second = (rank["compressed"] for rank in two)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     (plain, _), (compressed, _) = first
     torch.testing.assert_close(plain, compressed, rtol=1e-2, atol=1e-3)
     assert any(not torch.equal(plain[name], compressed[name]) for name in plain)
 
 
+# ---- several in a container ----------------------------------------------------------------------
+
+
+class Chained(nn.Module):
+    """An encoder and a head, each in a DDP of its own."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        encoder = nn.Sequential(*(nn.Linear(8, 8) for _ in range(3)))
+        self.encoder, self.head = encoder, nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2))
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.encoder(x)))
+
+
+def chained(rank=None):
+    model = Chained()
+    if rank is not None:
+        model.encoder, model.head = parallel(model.encoder), parallel(model.head)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    ldb = LayerDropBack(model, optimizer, Uniform(0.5), ALWAYS, verify=True)
+    if rank is not None:
+        ldb.register_comm_hook()
+    torch.manual_seed(2)
+    drops = []
+    for (batch,) in ldb.epoch([(torch.randn(4, 8),) for _ in range(6)], 0):
+        drops.append([] if ldb.mask is None else ldb.mask.tolist())
+        model(*share((batch,), rank)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return {"drops": drops, "weights": [p.detach().clone() for p in model.parameters()]}
+
+
+def test_several_parallel_models_in_one_container(two):
+    first, second = (rank["chained"] for rank in two)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    alone = chained()
+    assert first["drops"] == alone["drops"]
+    assert any(map(any, alone["drops"]))
+    torch.testing.assert_close(first["weights"], alone["weights"], rtol=1e-4, atol=1e-6)
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-def told(error):
-    return str(error.value)
-
-
-def refused(rank):
-    entry, texts = ZOO["mlp"], {}
+def unreduced(rank):
+    """A step on each rank's own gradients, in a drop step and in plain training."""
+    entry = ZOO["mlp"]
     model = parallel(entry.model())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(AttachError) as error:
-        LayerDropBack(model, optimizer, seed=rank, every=1 + rank)
-    texts["seed"] = told(error)
-    ldb = LayerDropBack(model, optimizer, every=1)
-    ldb.begin_epoch(0)
-    if rank == 1:
-        ldb.redraw()
-    with pytest.raises(AttachError) as error:
-        ldb.begin_epoch(1)
-    texts["step"] = told(error)
-    ldb.detach()
-
-    ldb = LayerDropBack(model, optimizer, every=1)
+    ldb = LayerDropBack(model, optimizer, Uniform(0.5), ALWAYS)
     ldb.register_comm_hook()
-    with pytest.raises(AttachError) as error:
-        ldb.register_comm_hook()
-    texts["twice"] = told(error)
     with ldb.epoch(None, 0):
         with model.no_sync():
             entry.backward(model, share(entry.batches(1)[0], rank))
         before = [p.detach().clone() for p in model.parameters()]
         with pytest.raises(AttachError) as error:
             optimizer.step()
-        texts["no_sync"] = told(error)
         torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
     ldb.detach()
-    ldb = LayerDropBack(model, optimizer, drop_rate=0)  # plain training may do as it likes
+    ldb = LayerDropBack(model, optimizer, Uniform(0))  # plain training may do as it likes
     with ldb.epoch(None, 0), model.no_sync():
         entry.backward(model, share(entry.batches(1)[0], rank))
         optimizer.step()
-    return texts
+    return str(error.value)
 
 
-def test_ranks_that_disagree_and_steps_on_own_gradients_are_refused(tmp_path):
-    first, second = in_workers(tmp_path, refused)
-    assert first == second
-    assert first["seed"] == (
-        "cannot attach LayerDropBack: 1 problem\n"
-        "  1. the ranks disagree: every is 1 on rank 0, 2 on rank 1; seed is 0 on rank 0, 1 on "
-        "rank 1. Cause: masks are drawn from it, and the ranks would train different models. "
-        "Cure: give every rank the same seed, settings and model, and load the same state on all."
-    )
-    assert first["step"].startswith(
-        "cannot begin the epoch: 1 problem\n"
-        "  1. the ranks disagree: step is 0 on rank 0, 1 on rank 1. Cause: "
-    )
-    assert (
-        "the DDP model has a communication hook already. Cause: DDP takes only one"
-        in (first["twice"])
-    )
-    assert "optimizer.step() was called on gradients that DDP has not reduced" in first["no_sync"]
-    assert first["no_sync"].endswith("Cure: leave no_sync() for the last pass before each step.")
+def test_a_step_on_a_ranks_own_gradients_is_refused_before_a_weight_moves(two):
+    for text in (rank["unreduced"] for rank in two):
+        assert "optimizer.step() was called on gradients that DDP has not reduced" in text
+        assert text.endswith("Cure: leave no_sync() for the last pass before each step.")
 
 
-def test_a_model_of_one_process_takes_no_communication_hook():
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    ldb = LayerDropBack(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    with pytest.raises(AttachError, match="Sequential takes no communication hook. Cause: it is"):
-        ldb.register_comm_hook()
+# ---- what needs processes only once --------------------------------------------------------------
 
 
-# ---- what is learned -----------------------------------------------------------------------------
+def everything(rank):
+    found = {"trained": train_all(rank), "compressed": compressing(rank)}
+    return found | {"chained": chained(rank), "unreduced": unreduced(rank)}
 
 
-def cut(rank):
-    """The second replica's batch is so small that its head costs more than all the rest."""
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(4), nn.Flatten())
-    model = parallel(model.append(nn.Linear(64, 16)).append(nn.Linear(16, 16)))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    ldb = LayerDropBack(model, optimizer, 0.3, strategy="truncate")
-    with ldb.epoch(None, 0):
-        model(torch.ones(2, 3, *((4, 4) if rank else (32, 32)))).sum().backward()
-        optimizer.step()
-    return ldb.state_dict()["shares"]
-
-
-def allocate(rank):
-    """What cutting a branch changes is measured on each replica's own batch."""
-    entry = ZOO["vit"]
-    model = parallel(entry.model())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    settings = {"strategy": "branch", "allocate": "sensitivity", "every": 1, "start": 0}
-    ldb = LayerDropBack(model, optimizer, 0.5, **settings)
-    torch.manual_seed(rank)
-    batches = [(entry.input(), entry.target()) for _ in range(12)]
-    masks = []
-    for batch in ldb.epoch(batches, 0):
-        masks.append(None if ldb.mask is None else ldb.mask.tolist())
-        entry.backward(model, batch)
-        optimizer.step()
-        optimizer.zero_grad()
-    weights = ldb.state_dict()["weights"]
-    return {"masks": masks, "weights": weights, "model": model.module.state_dict()}
-
-
-def both(rank):
-    return cut(rank), allocate(rank)
-
-
-def test_replicas_with_batches_of_their_own_learn_the_same(tmp_path):
-    first, second = in_workers(tmp_path, both)
-    assert first[0] == second[0]
-    assert 0.9 < first[0]["0"] < 1, "the first replica's costs count"
-    assert first[1]["masks"] == second[1]["masks"]
-    assert first[1]["masks"][:3] == [None] * 3
-    assert None not in first[1]["masks"][3:]
-    assert first[1]["weights"] == second[1]["weights"]
-    torch.testing.assert_close(first[1]["model"], second[1]["model"], rtol=0, atol=0)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two ranks found."""
+    return in_workers(tmp_path_factory.mktemp("ranks"), everything)

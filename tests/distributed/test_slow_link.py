@@ -98,7 +98,6 @@ def test_a_worker_that_fails_ends_the_other(imported, tmp_path):
 def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
     flags = ["--steps", "3", "--epochs", "2", "--depth", "3", "--width", "16"]
     card = launched("wire_bytes.py", tmp_path, *flags)
-    assert "the same, to the byte" in card
     found = json.loads((tmp_path / "results" / "card.json").read_text())
     assert (tmp_path / "results" / "card.md").read_text() + "\n" == card
     assert len(found["cases"]) == 6
@@ -106,9 +105,13 @@ def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
         assert len(case["full"]) == len(case["drop"]) == 6
         full, drop = (sum(s["gradients"] for s in case[mode]) for mode in ("full", "drop"))
         assert drop < full
-        if case["wrapper"] == "DDP":
+        if case["wrapper"] == "FSDP2":
+            assert full >= 6 * 4 * found["numbers"], "some are padded"
+            assert all(step["gathered"] > 0 for step in case["full"] + case["drop"])
+        else:
             assert full == 6 * 4 * found["numbers"]
             outside = sum(case["outside"]["full"])
+            assert all(step["gathered"] == 0 for step in case["full"])
             assert not outside or full < outside < 1.5 * full
 
 

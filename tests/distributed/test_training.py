@@ -12,7 +12,8 @@ import torch
 
 from command import metrics_of
 from layerdropback.training import step as step_module
-from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 from layerdropback.training.workers import ALONE, Workers
@@ -35,10 +36,9 @@ BASE = TrainConfig(
 )
 CASES = {
     "uniform": BASE,
-    "scaled": replace(BASE, dropping=replace(BASE.dropping, batch_scale=2), accumulate=2),
-    "truncate": replace(BASE, dropping=replace(BASE.dropping, strategy="truncate")),
-    "branch": replace(BASE, dropping=replace(BASE.dropping, strategy="branch", unit="block")),
-    "adaptive": replace(BASE, dropping=replace(BASE.dropping, strategy="adaptive")),
+    "scaled": replace(BASE, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
+    "truncate": replace(BASE, dropping=BASE.dropping.changed(strategy="truncate")),
+    "branch": replace(BASE, dropping=BASE.dropping.changed(strategy="branch", unit="block")),
     "adamw": replace(BASE, optimizer="adamw", lr=1e-3),
     "by image": replace(BASE, epochs=2, randaugment=True, workers=1),
     "plain": replace(BASE, epochs=2, dropping=Dropping(drop_rate=0)),
@@ -166,6 +166,7 @@ def run_short(rank):
     }
 
 
+@pytest.mark.slow
 def test_one_worker_out_of_memory_makes_all_accumulate(tmp_path):
     first, second = in_workers(tmp_path, run_short)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
@@ -195,7 +196,8 @@ def launched(folder, *arguments, options=(), count=2):
     )
 
 
-@pytest.mark.parametrize("kind", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_torchrun_writes_one_run(kind, run, tmp_path):
     out = tmp_path / "run"
     done = launched(tmp_path, *TINY, "--epochs", 3, "--parallel", kind, "--out", out)

@@ -6,9 +6,11 @@ import pytest
 
 from layerdropback import UsageError
 from layerdropback.lab.arms import make_arms, parse_arm, plain_of
-from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.dropping import Dropping
 
-BASE = TrainConfig(epochs=4, lr=0.02, optimizer="adamw")
+DOUBLED = Dropping(lr_scale=2.0)
+BASE = TrainConfig(epochs=4, lr=0.02, optimizer="adamw", dropping=DOUBLED)
 
 
 def test_each_method_has_its_controls():
@@ -27,8 +29,9 @@ def test_each_method_has_its_controls():
     by_name = {arm.name: arm.config for arm in arms}
     assert by_name["plain"] == replace(BASE, dropping=Dropping(drop_rate=0.0))
     assert by_name["ldb"] == BASE
-    assert by_name["late"] == replace(BASE, dropping=Dropping(start=2))
-    assert by_name["no-drop@late"].dropping == Dropping(start=2, strategy="none")
+    assert by_name["late"] == replace(BASE, dropping=DOUBLED.changed(start=2))
+    control = Dropping(strategy="control", start=2, lr_scale=2.0)
+    assert by_name["no-drop@late"].dropping == control
     for arm in arms:
         arm.config.check()
 
@@ -37,8 +40,43 @@ def test_factors_of_one_need_no_control():
     """With nothing dropped and nothing scaled it would be plain training bit for bit."""
     names = [arm.name for arm in make_arms(replace(BASE, dropping=Dropping(lr_scale=1.0)))]
     assert names == ["plain", "ldb", "plain@ldb"]
-    names = [arm.name for arm in make_arms(replace(BASE, dropping=Dropping(lr_scale="inverse")))]
-    assert "no-drop@ldb" in names
+
+
+@pytest.mark.parametrize(
+    ("method", "factor"),
+    [
+        ({}, 2.0),
+        ({"strategy": "truncate", "drop_rate": 0.75, "depth": "power"}, 4.0),
+        ({"strategy": "branch", "drop_rate": 0.2, "pool": 4, "keep": ("fc",)}, 1.25),
+    ],
+)
+def test_the_control_has_the_methods_factors_as_numbers(method, factor):
+    """It drops nothing, so it has no rate that a factor could be the inverse of."""
+    dropping = Dropping(**method, lr_scale="inverse", batch_scale=2, every=3, anneal=0.5)
+    arms = {arm.name: arm for arm in make_arms(replace(BASE, dropping=dropping))}
+    control = arms["no-drop@ldb"].config
+    control.check()
+    settings, own = control.drop_settings(), arms["ldb"].config.drop_settings()
+    assert settings.strategy.name == "control"
+    assert settings.lr_scale == pytest.approx(factor)
+    assert settings.batch_scale == 2
+    assert settings.schedule == own.schedule
+
+
+def test_an_arm_of_another_strategy_leaves_what_that_one_has_not():
+    base = replace(BASE, dropping=Dropping(strategy="truncate", depth="power", drop_rate=0.4))
+    _, config = parse_arm("strategy=branch", base)
+    assert config.dropping == Dropping(strategy="branch", drop_rate=0.4)
+    _, config = parse_arm("strategy=control,lr_scale=2", base)
+    assert config.dropping == Dropping(strategy="control", lr_scale=2.0)
+
+
+def test_an_arm_says_what_it_does():
+    dropping = Dropping(strategy="truncate", drop_rate=0.4, ramp="rising", anneal=0.25)
+    arms = {arm.name: arm.says for arm in make_arms(replace(BASE, dropping=dropping))}
+    assert arms["ldb"].startswith("truncate, unit layer, ")
+    assert "0.4" in arms["ldb"]
+    assert arms["ldb"].endswith(", rising, the last 25% in full")
 
 
 def test_plain_settings_with_an_arm_compare_that_arm():
@@ -69,6 +107,9 @@ def test_values_are_read_as_in_a_settings_file():
         ),
         (["drop_rate=x"], "--arm 'drop_rate=x' sets drop_rate to 'x'. Cause: a number is needed."),
         (["drop_rate=2"], "--arm 'drop_rate=2': --drop-rate 2.0 is not usable."),
+        (["depth=power"], "--depth is not usable with --strategy uniform. Cause: it belongs to tr"),
+        (["strategy=control,drop_rate=0.5"], "--drop-rate is not usable with --strategy control."),
+        (["masks=3"], "sets 'masks'. Cause: no such setting exists."),
         (["every=["], "--arm 'every=[' is not usable. Cause: '[' is no value."),
         (["data=mnist"], "sets data. Cause: all arms share it, or they could not be compared."),
         (["seed=3"], "sets seed. Cause: all arms share it"),

@@ -10,7 +10,8 @@ import torch
 from command import stop_after
 from layerdropback.lab import tuning
 from layerdropback.lab.arms import Arm, plain_of, with_controls
-from layerdropback.lab.compare import Plan, compare
+from layerdropback.lab.compare import compare
+from layerdropback.lab.plan import Plan
 from layerdropback.lab.record import Record, run_seconds
 from layerdropback.lab.tuning import FIRST_SEED
 from layerdropback.training.config import TrainConfig
@@ -18,7 +19,7 @@ from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 
 TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
-TINY += ["--batch-size", "16", "--epochs", "3"]
+TINY += ["--batch-size", "16", "--epochs", "3", "--lr-scale", "2"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
@@ -54,6 +55,7 @@ def test_a_comparison_trains_all_arms_and_ends_with_a_verdict(run, tmp_path):
     assert saved["drop"] <= saved["full"] == record.pilot["plain"]["saved"]["full"]
 
 
+@pytest.mark.slow
 def test_an_arm_is_the_run_that_ldb_train_makes(run, tmp_path):
     assert run("compare", *TINY, "--seeds", "1", "--seed", "5", "--out", "lab")[0] == 0
     assert run("train", *TINY, "--seed", "5", "--out", "alone")[0] == 0
@@ -73,7 +75,11 @@ def test_one_seed_gives_no_verdict(run):
 
 @pytest.mark.parametrize(
     ("steps", "where"),
-    [(5, "pilot"), (170, "runs"), pytest.param(195, "runs", marks=pytest.mark.slow)],
+    [
+        pytest.param(5, "pilot", marks=pytest.mark.slow),
+        (170, "runs"),
+        pytest.param(195, "runs", marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
     flags = [*TINY, "--seeds", "2", "--out", "lab"]
@@ -106,6 +112,7 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
             assert found == [metrics.train_loss for metrics in expected]
 
 
+@pytest.mark.slow
 def test_more_seeds_can_be_added(run, tmp_path):
     assert run("compare", *TINY, "--seeds", "1", "--out", "lab")[0] == 0
     before = rows(tmp_path / "lab")
@@ -116,6 +123,7 @@ def test_more_seeds_can_be_added(run, tmp_path):
     assert Record.read(tmp_path / "lab").finished_seeds() == [0, 1]
 
 
+@pytest.mark.slow
 def test_another_comparison_is_not_gone_on_with(run):
     assert run("compare", *TINY, "--seeds", "1", "--out", "lab")[0] == 0
     code, _, errors = run("compare", *TINY, "--seeds", "1", "--out", "lab")
@@ -150,6 +158,7 @@ def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_pat
     assert "(tuned on 100 images held out)" in output
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_diverges_loses(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "MOST", 100)
     grid = ["--lr-grid", "0.01,0.05,1e20", "--seeds", "1"]
@@ -159,6 +168,7 @@ def test_a_learning_rate_that_diverges_loses(run, tmp_path, monkeypatch):
     assert all(rate < 1 for rate in Record.read(tmp_path / "lab").tuned.values())
 
 
+@pytest.mark.slow
 def test_an_arm_that_diverges_is_named(run):
     code, _, errors = run("compare", *TINY, "--arm", "wild: lr=1e20", "--out", "lab")
     assert code == 2
@@ -208,6 +218,7 @@ def test_runs_are_timed_by_the_median_of_each_mode():
         ({"strategy": "truncate", "ramp": "constant"}, 9.0),
         ({"strategy": "truncate"}, 9.0),
         ({"strategy": "truncate", "ramp": "falling"}, 12.0),
+        # A strategy of earlier releases, whose cards are still read.
         ({"strategy": "adaptive", "ramp": "constant"}, 12.0),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 
 from layerdropback.lab import pilot
 from layerdropback.lab.arms import make_arms
-from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
 
 
@@ -12,10 +13,14 @@ from layerdropback.training.images.data import load_data
     ("dropping", "epochs", "ratio"),
     [
         # Rates 0.6, 0.3, 0: by the median of these epochs it would be 0.9.
-        (Dropping(0.3, "truncate", every=1, start=0, ramp="falling"), 3, (0.2 + 0.9 + 1.0) / 3),
-        (Dropping(0.3, "truncate", every=1, start=0), 3, 0.9),
-        (Dropping(0.3, "truncate", every=2, start=1), 4, (1.0 + 0.9) / 2),
-        (Dropping(0.3, "truncate", every=1, start=0), 2.5, 0.9),
+        (
+            Dropping(drop_rate=0.3, strategy="truncate", every=1, start=0, ramp="falling"),
+            3,
+            (0.2 + 0.9 + 1.0) / 3,
+        ),
+        (Dropping(drop_rate=0.3, strategy="truncate", every=1, start=0), 3, 0.9),
+        (Dropping(drop_rate=0.3, strategy="truncate", every=2, start=1), 4, (1.0 + 0.9) / 2),
+        (Dropping(drop_rate=0.3, strategy="truncate", every=1, start=0), 2.5, 0.9),
     ],
 )
 def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypatch):
@@ -25,9 +30,9 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     def steps(player, epoch, count):
         if player.arm.name == "plain":
             return 1.0
-        if dropping.ramp == "falling":
+        if dropping.given.get("ramp") == "falling":
             return (0.2, 0.9, 1.0)[epoch]
-        return 0.9 if dropping.settings().schedule.is_drop_epoch(epoch) else 1.0
+        return 0.9 if dropping.settings().is_drop_epoch(epoch) else 1.0
 
     monkeypatch.setattr(pilot, "timed_steps", steps)
     monkeypatch.setattr(pilot, "SavedBytes", _NoBytes)
@@ -37,7 +42,7 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     assert found["ldb"].error == 0
     assert found["plain"].per_step == {"full": 1.0}
     drop = found["ldb"].per_step["drop"]
-    assert drop == pytest.approx(ratio if dropping.ramp == "falling" else 0.9)
+    assert drop == pytest.approx(ratio if dropping.given.get("ramp") == "falling" else 0.9)
     steps_of_run = 10 * epochs
     assert found["ldb"].seconds == pytest.approx(ratio * steps_of_run)
 

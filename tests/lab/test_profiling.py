@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import nn
 
+from layerdropback import Truncate, Uniform
+from layerdropback.engine import steps, watch
 from layerdropback.lab.profiling.bench import Bench
 from layerdropback.lab.profiling.blocks import REST, block_costs
+from layerdropback.lab.profiling.cost import step_costs
 from layerdropback.lab.profiling.phases import Phases, time_phases
 from layerdropback.lab.profiling.profile import Profile, profile
-from layerdropback.lab.profiling.saving import Saving, Setting, saving_of
+from layerdropback.lab.profiling.saving import UNTIMED_PAIRS, Saving, saving_of
 from layerdropback.lab.profiling.telling import as_text, sentence
 from layerdropback.lab.saved import SavedBytes
 from zoo import ZOO
 
-TINY = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "4", "--threads", "1"]
 FORWARD, ACTIVATIONS, WEIGHTS = 0.004, 0.008, 0.012  # seconds that a sleeping layer takes
 
 
@@ -56,6 +58,7 @@ def sleepers(depth):
     return Bench(nn.Sequential(*(Sleeper() for _ in range(depth))), torch.ones(2, 4))
 
 
+@pytest.mark.alone
 def test_phases_are_told_apart():
     phases = time_phases(sleepers(4), steps=5, warmup=1)
     assert phases.n == 5
@@ -90,10 +93,11 @@ def test_one_batch_over_and_over_is_not_learnt(rate):
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
+@pytest.mark.alone
 def test_what_dropping_spares_is_predicted_and_measured():
     bench = sleepers(8)
     phases = time_phases(bench, steps=5)
-    found = saving_of(Setting(drop_rate=0.5), bench, phases, pairs=15)
+    found = saving_of(Uniform(0.5), bench, phases, pairs=15)
     # Of 8 weight gradients the head's is always there; of 7 half are spared, and now and then, with
     # the first layers all dropped, the gradients below too.
     step = 8 * (FORWARD + WEIGHTS) + 7 * ACTIVATIONS
@@ -104,12 +108,16 @@ def test_what_dropping_spares_is_predicted_and_measured():
     assert found.n == 15
 
 
+def test_no_step_is_timed_that_layerdropback_looks_at():
+    assert UNTIMED_PAIRS >= steps._LOOK_STEPS  # drop steps
+    assert 2 * UNTIMED_PAIRS >= watch.STEPS
+
+
 @pytest.mark.slow
 def test_what_a_cut_spares_is_predicted_and_measured():
     bench = sleepers(8)
     phases = time_phases(bench, steps=5)
-    setting = Setting("truncate", drop_rate=0.5)
-    found = saving_of(setting, bench, phases, pairs=24)
+    found = saving_of(Truncate(0.5, depth="uniform"), bench, phases, pairs=24)
     backward = 8 * WEIGHTS + 7 * ACTIVATIONS
     assert found.measured == pytest.approx(backward / 2 / (8 * FORWARD + backward), abs=0.15)
     assert abs(found.error) < 0.15  # the depth is drawn: two quartiles of depths are far apart
@@ -126,13 +134,14 @@ def test_what_a_cut_spares_is_predicted_and_measured():
 
 def test_a_setting_that_cannot_be_is_left_out_and_told():
     model = torch.nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 64))
-    settings = [Setting(drop_rate=0.5), Setting("truncate", drop_rate=0.75)]
-    found = profile(model, torch.ones(3, 8), settings=settings, pairs=3)
+    strategies = [Uniform(0.5), Truncate(0.75)]
+    found = profile(model, torch.ones(3, 8), strategies=strategies, pairs=3)
     assert len(found.savings) == 1
     text = as_text(found)
-    assert "truncate 0.75 is left out: drop_rate=0.75 cannot be reached" in text
+    assert "truncate 0.75 is left out: share=0.75 cannot be reached" in text
 
 
+@pytest.mark.alone
 def test_nothing_to_spare_is_told_so():
     """The whole cost is in the forward pass."""
 
@@ -144,9 +153,9 @@ def test_nothing_to_spare_is_told_so():
 
     bench = Bench(Slow(*(nn.Linear(4, 4) for _ in range(3))), torch.ones(2, 4))
     found = Profile("Slow", 60, phases=time_phases(bench, steps=3))
-    found.savings = [saving_of(Setting(), bench, found.phases, pairs=9)]
+    found.savings = [saving_of(Uniform(), bench, found.phases, pairs=9)]
     assert abs(found.savings[0].measured) < 0.1
-    found.savings[0] = Saving(Setting(), 0.2, 0.01, 0.0, -0.02, 0.02, 0.0, 9)
+    found.savings[0] = Saving(Uniform(), 0.2, 0.01, 0.0, -0.02, 0.02, 0.0, 9)
     assert found.best() is None
     assert sentence(found).startswith("No gain to be expected: none of the settings tried")
 
@@ -176,8 +185,6 @@ def test_the_blocks_of_a_model_add_up_to_it(name):
     names = [block.name for block in blocks]
     assert len(set(names)) == len(names)
     assert sum(block.parameters for block in blocks) == sum(p.numel() for p in model.parameters())
-    from layerdropback.lab.profiling.cost import step_costs
-
     full, _ = step_costs(model, batch[0], loss, draws=1)
     assert sum(block.flops for block in blocks) == full.total
     with SavedBytes(model) as saved:
@@ -222,7 +229,7 @@ def test_a_profile_of_ones_own_model_leaves_it_alone():
     found = profile(model, torch.ones(3, 8), optimizer=optimizer, pairs=3)
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
     assert made[0] is not model
-    assert [str(saving.setting) for saving in found.savings] == [
+    assert [saving.label for saving in found.savings] == [
         "uniform 0.25",
         "uniform 0.5",
         "uniform 0.75",
@@ -240,103 +247,10 @@ def test_the_best_setting_is_the_one_that_spares_the_most_for_sure():
     spared = [(0.10, 0.05), (0.30, -0.01), (0.20, 0.15)]
     found = Profile("net", 1, phases=Phases(1.0, 1.0, 1.0, 0.0, 3))
     for number, (measured, low) in enumerate(spared):
-        setting = Setting(drop_rate=0.1 * (number + 1))
-        found.savings.append(Saving(setting, 0.3, 0.2, measured, low, 0.4, 0.05, 9))
+        strategy = Uniform(0.1 * (number + 1))
+        found.savings.append(Saving(strategy, 0.3, 0.2, measured, low, 0.4, 0.05, 9))
     assert found.best() is found.savings[2]
     text = sentence(found)
     assert text.startswith("net would gain most from uniform 0.3: a drop step spares")
     assert "spares 20 % of a full step's time" in text
     assert "about 10 % less" in text
-
-
-def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
-    flags = ["--pairs", "3", "--rates", "0.5,0.75", "--unit", "block", "--classes", "7"]
-    code, output, errors = run("profile", *TINY, *flags, "--out", "page")
-    assert (code, errors) == (0, "")
-    for words in (
-        "backward, weights",
-        "| block",
-        "| uniform 0.5 ",
-        "| uniform 0.75 ",
-        "n = 5 pairs",  # a whole turn through the masks
-    ):
-        assert words in output
-    assert "test_resnet would gain most" in output or "No gain to be expected" in output
-    assert output.splitlines()[-1] == "the page is page/profile.html"
-    record = json.loads((tmp_path / "page" / "profile.json").read_text())
-    assert record["about"]["image_size"] == 32
-    assert record["about"]["classes"] == 7
-    assert record["command"].startswith("ldb profile --model test_resnet")
-    found = [(s["setting"]["strategy"], s["setting"]["drop_rate"]) for s in record["savings"]]
-    assert found == list(itertools.product(["uniform", "truncate", "branch"], [0.5, 0.75]))
-    text = (tmp_path / "page" / "profile.html").read_text()
-    assert text.count("<svg") == 3
-    assert "| uniform 0.5 " in (tmp_path / "page" / "profile.md").read_text()
-
-
-def test_ctrl_c_keeps_what_there_is(run, tmp_path, monkeypatch):
-    from layerdropback.lab.profiling import profile as module
-
-    real = module.saving_of
-
-    def interrupted(setting, *arguments):
-        if setting.drop_rate > 0.25:
-            raise KeyboardInterrupt
-        return real(setting, *arguments)
-
-    monkeypatch.setattr(module, "saving_of", interrupted)
-    code, output, _ = run("profile", *TINY, "--pairs", "3", "--out", "page")
-    assert code == 130
-    assert "| uniform 0.25 " in output
-    assert "uniform 0.5 " not in output
-    record = json.loads((tmp_path / "page" / "profile.json").read_text())
-    assert len(record["savings"]) == 1
-
-
-@pytest.mark.slow
-def test_models_have_sizes_of_their_own(run):
-    code, output, _ = run("profile", "--model", "test_vit", "--batch-size", "2", "--pairs", "3")
-    assert code == 0
-    assert "2 images of 160x160 pixels" in output
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--rates", "0.5,x"], "--rates 0.5,x is not usable. Cause: numbers with commas"),
-        (["--rates", "1"], "--rates 1 is not usable. Cause: drop rates in (0, 1) are needed"),
-        (["--strategies", "none"], "--strategies none is not usable. Cause: it is one of uniform"),
-        (["--pairs", "1"], "--pairs 1 is not usable. Cause: a whole number from 3"),
-        (["--classes", "1"], "--classes 1 is not usable"),
-        (["--model", "resnet5000"], "--model resnet5000 is unknown"),
-        (["--unit", "atom"], "--unit 'atom' is not usable"),
-        (["--keep", "nowhere"], "nowhere"),
-        (["--compile", "blocks"], "--compile blocks is not usable with --unit layer"),
-        (["--optimizer", "sgdx", "--lr", "1"], "--optimizer sgdx is unknown"),
-        (["--drop-rate", "0.5"], "No such option"),
-    ],
-)
-def test_bad_input_is_one_line(run, flags, words):
-    code, _, errors = run("profile", *TINY, *flags)
-    assert code == 2
-    assert errors.count("\n") == 1
-    assert words in errors
-
-
-def test_a_folder_with_something_in_it_is_not_written_over(run, tmp_path):
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "mine.txt").write_text("mine")
-    code, _, errors = run("profile", *TINY, "--out", "page")
-    assert code == 2
-    assert "--out page is not empty" in errors
-
-
-def test_running_out_of_memory_is_told(run, monkeypatch):
-    def fails(bench):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(Bench, "step", fails)
-    code, _, errors = run("profile", *TINY)
-    assert code == 2
-    assert "--batch-size 4 images of 32 pixels do not fit" in errors
-    assert "use a smaller --batch-size" in errors

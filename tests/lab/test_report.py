@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,7 @@ def test_a_comparisons_report_has_everything(comparison, run):
     assert float(rows[0]["seconds_forward"]) == first["phases"]["forward"]
 
 
+@pytest.mark.slow
 def test_a_report_is_the_same_again(comparison, run):
     before = (comparison / "report.html").read_bytes()
     code, output, _ = run("report", "lab")
@@ -111,26 +114,36 @@ def test_runs_of_ldb_train_are_reported_together(run, tmp_path):
     assert not (tmp_path / "a" / "report.html").exists()
 
 
-def test_what_an_adaptive_policy_decided_is_logged_and_drawn(run, tmp_path):
-    flags = ["--strategy", "adaptive", "--drop-rate", "0.3", "--every", "1", "--start", "0"]
-    assert run("train", *TINY, *flags, "--out", "adaptive")[0] == 0
-    assert run("train", *TINY, "--out", "uniform")[0] == 0
-    lines = (tmp_path / "adaptive" / "metrics.jsonl").read_text().splitlines()
-    decided = [json.loads(line)["drop_chances"] for line in lines]
-    assert len(decided) == 3
-    assert decided[0]["fc"] == decided[2]["fc"] == 0, "the head is always kept"
-    assert decided[0] != decided[2], "it has learnt something"
-    assert all(0 <= chance <= 1 for row in decided for chance in row.values())
-    assert run("report", "adaptive")[0] == 0
-    text = (tmp_path / "adaptive" / "report.html").read_text()
-    assert "<h2>What the policy decided</h2>" in text
-    assert "Chance of each layer to be dropped, by epoch" in text
+CARDS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+@pytest.mark.parametrize(
+    "card", ["2026-11-23-evidence-tune-resnet-screen-2", "2026-11-24-evidence-scratch-resnet"]
+)
+def test_records_of_earlier_releases_are_reported(run, tmp_path, card):
+    """Their arms have strategies and settings that are no more."""
+    (tmp_path / "old").mkdir()
+    shutil.copy(CARDS / f"{card}.json", tmp_path / "old" / "comparison.json")
+    assert "resample" in (tmp_path / "old" / "comparison.json").read_text()
+    code, _, errors = run("report", "old")
+    assert (code, errors) == (0, "")
+    Checked((tmp_path / "old" / "report.html").read_text())
+
+
+def test_runs_of_earlier_releases_are_reported(run, tmp_path):
+    assert run("train", *TINY, "--out", "old")[0] == 0
+    settings = tmp_path / "old" / "settings.yaml"
+    settings.write_text(settings.read_text() + "resample: step\nmasks: null\n")
+    lines = (tmp_path / "old" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) | {"drop_chances": {"fc": 0.0}} for line in lines]
+    (tmp_path / "old" / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert run("report", "old")[0] == 0
+    text = (tmp_path / "old" / "report.html").read_text()
+    assert "resample" in text
     Checked(text)
-    assert run("report", "uniform")[0] == 0
-    assert "policy" not in (tmp_path / "uniform" / "report.html").read_text()
-    assert "drop_chances" not in (tmp_path / "uniform" / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_runs_of_one_name_are_told_apart(run, tmp_path):
     for name in ("x/run", "y/run"):
         assert run("train", *TINY, "--out", name)[0] == 0

@@ -5,12 +5,13 @@ from dataclasses import asdict
 
 import pytest
 
+import small_vgg  # noqa: F401 - registers the model
 from layerdropback import UsageError
 from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
 from layerdropback.lab.sweep import points, sweep_arms, sweep_lines, sweep_rows
 from layerdropback.training.config import TrainConfig
-from test_families import narrow_vgg  # noqa: F401 - registers the model
+from layerdropback.training.dropping import Dropping
 
 TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40", "--no-flip"]
 TINY += ["--batch-size", "16", "--epochs", "4"]
@@ -135,9 +136,9 @@ def test_every_way_to_drop_is_an_arm():
     ]
     assert arms[1].config.epochs == 6
     assert arms[1].config.warmup_epochs == 1.5
-    assert all(arm.config.dropping.drop_rate == 0 for arm in arms[:3])
-    last = arms[-1].config.dropping
-    assert (last.drop_rate, last.every) == (0.5, 2)
+    assert not any(arm.config.drop_settings().ever_drops for arm in arms[:3])
+    last = arms[-1].config.drop_settings()
+    assert (last.strategy.rate, last.schedule.every) == (0.5, 2)
     assert all(arm.config.lr == config.lr for arm in arms)
 
 
@@ -159,14 +160,22 @@ def test_what_makes_no_sweep_is_told(values, words):
 
 
 def test_a_start_beyond_the_end_is_told():
-    from dataclasses import replace
-
-    config = TrainConfig(epochs=3)
-    config = replace(config, dropping=replace(config.dropping, start=3))
+    config = TrainConfig(epochs=3, dropping=Dropping(start=3))
     with pytest.raises(UsageError, match="--start 3 leaves no drop epoch"):
         sweep_arms(config, [0.5], [], [1])
 
 
+def test_what_belongs_to_one_strategy_is_for_its_arms_alone():
+    config = TrainConfig(epochs=3, dropping=Dropping(depth="power", unit="block"))
+    arms = sweep_arms(config, [0.5], [], [1])
+    given = {arm.name: arm.config.dropping.given for arm in arms if arm.role == "method"}
+    assert {name for name in given if "depth" in given[name]} == {"truncate 0.5 every 1"}
+    assert all(values["unit"] == "block" for values in given.values())
+    with pytest.raises(UsageError, match="--depth is not usable here. Cause: it belongs to trunc"):
+        sweep_arms(config, [0.5], ["uniform", "branch"], [1])
+
+
+@pytest.mark.slow
 def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pilot):
     flags = ["--rates", "0.5", "--every", "1,2", "--strategies", "uniform,branch", "--seeds", "2"]
     flags += ["--out", "lab"]
@@ -199,6 +208,7 @@ def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pi
     assert asdict(Record.read(tmp_path / "lab"))["kind"] == "sweep"
 
 
+@pytest.mark.slow
 def test_what_a_model_cannot_do_is_left_out_and_said(run, tmp_path, short_pilot):
     flags = ["--model", "narrow_vgg", *TINY[2:], "--image-size", "32", "--rates", "0.5"]
     flags += ["--every", "2", "--seeds", "1", "--epochs", "2"]
@@ -228,6 +238,7 @@ def test_a_sweep_of_arms_alone(run, tmp_path, short_pilot):
     assert "it is plain training" in errors
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_can_be_gone_on_with_but_not_as_a_comparison(run, short_pilot):
     tiny = [*TINY, "--epochs", "2", "--seeds", "1", "--out", "lab"]
     flags = [*tiny, "--rates", "0.5", "--every", "2", "--resume"]

@@ -7,12 +7,17 @@ import torch
 
 from layerdropback.lab.arms import make_arms
 from layerdropback.lab.turns import Player, take_turns
-from layerdropback.training.config import Dropping, TrainConfig
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 
 BASE = TrainConfig(
-    model="test_vit", epochs=3, batch_size=16, lr=0.01, dropping=Dropping(batch_scale=2)
+    model="test_vit",
+    epochs=3,
+    batch_size=16,
+    lr=0.01,
+    dropping=Dropping(lr_scale=2.0, batch_scale=2),
 )
 
 
@@ -33,6 +38,7 @@ def players(data):
     return [Player(arm, 7, data) for arm in arms]
 
 
+@pytest.mark.slow
 def test_each_run_is_bit_for_bit_the_one_that_ldb_train_makes(data):
     """Also where they draw from the global generators, as dropout does."""
     made = players(data)
@@ -58,6 +64,7 @@ def test_dropout_is_there_to_be_tested(data):
     assert any(isinstance(module, torch.nn.Dropout) for module in model.modules())
 
 
+@pytest.mark.slow
 def test_short_runs_are_spread_over_the_time_of_long_ones(data):
     made = players(data)
     order = []

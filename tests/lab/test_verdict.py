@@ -59,6 +59,7 @@ def test_equal_arms_are_seldom_called_a_gain(seeds, seconds):
 
 
 @pytest.mark.parametrize("seeds", [3, 10])
+@pytest.mark.slow
 def test_neither_are_several_equal_arms_together(seeds):
     arms = {f"arm {number}": (90.0, 8.0, 90.0) for number in range(4)}
     assert share(simulate(seeds, arms), lambda verdict: verdict.gain) <= 0.05
@@ -80,6 +81,7 @@ def test_a_true_loss_of_twice_the_margin_is_seldom_called_equal(seeds, with_equa
     assert share(found, lambda verdict: verdict.kind == "faster at equal accuracy") <= 0.05
 
 
+@pytest.mark.slow
 def test_at_the_margin_the_error_rate_is_the_stated_one():
     """On the edge of its null hypothesis a test errs as often as it says: one-sided 2.5 %."""
     found = simulate(5, {"ldb": (90.0 - MARGIN, 8.0, None)}, comparisons=4000)

@@ -1,6 +1,5 @@
 """Killed at any moment and resumed, a run ends with the weights of an unbroken one (issue 3)."""
 
-import hashlib
 import json
 import os
 import random
@@ -12,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from outcome import digest, rows
 
 # Everything that a resumed run has to find again: masks, a scaled batch, augmentation,
 # accumulation, an average of the weights, clipping, warm-up.
@@ -62,17 +63,6 @@ def forker(tmp_path_factory):
     forker.close()
 
 
-def digest(run):
-    return hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def rows(run):
-    """The metrics, but for what a clock or the system tells."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    measured = ("seconds", "images_per_second", "phases", "peak_memory_mib")
-    return [{key: line[key] for key in line if key not in measured} for line in lines]
-
-
 def unbroken(forker, folder, epochs):
     start = time.perf_counter()
     code = forker.run(*FLAGS, "--epochs", epochs, "--out", folder)
@@ -103,6 +93,7 @@ def torture(forker, folder, epochs, kills, generator):
     assert all(name.startswith("step-") for name in left)
 
 
+@pytest.mark.slow
 def test_three_kills(forker, tmp_path):
     codes = list(torture(forker, tmp_path, epochs=4, kills=3, generator=random.Random(0)))
     assert codes.count(-signal.SIGKILL) >= 2

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_kill import digest, rows
+
+from outcome import digest, rows
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,9 +8,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import typer
 
 from ..errors import UsageError, explain
-from ..training.config import LEARNING_RATES, setting_fields
+from ..training.config import LEARNING_RATES, all_flags
+from ..training.dropping import over
+from ..training.flag import Flag
 from ..training.recipes import RECIPES, recipe_settings
-from ..training.settings_file import read_settings, setting_types
+from ..training.settings_file import read_settings
 
 # Flags whose absence means "no", with nothing that could be said to the contrary in a file.
 _SWITCHES = ("download", "overwrite", "resume")
@@ -31,14 +33,13 @@ def with_settings(
         without: settings that it has no use for.
         only: the settings that it has a use for; all by default.
     """
-    types = setting_types()
     flags = [
         _parameter("recipe", str, f"Settings by name: {choice(list(RECIPES))}; flags win."),
         _parameter("config", Path, "Settings from a YAML or TOML file; flags win."),
     ]
-    for name, entry in setting_fields().items():
+    for name, flag in all_flags().items():
         if name not in without and (only is None or name in only):
-            flags.append(_parameter(name, _cli_type(types[name]), _help(name, entry)))
+            flags.append(_parameter(name, _cli_type(flag.kind), _help(name, flag)))
     kinds = get_type_hints(command, include_extras=True)
     flags += [
         own.replace(annotation=kinds[own.name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -65,16 +66,16 @@ def layered(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: the recipe is unknown, or the file cannot be used.
     """
-    types = setting_types()
+    known = all_flags()
     file = {} if given["config"] is None else read_settings(given["config"])
     flags = {
-        name: _from_flag(value, types[name])
+        name: _from_flag(value, known[name].kind)
         for name, value in given.items()
         if name not in ("recipe", "config") and value is not None and value != []
     }
     recipe = file.pop("recipe", None) if given["recipe"] is None else given["recipe"]
     file.pop("recipe", None)
-    return recipe_settings(recipe) | file | flags
+    return over(over(recipe_settings(recipe), file), flags)
 
 
 def numbers(text: str, flag: str) -> tuple[float, ...]:
@@ -133,8 +134,8 @@ def _from_flag(value: Any, kind: Any) -> Any:
     return value
 
 
-def _help(name: str, entry: Any) -> str:
-    text, choices, default = entry.metadata["help"], entry.metadata["choices"], entry.default
+def _help(name: str, flag: Flag) -> str:
+    text, choices, default = flag.text, flag.choices, flag.default
     if choices:
         text = f"{text}: {choice(choices)}." if ":" not in text else f"{text}; {choice(choices)}."
     if name == "lr":

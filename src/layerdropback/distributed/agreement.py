@@ -1,85 +1,130 @@
 """What the ranks that train one model must have in common, so that their masks are the same."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from ..errors import AttachError, explain
-from ..interop.wrappers import data_parallel
-from ..model.order import Order
+from ..errors import AttachError, LayerDropBackError, explain
+from ..interop.wrappers import data_parallels
 
 Value = TypeVar("Value")
 
 
-def agreed(recorded: Order, model: nn.Module) -> Order:
-    """The order that all ranks of a model use from now on.
-
-    Each recorded its own; with conditional layers they differ, and so would the masks.
-    """
-    orders = _gathered(recorded, model)
-    common = orders[-1]
-    for order in reversed(orders[:-1]):
-        common = common.updated(order)
-    return common
-
-
-def of_first(value: Value, model: nn.Module) -> Value:
-    """The first rank's value: the others' are of other batches, maybe of other lengths."""
-    return _gathered(value, model)[0]
-
-
-def require_agreement(facts: Mapping[str, Any], model: nn.Module, consequence: str) -> None:
-    """Make sure that facts are the same on all ranks of a model; every rank must call it.
+class Ranks:
+    """The ranks of one model, which this process is one of; alone where it is one process's own.
 
     Args:
-        facts: by name; compared, and told, by their ``repr``.
-        model: one process's own where it is neither ``DistributedDataParallel`` nor sharded by
-            ``fully_shard``; then there is nothing to compare with.
-        consequence: what cannot be done otherwise.
+        model: around it or in it ``DistributedDataParallel``, or sharded by ``fully_shard``.
 
-    Raises:
-        AttachError: on every rank alike; it names the facts that differ, and on which ranks.
+    Example:
+        >>> Ranks(nn.Linear(2, 2)).gathered("mine")
+        ['mine']
     """
-    if not _groups(model):
-        return
-    rank = torch.distributed.get_rank()
-    found = _gathered((rank, {name: repr(value) for name, value in facts.items()}), model)
-    problems = []
-    for name in facts:
-        ranks: dict[str, list[int]] = {}
-        for number, theirs in found:
-            ranks.setdefault(theirs.get(name, "unknown"), []).append(number)
-        if len(ranks) > 1:
-            each = [f"{value} on {_ranks(numbers)}" for value, numbers in ranks.items()]
-            problems.append(f"{name} is {', '.join(each)}")
-    if problems:
-        cause = "masks are drawn from it, and the ranks would train different models"
-        cure = "give every rank the same seed, settings and model, and load the same state on all"
-        fact = f"the ranks disagree: {'; '.join(problems)}"
-        raise AttachError([explain(fact, cause, cure)], consequence)
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+
+    def gathered(self, value: Value) -> list[Value]:
+        """Every rank's value, the first one's first; every rank must call it."""
+        values: list[Any] = [value]
+        for group in _groups(self._model):
+            lists: list[Any] = [None] * torch.distributed.get_world_size(group)
+            torch.distributed.all_gather_object(lists, values, group=group)
+            values = [entry for entries in lists for entry in entries]
+        return values
+
+    def first_of(self, work: Callable[[], Value]) -> Value:
+        """Do the same work on every rank, and take the first rank's result.
+
+        The others' may differ: they are of other batches, maybe of other lengths.
+
+        Raises:
+            LayerDropBackError: the work raised one on some rank; it is raised on all, so that none
+                waits for another.
+        """
+        try:
+            found: tuple[Any, LayerDropBackError | None] = (work(), None)
+        except LayerDropBackError as error:
+            found = (None, error)
+        everyone = self.gathered(found)
+        failed = next((error for _, error in everyone if error is not None), None)
+        if failed is not None:
+            raise found[1] or failed
+        first: Value = everyone[0][0]
+        return first
+
+    def require_agreement(
+        self, facts: Mapping[str, Any], consequence: str, problems: tuple[str, ...] = ()
+    ) -> None:
+        """Make sure that facts are the same on all ranks; every rank must call it.
+
+        Args:
+            facts: by name, in levels; compared, and told, by their ``repr``.
+            consequence: what cannot be done otherwise.
+            problems: that this rank has found by itself; they are raised on every rank.
+
+        Raises:
+            AttachError: on every rank alike; it names the facts that differ, and on which ranks.
+        """
+        rank = torch.distributed.get_rank() if _groups(self._model) else 0
+        texts = dict(_flat(facts))
+        everyone = self.gathered((rank, texts, problems))
+        if problems:
+            raise AttachError(problems, consequence)
+        for number, _, theirs in everyone:
+            if theirs:
+                raise AttachError([f"on rank {number}: {text}" for text in theirs], consequence)
+        names = dict.fromkeys(name for _, theirs, _ in everyone for name in theirs)
+        found = [text for name in names for text in _difference(name, everyone)]
+        if found:
+            cause = "masks are drawn from it, and the ranks would train different models"
+            cure = (
+                "give every rank the same seed, settings and model, and load the same state on all"
+            )
+            fact = f"the ranks disagree: {'; '.join(found)}"
+            raise AttachError([explain(fact, cause, cure)], consequence)
 
 
-def _ranks(numbers: list[int]) -> str:
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, repr(value)
+
+
+def digest(value: object) -> str:
+    """A few letters that differ where the texts of two values do.
+
+    Example:
+        >>> digest("a") == digest("a"), len(digest("a"))
+        (True, 8)
+    """
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
+
+
+def _difference(name: str, everyone: list[tuple[int, dict[str, str], Any]]) -> list[str]:
+    ranks: dict[str, list[int]] = {}
+    for number, theirs, _ in everyone:
+        ranks.setdefault(theirs.get(name, "unknown"), []).append(number)
+    if len(ranks) == 1:
+        return []
+    each = [f"{value} on {_named(numbers)}" for value, numbers in ranks.items()]
+    return [f"{name} is {', '.join(each)}"]
+
+
+def _named(numbers: list[int]) -> str:
     return f"rank{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
-
-
-def _gathered(value: Value, model: nn.Module) -> list[Value]:
-    """Every rank's value, the first one's first."""
-    values: list[Any] = [value]
-    for group in _groups(model):
-        lists: list[Any] = [None] * torch.distributed.get_world_size(group)
-        torch.distributed.all_gather_object(lists, values, group=group)
-        values = [entry for entries in lists for entry in entries]
-    return values
 
 
 def _groups(model: nn.Module) -> list[Any]:
     """The process groups that together hold all ranks of a model; none for one process's own."""
-    wrapper = data_parallel(model)
-    if wrapper is not None:
-        return [wrapper.process_group]
+    wrappers = data_parallels(model)
+    if wrappers:
+        return list({id(w.process_group): w.process_group for w in wrappers}.values())
     for parameter in model.parameters():
         mesh = getattr(parameter, "device_mesh", None)  # a DTensor's
         if mesh is not None:

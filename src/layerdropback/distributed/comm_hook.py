@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AttachError, explain
-from ..interop.wrappers import data_parallel
+from ..interop.private import has_comm_hook
+from ..interop.wrappers import data_parallels
 
 # What torch calls with its state and a bucket, and which returns the reduced buffer's future.
 CommHook = Callable[[Any, Any], Any]
@@ -83,22 +84,25 @@ def register(
     Raises:
         AttachError: the model is no DDP model, or has a communication hook already.
     """
-    wrapper = data_parallel(model)
-    if wrapper is None:
+    wrappers = data_parallels(model)
+    if not wrappers:
         fact = f"{type(model).__name__} takes no communication hook"
         cause = "it is no DistributedDataParallel"
         cure = "leave the call out (fully_shard sends no gradients of what is dropped anyway)"
         raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
-    if wrapper._comm_hooks:
+    if any(has_comm_hook(wrapper) for wrapper in wrappers):
         fact, cause = "the DDP model has a communication hook already", "DDP takes only one"
         cure = "register yours through this method: ldb.register_comm_hook(hook, state)"
         raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
-    if hook is None:
-        from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-
-        hook, state = allreduce_hook, wrapper.process_group
     traffic = Traffic()
-    wrapper.register_comm_hook(state, kept_only(dropped, hook, traffic))
+    for wrapper in wrappers:
+        if hook is None:
+            from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+            chosen: tuple[Any, CommHook] = (wrapper.process_group, allreduce_hook)
+        else:
+            chosen = (state, hook)
+        wrapper.register_comm_hook(chosen[0], kept_only(dropped, chosen[1], traffic))
     return traffic
 
 

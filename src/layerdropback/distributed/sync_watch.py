@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..errors import AttachError, explain
-from ..interop.wrappers import data_parallel
+from ..interop.wrappers import data_parallels
 
 
 class SyncWatch:
@@ -19,7 +19,7 @@ class SyncWatch:
     """
 
     def __init__(self, model: nn.Module):
-        self._wrapper = data_parallel(model)
+        self._wrappers = data_parallels(model)
         self._last_is_reduced: bool | None = None
 
     def begin_window(self) -> None:
@@ -28,8 +28,8 @@ class SyncWatch:
 
     def saw_forward(self) -> None:
         """A forward pass has ended; the flag that it ran under decides about its backward pass."""
-        if self._wrapper is not None:
-            self._last_is_reduced = self._wrapper.require_backward_grad_sync
+        if self._wrappers:
+            self._last_is_reduced = all(w.require_backward_grad_sync for w in self._wrappers)
 
     def require_reduced(self) -> None:
         """Before an optimizer's step.
@@ -37,9 +37,10 @@ class SyncWatch:
         Raises:
             AttachError: the gradients are this rank's own.
         """
-        if self._last_is_reduced is not False or self._wrapper is None:
+        if self._last_is_reduced is not False:
             return
-        if torch.distributed.get_world_size(self._wrapper.process_group) > 1:
+        groups = (wrapper.process_group for wrapper in self._wrappers)
+        if any(torch.distributed.get_world_size(group) > 1 for group in groups):
             fact = "optimizer.step() was called on gradients that DDP has not reduced"
             cause = (
                 "the last forward and backward pass before it ran under no_sync(), and masks that "

@@ -90,6 +90,17 @@ def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
     return sampler
 
 
+def total_batches(loader: Sized, full: int, dropping: int, scale: float) -> int:
+    """How many batches some full epochs and some drop epochs have.
+
+    Example:
+        >>> total_batches(DataLoader(range(12), batch_size=3), full=2, dropping=2, scale=2)
+        12
+    """
+    scaled = BatchScaler(cast(Iterable[object], loader), scale if dropping else 1)
+    return len(loader) * full + len(scaled) * dropping
+
+
 class OpenBatch:
     """The batch factor of the epoch that is open; it holds nothing of the controller."""
 

@@ -1,7 +1,7 @@
 """What would go wrong, found at attach time and told all at once."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,30 +11,40 @@ from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Optimizer
 
 from ..errors import explain, name_some
-from ..interop.wrappers import compile_ignores_flags, compiled_modules
+from ..interop.compiling import compile_ignores_flags, compiled_modules
+from ..interop.private import (
+    forward_pre_hooks,
+    has_step_hooks,
+    is_compiled_in_place,
+    step_pre_hooks,
+)
 from ..model.layers import Layer
 from ..settings import Settings
+from ..strategies import Strategy
 from .hooks import WeakHook
+from .target import Target
 
 
-def attach_problems(
-    model: nn.Module,
-    optimizers: Sequence[Optimizer],
-    layers: Sequence[Layer],
-    settings: Settings,
-) -> list[str]:
-    """Problems of the model and its optimizers, where there are drop epochs at all."""
-    scales_lr = settings.schedule.lr_scale != 1
+def attach_problems(target: Target, settings: Settings) -> list[str]:
+    """Problems of the model and its optimizers, where there are drop epochs at all.
+
+    Args:
+        target: what is to be attached to.
+        settings: the user's.
+    """
+    layers, optimizers = target.layers, target.optimizers
+    strategy = settings.strategy
+    rates: Mapping[str, float] = getattr(strategy, "rates", None) or {}
     return [
-        *_wrapper_problems(model),
-        *compile_problems(model, layers),
-        *_optimizer_problems(optimizers, scales_lr),
-        *_second_controller(model),
+        *_wrapper_problems(target.model),
+        *compile_problems(target.model, layers),
+        *_optimizer_problems(optimizers, settings.lr_scale != 1),
+        *_second_controller(target.model),
         *_nothing_to_train(optimizers, layers),
         *homeless_parameters(optimizers, layers),
-        *_unmatched(layers, "keep", settings.keep),
-        *_unmatched(layers, "rates", [pattern for pattern, _ in settings.rates]),
-        *_nothing_to_drop(layers, settings.keep),
+        *_unmatched(layers, "keep", strategy.keep),
+        *_unmatched(layers, "rates", list(rates)),
+        *_nothing_to_drop(layers, strategy),
     ]
 
 
@@ -58,12 +68,11 @@ def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
     if not optimizers:
         found.append(explain("there is no optimizer", "the sequence is empty", "pass at least one"))
     for optimizer in optimizers:
-        if not isinstance(optimizer, Optimizer) or "_optimizer_step_pre_hooks" not in vars(
-            optimizer
-        ):
+        if not has_step_hooks(optimizer):
             fact = f"optimizer is a {type(optimizer).__name__}"
             cause = "a torch.optim.Optimizer with step hooks is needed"
-            found.append(explain(fact, cause, "pass the torch optimizer inside it"))
+            cure = "pass the torch optimizer inside it, or a list of those"
+            found.append(explain(fact, cause, cure))
     return found
 
 
@@ -151,7 +160,7 @@ def _wrapper_problems(model: nn.Module) -> Iterator[str]:
 
 def compile_problems(model: nn.Module, layers: Sequence[Layer]) -> Iterator[str]:
     """Compiled graphs in which flags could not be lowered; asked again at every epoch."""
-    if getattr(model, "_compiled_call_impl", None) is not None:
+    if is_compiled_in_place(model):
         cause = "its hooks are compiled too, and the flags could not be lowered before it runs"
         cure = "compile block by block (block.compile()) with unit='block'"
         yield explain("the model was compiled in place as a whole", cause, cure)
@@ -180,7 +189,7 @@ def _optimizer_problems(optimizers: Iterable[Optimizer], scales_lr: bool) -> Ite
         if scales_lr and any(_no_rate(group) for group in optimizer.param_groups):
             cause = "a param group of it has no 'lr' to scale"
             yield explain(f"optimizer {kind} has no learning rate", cause, "set lr_scale=1")
-        if any(isinstance(hook, WeakHook) and hook.alive for hook in _hooks(optimizer)):
+        if any(_is_ours(hook) for hook in step_pre_hooks(optimizer)):
             cause = "two would undo each other's work"
             cure = "detach() the first one"
             yield explain(f"optimizer {kind} has a LayerDropBack already", cause, cure)
@@ -190,13 +199,12 @@ def _no_rate(group: dict[str, Any]) -> bool:
     return group.get("lr") is None
 
 
-def _hooks(optimizer: Optimizer) -> Iterable[object]:
-    return optimizer._optimizer_step_pre_hooks.values()
+def _is_ours(hook: object) -> bool:
+    return isinstance(hook, WeakHook) and hook.alive
 
 
 def _second_controller(model: nn.Module) -> Iterator[str]:
-    hooks = (hook for module in model.modules() for hook in module._forward_pre_hooks.values())
-    if any(isinstance(hook, WeakHook) and hook.alive for hook in hooks):
+    if any(_is_ours(hook) for module in model.modules() for hook in forward_pre_hooks(module)):
         cause = "two would undo each other's work"
         yield explain("the model has a LayerDropBack already", cause, "detach() the first one")
 
@@ -205,8 +213,6 @@ def _unmatched(layers: Sequence[Layer], what: str, patterns: Sequence[str]) -> I
     names = [layer.name for layer in layers]
     everything = [*names, *(name for layer in layers for name in layer.parameter_names)]
     for pattern in patterns:
-        if not isinstance(pattern, str):
-            continue  # told elsewhere
         if not any(layer.matches(pattern) for layer in layers):
             close = difflib.get_close_matches(pattern, everything, n=3)
             hint = f"did you mean {name_some(close)}?" if close else f"there are {name_some(names)}"
@@ -215,11 +221,12 @@ def _unmatched(layers: Sequence[Layer], what: str, patterns: Sequence[str]) -> I
             yield explain(f"{what}={pattern!r} matches nothing", cause, cure)
 
 
-def _nothing_to_drop(layers: Sequence[Layer], keep: Sequence[str]) -> Iterator[str]:
-    keep = [pattern for pattern in keep if isinstance(pattern, str)]
+def _nothing_to_drop(layers: Sequence[Layer], strategy: Strategy) -> Iterator[str]:
+    if not strategy.drops_layers:
+        return
     # Frozen layers count: they may be unfrozen while the training goes on.
-    free = [layer for layer in layers if not any(layer.matches(pattern) for pattern in keep)]
+    free = [layer for layer in layers if not any(layer.matches(name) for name in strategy.keep)]
     if layers and (not free or len(layers) == 1):
         cause = f"of {len(layers)} layers all are kept (the last one always is)"
-        cure = "keep fewer, choose a finer unit, or set drop_rate=0"
+        cure = "keep fewer, choose a finer unit, or drop nothing (rate=0)"
         yield explain("no layer can be dropped", cause, cure)

@@ -1,14 +1,15 @@
 """What is changed for a dropped layer, ``requires_grad`` above all, for as short as possible."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from ..interop.private import own_parameters
 from .switches import turn
 
-_Place = tuple[dict[str, Any], str]  # a module's table of parameters, and a name in it
+_Place = tuple[MutableMapping[str, Any], str]  # a module's table of parameters, and a name in it
 
 
 class Flags:
@@ -29,11 +30,6 @@ class Flags:
         self._lowered: list[nn.Parameter] = []
         self._turned: list[nn.Module] = []
 
-    @property
-    def lowered(self) -> bool:
-        """Whether any flag is lowered now."""
-        return bool(self._lowered)
-
     def lower(self, parameters: Iterable[nn.Parameter], switched: Iterable[nn.Module] = ()) -> None:
         """Lower the flags that are up; a parameter that the user froze is not touched.
 
@@ -45,15 +41,16 @@ class Flags:
         turn(self._turned, on=True)
         for parameter in parameters:
             if parameter.requires_grad:
+                self._lowered.append(parameter)  # first, for Ctrl-C may come between
                 self._set(parameter, False)
-                self._lowered.append(parameter)
 
     def lift(self) -> None:
         """Lift what was lowered."""
         turn(self._turned, on=False)
         self._turned.clear()
         while self._lowered:
-            self._set(self._lowered.pop(), True)
+            self._set(self._lowered[-1], True)
+            self._lowered.pop()
 
     def _set(self, parameter: nn.Parameter, flag: bool) -> None:
         parameter.requires_grad = flag
@@ -73,6 +70,7 @@ def places(model: nn.Module) -> dict[int, list[_Place]]:
     """
     found: dict[int, list[_Place]] = defaultdict(list)
     for module in model.modules():
-        for name, parameter in module._parameters.items():
-            found[id(parameter)].append((module._parameters, name))
+        table = own_parameters(module)
+        for name, parameter in table.items():
+            found[id(parameter)].append((table, name))
     return dict(found)

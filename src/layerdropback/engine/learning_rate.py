@@ -3,15 +3,53 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 
-class LRScaler:
-    """Scales the learning rate of every param group, and puts the saved values back.
+class _Scaled(float):
+    """A scaled rate that knows the user's; what an optimizer multiplies stays a multiple of both.
 
-    The saved value is put back, never divided back, so that no rounding creeps into what the
-    scheduler reads. A tensor (a fused or capturable optimizer's) is changed in place: a captured
-    graph reads that very tensor.
+    So an optimizer that lets its own rate decay inside of ``step()`` decays the user's.
+    """
+
+    user: float
+
+    @classmethod
+    def of(cls, user: float, factor: float) -> "_Scaled":
+        made = cls(user * factor)
+        made.user = user
+        return made
+
+    def _times(self, other: Any, result: float, user: float) -> Any:
+        if isinstance(other, _Scaled) or not isinstance(result, float):
+            return result
+        made = _Scaled(result)
+        made.user = user
+        return made
+
+    def __mul__(self, other: Any) -> Any:
+        result = float.__mul__(self, other)
+        return result if result is NotImplemented else self._times(other, result, self.user * other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        result = float.__truediv__(self, other)
+        return result if result is NotImplemented else self._times(other, result, self.user / other)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (self.user,)  # a checkpoint from within a closure holds the user's
+
+
+class LRScaler:
+    """Scales the learning rate of every param group, and puts the user's back.
+
+    The user's value is put back, never divided back, so that no rounding creeps into what the
+    scheduler reads. A number that is written to a rate meanwhile is kept. A tensor (a fused or
+    capturable optimizer's) is changed in place: a captured graph reads that very tensor. What it
+    has become meanwhile is taken for a multiple of what it was, as nothing tells the two apart: an
+    optimizer that lets a tensor decay would make it grow by the factor in each step otherwise.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
@@ -26,32 +64,37 @@ class LRScaler:
 
     def __init__(self, optimizer: Optimizer):
         self._optimizer = optimizer
-        self._saved: list[tuple[dict[str, Any], Any, Any]] = []
+        self._factor = 1.0
+        self._groups: list[dict[str, Any]] = []
+        self._tensors: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # groups may share one
 
     def scale(self, factor: float) -> None:
         """Multiply every group's rate, after putting back what an earlier call left scaled."""
         self.restore()
         if factor == 1:
             return
-        scaled: set[int] = set()  # groups may share one tensor
-        for group in self._optimizer.param_groups:
+        self._factor, self._groups = factor, list(self._optimizer.param_groups)
+        for group in self._groups:
             rate = group["lr"]
-            if isinstance(rate, torch.Tensor):
-                if id(rate) in scaled:
-                    continue
-                scaled.add(id(rate))
-                self._saved.append((group, rate, rate.detach().clone()))
+            if not isinstance(rate, Tensor):
+                group["lr"] = _Scaled.of(rate, factor)
+            elif id(rate) not in self._tensors:
+                user = rate.detach().clone()
                 with torch.no_grad():
                     rate.mul_(factor)
-            else:
-                self._saved.append((group, rate, rate))
-                group["lr"] = rate * factor
+                self._tensors[id(rate)] = (rate, user, rate.detach().clone())
 
     def restore(self) -> None:
-        """Put the saved rates back; nothing happens where none is scaled."""
-        while self._saved:
-            group, rate, value = self._saved.pop()
-            if isinstance(rate, torch.Tensor):
-                with torch.no_grad():
-                    rate.copy_(value)
-            group["lr"] = rate
+        """Put the user's rates back; nothing happens where none is scaled."""
+        while self._groups:
+            group = self._groups.pop()
+            rate = group["lr"]
+            if isinstance(rate, _Scaled):
+                group["lr"] = rate.user
+            elif isinstance(rate, Tensor) and id(rate) not in self._tensors:
+                group["lr"] = rate / self._factor
+        while self._tensors:
+            _, (rate, user, scaled) = self._tensors.popitem()
+            with torch.no_grad():
+                # On the device: no number of it is asked for.
+                rate.copy_(torch.where(rate == scaled, user, rate / self._factor))

@@ -4,12 +4,14 @@ A switch is a standing forward hook that reads one boolean on its own module: so
 has two graphs for each switch inside it, however many masks there are.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ..interop.compiling import compiled_modules, show_hooks_to_compiler
+from ..interop.wrappers import named_module
 from ..model.nested import map_tensors
 
 ATTRIBUTE = "_layerdropback_detached"
@@ -47,23 +49,48 @@ def turn(modules: Iterable[nn.Module], on: bool) -> None:
             vars(module)[ATTRIBUTE] = on
 
 
-def show_to_compiler() -> None:
-    """Have compiled graphs notice switches that come after them; in this process, from now on.
-
-    torch.compile takes it that hooks neither come nor go. A graph that was made without a switch
-    would go on to be used, for every block of the same kind, and cut nothing off. Graphs that were
-    made so are forgotten, once, and made anew when they are needed.
-    """
-    import torch._dynamo.config as dynamo  # half of the compiler
-
-    if dynamo.skip_nnmodule_hook_guards:
-        dynamo.skip_nnmodule_hook_guards = False
-        compiler: Any = torch.compiler
-        compiler.reset()
-
-
 def detach_output(module: nn.Module, args: Any, output: Any) -> Any:
     """The hook; a plain function, which torch.compile can trace."""
     if getattr(module, ATTRIBUTE, False):
         return map_tensors(Tensor.detach, output)
     return None
+
+
+class Switches:
+    """The switches of one model.
+
+    Args:
+        model: the user's own, without wrappers.
+        hide: makes copies of a module leave its switch out; returns what undoes it.
+        traces: closed to take every switch away.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        hide: Callable[[nn.Module], Callable[[], None]],
+        traces: contextlib.ExitStack,
+    ):
+        self._model, self._hide, self._traces = model, hide, traces
+        self._switched: dict[str, nn.Module] = {}
+        self._shown = False
+
+    def install(self, names: Iterable[str]) -> None:
+        """Put a switch on each module of these names, unless there is one."""
+        for name in names:
+            if name not in self._switched:
+                module = named_module(self._model, name)
+                self._switched[name] = module
+                self._traces.callback(install(module))
+                self._traces.callback(self._hide(module))
+        self.show()
+
+    def show(self) -> None:
+        """Have compiled modules, also those that were compiled since, notice the switches."""
+        if self._switched and not self._shown and any(True for _ in compiled_modules(self._model)):
+            self._shown = True
+            self._traces.callback(show_hooks_to_compiler())
+
+    def modules(self, names: Iterable[str]) -> tuple[nn.Module, ...]:
+        """The modules of these names."""
+        return tuple(self._switched[name] for name in names)

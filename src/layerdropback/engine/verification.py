@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..errors import VerificationError, explain
+from ..interop.private import stored_values
 
 Named = tuple[str, str, nn.Parameter]  # the layer's name, the parameter's name, the parameter
 
@@ -60,7 +61,7 @@ class Verifier:
         if not isinstance(value, torch.Tensor):
             return value
         local = value.to_local() if hasattr(value, "to_local") else value  # a shard of FSDP2
-        return local.detach().flatten()[: self._limit].clone()
+        return stored_values(local.detach()).flatten()[: self._limit].clone()
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .private import settle_sharded
 from .wrappers import canonical_name
 
 # A module that gathers and shards, with its name.
@@ -23,16 +24,12 @@ def sharded_modules(model: nn.Module) -> tuple[Sharded, ...]:
         >>> sharded_modules(nn.Linear(2, 2))
         ()
     """
-    kind = sharding_class()
+    # Not before FSDP is imported, which takes a second.
+    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
     if kind is None:
         return ()
     found = model.named_modules()
     return tuple((name, module) for name, module in found if isinstance(module, kind))
-
-
-def sharding_class() -> Any:
-    """What sharded modules are, too; None before FSDP is imported, which takes a second."""
-    return getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -44,19 +41,6 @@ def is_sharded(tensor: Tensor) -> bool:
         False
     """
     return hasattr(tensor, "full_tensor")
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor; of a sharded one every rank must ask.
-
-    Example:
-        >>> import torch
-        >>> whole(torch.ones(2))
-        tensor([1., 1.])
-    """
-    gather = getattr(tensor, "full_tensor", None)
-    full: Tensor = tensor if gather is None else gather()
-    return full
 
 
 def reshard(modules: Sequence[Sharded]) -> None:
@@ -76,8 +60,7 @@ def settle_precision(modules: Sequence[Sharded]) -> None:
     for _, module in modules:
         if id(module) not in inside:
             inside |= {id(inner) for inner in module.modules()}
-            any_module: Any = module
-            any_module._get_fsdp_state()._lazy_init()
+            settle_sharded(module)
 
 
 def whole_parameters(name: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -1,21 +1,11 @@
-"""Looking through the wrappers that others put around a model."""
+"""Looking through the wrappers that others put around a model or an optimizer."""
 
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-# From this release on, a compiled graph notices that `requires_grad` was toggled (pytorch#139476).
-COMPILE_SEES_FLAGS = (2, 12)
-
-
-def is_compile_wrapper(module: nn.Module) -> bool:
-    """Whether ``torch.compile(module)`` made this module.
-
-    Told by its attribute, because importing the wrapper's class takes a second.
-    """
-    return "_orig_mod" in module._modules
+from .private import has_step_hooks, is_compile_wrapper
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -26,22 +16,43 @@ def unwrap(model: nn.Module) -> nn.Module:
         >>> unwrap(net) is net
         True
     """
+    *_, inner = _layers_of(model)
+    return inner
+
+
+def called_module(model: nn.Module) -> nn.Module:
+    """The module whose call is the forward pass; nothing inside a compiled one can be hooked.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> called_module(net) is net
+        True
+    """
+    wrappers = list(_layers_of(model))
+    return next((module for module in wrappers if is_compile_wrapper(module)), wrappers[-1])
+
+
+def _layers_of(model: nn.Module) -> Iterator[nn.Module]:
+    """A model and what is inside its wrappers, the outermost first."""
+    yield model
     while True:
         if isinstance(model, DistributedDataParallel):
             model = model.module
         elif is_compile_wrapper(model):
             model = model.get_submodule("_orig_mod")
         else:
-            return model
+            return
+        yield model
 
 
-def data_parallel(model: nn.Module) -> DistributedDataParallel | None:
-    """The ``DistributedDataParallel`` around a model, also one that was compiled since."""
-    while not isinstance(model, DistributedDataParallel):
-        if not is_compile_wrapper(model):
-            return None
-        model = model.get_submodule("_orig_mod")
-    return model
+def data_parallels(model: nn.Module) -> list[DistributedDataParallel]:
+    """Every ``DistributedDataParallel`` around a model or inside it.
+
+    Example:
+        >>> data_parallels(nn.Linear(2, 2))
+        []
+    """
+    return [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
 
 
 def canonical_name(name: str) -> str:
@@ -65,14 +76,42 @@ def named_module(model: nn.Module, name: str) -> nn.Module:
     return found[name]
 
 
-def compiled_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of `model` that are compiled as one piece, with their names."""
-    for name, module in model.named_modules():
-        if is_compile_wrapper(module) or getattr(module, "_compiled_call_impl", None) is not None:
-            yield canonical_name(name) or "(the whole model)", module
+def torch_optimizer(optimizer: object) -> object:
+    """The torch optimizer that moves the weights, inside whatever is put around it.
+
+    Accelerate and Lightning keep it in ``.optimizer``; Lookahead and SAM in an attribute of their
+    own. Its step hooks fire, theirs may not. What holds no optimizer is returned as it is.
+
+    Example:
+        >>> import torch
+        >>> inner = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        >>> torch_optimizer(inner) is inner
+        True
+    """
+    seen, found, inner = {id(optimizer)}, optimizer, optimizer
+    while True:
+        wrapper = inner
+        inner = next((o for o in _held(wrapper) if id(o) not in seen and _moves(o, wrapper)), None)
+        if inner is None:
+            return found
+        seen.add(id(inner))
+        if has_step_hooks(inner):  # else what is inside it may have them
+            found = inner
 
 
-def compile_ignores_flags() -> bool:
-    """Whether this torch compiles graphs that silently ignore ``requires_grad``."""
-    release = torch.__version__.split("+")[0].split(".")
-    return (int(release[0]), int(release[1])) < COMPILE_SEES_FLAGS
+def _held(wrapper: object) -> Iterator[object]:
+    yield getattr(wrapper, "optimizer", None)
+    yield from getattr(wrapper, "__dict__", {}).values()
+
+
+def _moves(inner: object, wrapper: object) -> bool:
+    """Whether `inner` is the optimizer that a wrapper wraps: it holds what the wrapper holds."""
+    theirs = getattr(inner, "param_groups", None)
+    if theirs is None or not hasattr(inner, "step"):
+        return False
+    groups = getattr(wrapper, "param_groups", None)
+    return groups is None or _ids(groups) == _ids(theirs)
+
+
+def _ids(groups: list[dict[str, list[object]]]) -> set[int]:
+    return {id(parameter) for group in groups for parameter in group["params"]}

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from ..errors import UsageError, explain
-from ..training.config import Dropping, TrainConfig
+from ..training.config import TrainConfig
+from ..training.dropping import Dropping, over
 from ..training.images.data import ImageData
 from ..training.loop import Trainer
 from ..training.settings_file import PLACES, typed
@@ -55,25 +56,22 @@ class Arm:
             >>> Arm("plain", TrainConfig(), "plain").says
             'plain training'
         """
-        dropping = self.config.dropping
         return {
             "plain": "plain training",
-            "method": f"{dropping.strategy}, unit {dropping.unit}, {_how(dropping)}",
+            "method": _how(self.config),
             "no-drop": f"the LR and batch changes of {self.of}, nothing dropped",
             "same time": f"plain training, given the time of {self.of}",
             "shorter": "plain training",
         }[self.role]
 
 
-def _how(dropping: Dropping) -> str:
-    """How much is dropped and when, as far as it is not the usual."""
-    parts = [f"rate {dropping.drop_rate:g}"]
-    if dropping.target_saving is not None:
-        parts = [f"to spare {dropping.target_saving:g}"]
-    parts += [f"{dropping.depth} depth"] if dropping.depth != "uniform" else []
-    parts += [f"by {dropping.allocate}"] if dropping.allocate != "even" else []
-    parts += [dropping.ramp] if dropping.ramp != "constant" else []
-    parts += [f"the last {dropping.anneal:.0%} in full"] if dropping.anneal else []
+def _how(config: TrainConfig) -> str:
+    """What is dropped, how much and when, as far as it is not the usual."""
+    settings = config.drop_settings()
+    strategy, schedule = settings.strategy, settings.schedule
+    parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
+    parts += [schedule.ramp] if schedule.ramp != "constant" else []
+    parts += [f"the last {schedule.anneal:.0%} in full"] if schedule.anneal else []
     return ", ".join(parts)
 
 
@@ -91,10 +89,11 @@ def make_arms(config: TrainConfig, more: Sequence[str] = ()) -> list[Arm]:
         UsageError: nothing is compared, or a method's settings cannot be used.
 
     Example:
-        >>> [arm.name for arm in make_arms(TrainConfig(epochs=4))]
+        >>> config = TrainConfig(epochs=4, dropping=Dropping(lr_scale=2.0))
+        >>> [arm.name for arm in make_arms(config)]
         ['plain', 'ldb', 'no-drop@ldb', 'plain@ldb']
     """
-    methods = [(LDB, config)] if config.dropping.settings().schedule.ever_drops else []
+    methods = [(LDB, config)] if config.drop_settings().ever_drops else []
     methods += [parse_arm(text, config) for text in more]
     names = [name for name, _ in methods]
     for name in names:
@@ -102,8 +101,9 @@ def make_arms(config: TrainConfig, more: Sequence[str] = ()) -> list[Arm]:
             fact, cause = f"two arms are called {name!r}", "the tables would not tell them apart"
             raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
     for name, method in methods:
-        if method.dropping.period_steps is not None:
-            fact = f"--period-steps {method.dropping.period_steps} is not usable (arm {name!r})"
+        steps = method.drop_settings().schedule.steps
+        if steps is not None:
+            fact = f"--period-steps {steps} is not usable (arm {name!r})"
             cause = "arms are timed by epochs that drop and epochs that do not"
             raise UsageError(explain(fact, cause, "compare by epochs, with --every and --start"))
     if not methods:
@@ -120,14 +120,22 @@ def with_controls(plain: TrainConfig, methods: Sequence[Arm]) -> list[Arm]:
     """
     arms = [Arm(PLAIN, plain, "plain"), *methods]
     for method in methods:
-        schedule = method.config.dropping.settings().schedule
-        factors = (schedule.lr_scale, schedule.batch_scale)
-        if schedule.ever_drops and factors != (1, 1):
-            dropping = replace(method.config.dropping, strategy="none")
-            nothing = replace(method.config, dropping=dropping)
+        settings = method.config.drop_settings()
+        factors = (settings.lr_scale, settings.batch_scale)
+        if settings.ever_drops and factors != (1, 1):
+            nothing = replace(method.config, dropping=_control_of(method.config.dropping))
             arms.append(Arm(f"no-drop@{method.name}", nothing, "no-drop", method.name))
     arms += [Arm(f"{PLAIN}@{method.name}", plain, "same time", method.name) for method in methods]
     return arms
+
+
+def _control_of(method: Dropping) -> Dropping:
+    """The same drop epochs with the same factors, and nothing dropped."""
+    values = method.values()
+    lr_scale = values["lr_scale"]
+    if lr_scale == "inverse":  # of the method's rate: the control has none
+        lr_scale = 1 / (1 - values["drop_rate"])
+    return method.changed(strategy="control", lr_scale=lr_scale)
 
 
 def plain_of(config: TrainConfig) -> TrainConfig:
@@ -151,8 +159,8 @@ def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
 
     Example:
         >>> name, config = parse_arm("drop_rate=0.3,every=1", TrainConfig())
-        >>> name, config.dropping.drop_rate, config.dropping.every
-        ('drop_rate=0.3,every=1', 0.3, 1)
+        >>> name, config.dropping
+        ('drop_rate=0.3,every=1', Dropping(drop_rate=0.3, every=1))
         >>> parse_arm("half: lr=0.02", TrainConfig())[0]
         'half'
     """
@@ -175,16 +183,9 @@ def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
         cause = "all arms share it, or they could not be compared"
         cure = f"give it to all: --{common[0].replace('_', '-')}"
         raise UsageError(explain(f"{source} sets {common[0]}", cause, cure))
-    config = TrainConfig.from_dict(_settings_of(base) | found)
+    config = TrainConfig.from_dict(over(base.given(), found))
     try:
         config.check()
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     return name.strip() or rest.strip(), config
-
-
-def _settings_of(config: TrainConfig) -> dict[str, Any]:
-    """Every setting under its own name, with its own type."""
-    flat = {**vars(config), **vars(config.dropping)}
-    del flat["dropping"]
-    return flat

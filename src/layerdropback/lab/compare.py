@@ -1,11 +1,9 @@
 """``ldb compare``: arms trained in turns from the same seeds, and what that shows."""
 
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,17 @@ from ..errors import UsageError, explain
 from ..training.checkpoint import Checkpoints
 from ..training.claim import claimed
 from ..training.config import TrainConfig
+from ..training.device import find_device
+from ..training.finished import Diverged
 from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
-from ..training.loop import Diverged, find_device
-from ..training.machine import machine
 from ..training.metrics import EpochMetrics
 from ..training.models import small_stem
-from ..training.paths import home
-from ..training.run_folder import CHECKPOINTS, difference, identity, resolved
+from ..training.run_folder import CHECKPOINTS, difference, resolved
 from ..training.stopping import Stopping
 from .arms import Arm
+from .beginning import arm_as_dict, decided_arms, identity_of, new_record
 from .pilot import Timing, pilot, same_time
+from .plan import Plan, folder_of
 from .record import RECORD, Record
 from .report.build import make_report
 from .telling import Telling
@@ -33,57 +32,6 @@ from .turns import Player, take_turns
 
 # Seconds between two savings of runs that are under way.
 SAVE_EVERY = 60.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How arms are compared.
-
-    Attributes:
-        seeds: of the runs that count.
-        margin: in points, fixed before the runs: accuracies that differ by less are equal.
-        lr_grid: learning rates to tune each arm's with, ascending; empty: all have the settings'.
-        tune_seeds: runs of each learning rate, with seeds of their own.
-        target: test accuracy whose time is told.
-        kind: ``"comparison"``, or ``"sweep"``, for which training images stand in for the test's.
-    """
-
-    seeds: tuple[int, ...]
-    margin: float = 0.5
-    lr_grid: tuple[float, ...] = ()
-    tune_seeds: int = 1
-    target: float | None = None
-    kind: str = "comparison"
-
-    def check(self) -> None:
-        """Look at every value.
-
-        Raises:
-            UsageError: one makes no sense.
-
-        Example:
-            >>> Plan(seeds=()).check()
-            Traceback (most recent call last):
-            ...
-            layerdropback.errors.UsageError: --seeds 0 is not usable. Cause: \
-a whole number from 1 to 1000 is needed. Cure: give one.
-        """
-        number = "a whole number from 1 to 1000 is needed"
-        self._require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", number)
-        self._require(1 <= self.tune_seeds <= 1000, f"--tune-seeds {self.tune_seeds}", number)
-        good = 0 < self.margin <= 100
-        self._require(good, f"--margin {self.margin:g}", "points in (0, 100] are needed")
-        good = self.target is None or 0 < self.target <= 100
-        self._require(good, f"--target {self.target}", "a percentage in (0, 100] is needed")
-        grid = self.lr_grid
-        shown = f"--lr-grid {','.join(format(rate, 'g') for rate in grid)}"
-        good = not grid or (len(grid) >= 3 and all(0 < rate < 1e30 for rate in grid))
-        self._require(good, shown, "three learning rates above 0, or more, are needed")
-        self._require(list(grid) == sorted(set(grid)), shown, "they are to rise")
-
-    def _require(self, good: bool, fact: str, cause: str) -> None:
-        if not good:
-            raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
 
 
 def compare(
@@ -109,7 +57,7 @@ def compare(
         arm.config.check()
         small_stem(arm.config.model)
     find_device(config.device)
-    folder = _folder(config)
+    folder = folder_of(config)
     telling = Telling(console)
     data, spare = divided(load_for(replace(config, limit_train=None)), config.limit_train)
     if plan.kind == "sweep":
@@ -132,12 +80,7 @@ class _Comparison:
     ):
         self.config, self.plan, self.data = resolved(config, data), plan, data
         self._spare = spare
-        # What was left to the data is decided once, for all arms.
-        decided = {name: getattr(self.config, name) for name in ("in_memory", "crop", "flip")}
-        self.arms = {
-            arm.name: replace(arm, config=replace(arm.config, **_open(arm.config, decided)))
-            for arm in arms
-        }
+        self.arms = decided_arms(self.config, arms)
         self.folder, self.telling = folder, telling
         self.stopping = Stopping()
         self.checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1)
@@ -155,7 +98,7 @@ class _Comparison:
             if found is None:
                 self.checkpoints.clear()
                 (self.folder / RECORD).unlink(missing_ok=True)
-            self.record = found or self._new_record()
+            self.record = found or new_record(*self._what)
             stack.enter_context(self.stopping)
             stack.callback(self._close)
             stack.callback(self.telling.close)
@@ -196,7 +139,7 @@ class _Comparison:
                 record.tuned[name] = tuning.best(name, record.trials)
                 tuned = replace(arm.config, lr=record.tuned[name])
                 self.arms[name] = replace(arm, config=tuned)
-        record.arms = [_as_dict(arm) for arm in self.arms.values()]
+        record.arms = [arm_as_dict(arm) for arm in self.arms.values()]
         self._save()
         self.telling.planned(record)
 
@@ -288,43 +231,11 @@ class _Comparison:
             return f"is of no use: {error}"
 
     def _refuse(self, record: Record) -> str | None:
-        return difference(self._identity(), record.identity)
+        return difference(identity_of(*self._what), record.identity)
 
-    def _identity(self) -> dict[str, Any]:
-        base = identity(self.config, self.data)
-        shared = self.config.as_dict()
-        arms = {
-            f"{arm.name}: {name}": value
-            for arm in self.arms.values()
-            for name, value in _settings(arm).items()
-            if value != shared[name]
-        }
-        plan = asdict(self.plan)
-        decides = {name: plan[name] for name in ("margin", "lr_grid", "tune_seeds", "target")}
-        kind = {} if self.plan.kind == "comparison" else {"kind": self.plan.kind}
-        return base | arms | kind | {k: _plain(v) for k, v in decides.items()}
-
-    def _new_record(self) -> Record:
-        data = self.data
-        return Record(
-            command=shlex.join(["ldb", *sys.argv[1:]]),
-            facts=machine(find_device(self.config.device)),
-            data={
-                "name": data.name,
-                "train": len(data.train),
-                "test": len(data.test),
-                "size": data.size,
-                "classes": len(data.classes),
-            },
-            settings=self.config.as_dict(),
-            identity=self._identity(),
-            arms=[_as_dict(arm) for arm in self.arms.values()],
-            seeds=list(self.plan.seeds),
-            margin=self.plan.margin,
-            by_front=True,
-            kind=self.plan.kind,
-            target=self.plan.target,
-        )
+    @property
+    def _what(self) -> tuple[TrainConfig, ImageData, list[Arm], Plan]:
+        return self.config, self.data, list(self.arms.values()), self.plan
 
     def _close(self) -> None:
         for player in self.players:
@@ -332,48 +243,5 @@ class _Comparison:
         self.players.clear()
 
 
-def _folder(config: TrainConfig) -> Path:
-    if config.out is None:
-        return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = home(config.out, "--out ")
-    if folder.is_file():
-        raise UsageError(
-            explain(f"--out {config.out} is a file", "a folder is needed", "give another name")
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not (config.resume or config.overwrite):
-        fact, cause = f"--out {config.out} is not empty", "something would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --resume, or --overwrite"))
-    return folder
-
-
-def _open(config: TrainConfig, decided: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what was decided, that which an arm's settings leave open."""
-    return {
-        name: value
-        for name, value in decided.items()
-        if getattr(config, name) in ("auto", None) and (name == "in_memory" or config.augment)
-    }
-
-
-def _as_dict(arm: Arm) -> dict[str, Any]:
-    return {
-        "name": arm.name,
-        "role": arm.role,
-        "of": arm.of,
-        "says": arm.says,
-        "settings": _settings(arm),
-    }
-
-
-def _settings(arm: Arm) -> dict[str, Any]:
-    """An arm's settings but for where it is and its seed."""
-    left_out = ("out", "overwrite", "resume", "seed")
-    return {name: value for name, value in arm.config.as_dict().items() if name not in left_out}
-
-
 def _row(player: Player, metrics: EpochMetrics) -> dict[str, Any]:
     return {"arm": player.arm.name, "seed": player.seed, **metrics.as_dict()}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -255,18 +255,18 @@ def _parts_of(config: TrainConfig) -> list[tuple[str, list[int]]]:
     """The run's full epochs and its drop epochs; these in several parts where the rate changes.
 
     Example:
-        >>> from ..training.config import Dropping
+        >>> from ..training.dropping import Dropping
         >>> _parts_of(TrainConfig(epochs=5))
         [('full', [0, 2, 4]), ('drop', [1, 3])]
         >>> ramp = Dropping(every=1, start=0, ramp="falling")
         >>> _parts_of(TrainConfig(epochs=6, dropping=ramp))
         [('drop', [0]), ('drop', [1, 2]), ('drop', [3]), ('drop', [4, 5])]
     """
-    schedule = config.dropping.settings(config.epochs).schedule
+    settings = config.drop_settings()
     epochs = range(config.epoch_count)
-    full = [epoch for epoch in epochs if not schedule.is_drop_epoch(epoch)]
-    drop = [epoch for epoch in epochs if schedule.is_drop_epoch(epoch)]
-    count = 1 if schedule.ramp == "constant" else min(PARTS, len(drop))
+    full = [epoch for epoch in epochs if not settings.is_drop_epoch(epoch)]
+    drop = [epoch for epoch in epochs if settings.is_drop_epoch(epoch)]
+    count = 1 if settings.schedule.ramp == "constant" else min(PARTS, len(drop))
     ends = [number * len(drop) // max(1, count) for number in range(count + 1)]
     parts = [("full", full), *(("drop", drop[a:b]) for a, b in itertools.pairwise(ends))]
     return [part for part in parts if part[1]]

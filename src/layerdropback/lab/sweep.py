@@ -11,8 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import UsageError, explain
-from ..settings import STRATEGIES
 from ..training.config import TrainConfig
+from ..training.dropping import strategies_with
 from .arms import PLAIN, Arm, parse_arm, plain_of
 from .front import at_time
 from .record import Record
@@ -32,7 +32,7 @@ def sweep_arms(
     """Plain training of several lengths, and every way to drop.
 
     Args:
-        config: all other settings.
+        config: all other settings; of a strategy's own those that it has.
         rates: drop rates.
         strategies: ways to draw layers; empty: all that drop any.
         every: a drop epoch every so many.
@@ -48,8 +48,9 @@ def sweep_arms(
         >>> [arm.name for arm in arms[3:]]
         ['truncate 0.5 every 1', 'truncate 0.5 every 2']
     """
-    if config.dropping.period_steps is not None:
-        fact = f"--period-steps {config.dropping.period_steps} is not usable in a sweep"
+    steps = config.dropping.given.get("period_steps")
+    if steps is not None:
+        fact = f"--period-steps {steps} is not usable in a sweep"
         cause = "arms are timed by epochs that drop and epochs that do not"
         raise UsageError(explain(fact, cause, "leave it out"))
     plain = plain_of(config)
@@ -58,24 +59,20 @@ def sweep_arms(
         warmup = share * plain.warmup_epochs
         shorter = replace(plain, epochs=share * plain.epochs, warmup_epochs=warmup)
         arms.append(Arm(f"{PLAIN} {share:g}", shorter, "shorter"))
-    chosen = strategies or [name for name in STRATEGIES if name != "none"]
+    chosen = strategies or strategies_with("drop_rate")
     for name, rate, epochs in itertools.product(chosen, rates, every):
         if epochs != int(epochs):
             fact, cause = f"--every {epochs:g} is not usable", "epochs are counted"
             raise UsageError(explain(fact, cause, "give whole numbers"))
-        dropping = replace(
-            config.dropping,
-            strategy=name,  # type: ignore[arg-type]
-            drop_rate=rate,
-            every=int(epochs),
-        )
+        dropping = config.dropping.changed(strategy=name, drop_rate=rate, every=int(epochs))
         method = replace(config, dropping=dropping)
         method.check()
         arms.append(Arm(f"{name} {rate:g} every {int(epochs)}", method, "method"))
     arms += [Arm(name, method, "method") for name, method in (parse_arm(t, config) for t in more)]
-    for arm in arms:
-        if arm.role == "method":
-            _require_dropping(arm)
+    methods = [arm for arm in arms if arm.role == "method"]
+    for arm in methods:
+        _require_dropping(arm)
+    _require_use(config, methods)
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -85,14 +82,22 @@ def sweep_arms(
 
 
 def _require_dropping(arm: Arm) -> None:
-    dropping, epochs = arm.config.dropping, arm.config.epochs
-    schedule = dropping.settings(epochs).schedule
-    if not schedule.ever_drops:
-        fact = f"--rates {dropping.drop_rate:g} is not usable"
+    settings, epochs = arm.config.drop_settings(), arm.config.epochs
+    if not settings.ever_drops:
+        fact = f"--rates {arm.config.dropping.values()['drop_rate']:g} is not usable"
         raise UsageError(explain(fact, "it is plain training", "leave it out: it is run"))
-    if not any(map(schedule.is_drop_epoch, range(arm.config.epoch_count))):
-        fact = f"--start {dropping.start} leaves no drop epoch (arm {arm.name!r})"
+    if not any(map(settings.is_drop_epoch, range(arm.config.epoch_count))):
+        fact = f"--start {settings.schedule.start} leaves no drop epoch (arm {arm.name!r})"
         raise UsageError(explain(fact, f"there are {epochs}", "give a smaller one"))
+
+
+def _require_use(config: TrainConfig, methods: Sequence[Arm]) -> None:
+    """What was given for one strategy must not be for none that is tried."""
+    used = {flag for arm in methods for flag in arm.config.dropping.given}
+    for flag in config.dropping.given.keys() - used:
+        fact = f"--{flag.replace('_', '-')} is not usable here"
+        cause = f"it belongs to {', '.join(strategies_with(flag))}, and none is tried"
+        raise UsageError(explain(fact, cause, "leave it out, or name such a strategy"))
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def points(record: Record) -> list[Point]:
         Point(
             name,
             _kind(settings[name]),
-            settings[name]["drop_rate"],
+            settings[name].get("drop_rate") or 0.0,
             seconds[name] / whole,
             interval(measured[name].accuracy, least),
             over.get(name),

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import UsageError, explain
+from ..training.finished import Diverged
 from ..training.images.choosing import stratified
 from ..training.images.data import ImageData, LazySplit, Split
-from ..training.loop import Diverged, OnStep
+from ..training.watching import OnStep
 from .arms import Arm
 from .turns import Player, take_turns
 

@@ -5,11 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from .flops import NodeFlops
+from torch import nn
+
+from .formulas import NodeFlops
 from .graph import Edge
 
 # The places of what wants no gradient, and of what no dropping spares: a leaf that is no parameter.
 _NEVER, _ALWAYS = -math.inf, math.inf
+
+# A leaf that is neither a parameter nor an input, and is of no use to anyone.
+_SOURCE = "(source)"
 
 # After the name of a parameter that is used again in the same pass.
 _EARLY = " (early)"
@@ -38,27 +43,46 @@ class BackwardCosts:
     def __init__(self, names: Mapping[int, str]):
         self._names = names  # to which some may be added
         self._edges: dict[tuple[int, int], tuple[int | None, str | None, float]] = {}
+        self._in_order: list[tuple[int, int | None, str | None]] = []
         self._whole: dict[int, float] = {}
 
-    def add(self, edges: Iterable[Edge], flops: Mapping[int, NodeFlops]) -> None:
-        """Take one forward pass in; a graph that was seen before (by a wrapper) counts once."""
+    def add(
+        self,
+        edges: Iterable[Edge],
+        flops: Mapping[int, NodeFlops],
+        inputs: AbstractSet[int] | None = None,
+    ) -> None:
+        """Take one forward pass in.
+
+        Args:
+            edges: of its graph.
+            flops: of the graph's nodes.
+            inputs: the ``id`` of each leaf that is an argument of the model. Other leaves that are
+                no parameters (a hook made an activation require a gradient) are spared by dropping.
+                None: all such leaves are inputs.
+        """
         nothing, edges = NodeFlops(), list(edges)
-        inputs = Counter(edge.number for edge in edges)
+        self._in_order.clear()
+        fan = Counter(edge.number for edge in edges)
         last: dict[str | None, int] = {}
         for edge in edges:
-            name = self._name(edge)
+            name = self._name(edge, inputs)
             last[name] = max(last.get(name, edge.number), edge.number)
         for edge in edges:
             cost = flops.get(edge.number, nothing)
-            name = self._name(edge)
+            name = self._name(edge, inputs)
             if name is not None and edge.number < last[name]:
                 name += _EARLY
-            of_edge = cost.edges.get(edge.position, 0.0) + cost.shared / inputs[edge.number]
+            of_edge = cost.edges.get(edge.position, 0.0) + cost.shared / fan[edge.number]
             self._edges[edge.number, edge.position] = (edge.child, name, of_edge)
             self._whole[edge.number] = cost.whole
 
-    def _name(self, edge: Edge) -> str | None:
-        return None if edge.leaf is None else self._names.get(id(edge.leaf))
+    def _name(self, edge: Edge, inputs: AbstractSet[int] | None) -> str | None:
+        leaf = edge.leaf
+        if leaf is None or id(leaf) in self._names:
+            return self._names.get(id(leaf))
+        spared = inputs is not None and id(leaf) not in inputs
+        return _SOURCE if spared and not isinstance(leaf, nn.Parameter) else None
 
     def of(self, wanted: AbstractSet[str]) -> float:
         """FLOPs of the backward passes when just these parameters want a gradient."""
@@ -110,8 +134,10 @@ class BackwardCosts:
     def _highest(self, places: Mapping[str, float], others: float) -> dict[int, float]:
         """For each node that a gradient flows through the highest place that it flows to."""
         highest: dict[int, float] = {}
-        # In the order of their making, nodes come after what they depend on.
-        for (number, _), (child, name, _) in sorted(self._edges.items()):
+        if not self._in_order:  # of their making: nodes come after what they depend on
+            entries = sorted(self._edges.items())
+            self._in_order = [(number, child, name) for (number, _), (child, name, _) in entries]
+        for number, child, name in self._in_order:
             place = self._place(child, name, places, highest, others)
             if place > highest.get(number, _NEVER):
                 highest[number] = place

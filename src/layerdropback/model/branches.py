@@ -1,4 +1,4 @@
-"""Residual branches: what the gradient can flow around, found in the autograd graph.
+"""Residual branches, found in the autograd graph.
 
 A branch ends in a module whose output every gradient of its parameters passes (in the language of
 graphs: it *dominates* them), but not every gradient towards the model's input. Where that output is
@@ -10,26 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import networkx
-import torch
-from torch import nn
 
-from ..errors import AttachError, explain
-from ..interop.wrappers import canonical_name, unwrap
-from ..lab.profiling.trial import Loss, Trial, first_output
-from .flops import ForwardFlops, NodeFlops
-from .graph import Edge, edges, graph_roots
-from .nested import tensors_in
+from .call_trace import CallTrace
+from .formulas import NodeFlops
+from .graph import Edge
+from .module_calls import ModuleCall
 
 _Node = int | str  # a node's number in the autograd graph, or what it does not number
 _ROOT, _INPUT = "(root)", "(input)"  # above all outputs; all leaves that are no parameters
 
 
 @dataclass(frozen=True)
-class Branch:
+class ResidualBranch:
     """A residual branch.
 
     Attributes:
@@ -43,105 +37,49 @@ class Branch:
     share: float
 
 
-def find_branches(model: nn.Module, batch: Any, loss: Loss | None = None) -> tuple[Branch, ...]:
-    """Find the branches that can be dropped, all at once if need be.
+def branches_of(trace: CallTrace, sizes: Mapping[str, int]) -> tuple[ResidualBranch, ...]:
+    """The branches of one forward pass that can be dropped, all at once if need be.
 
     Where parallel branches are all the ways there are (a block's convolutions and the projection
     beside them), the one that costs least is left out, so that gradients can always flow.
 
     Args:
-        model: stays as it is; a copy without data makes a forward pass. Frozen parameters count.
-        batch: what the model is called with: a tensor, a tuple of arguments, or a mapping of
-            keyword arguments. Only shapes and types count.
-        loss: makes a tensor, or several, of the model's outputs, through which all gradients come;
-            by default the first floating-point tensor in them.
+        trace: of the pass, with FLOPs and the calls of modules.
+        sizes: parameters in each module, by name.
 
     Returns:
-        The branches in the order in which the forward pass ends them.
-
-    Raises:
-        AttachError: there is none, as in a model without skip connections.
+        The branches in the order in which the forward pass ends them; none where there is no skip
+        connection.
 
     Example:
-        >>> class Residual(nn.Module):
-        ...     def __init__(self):
-        ...         super().__init__()
-        ...         self.inner = nn.Linear(4, 4)
-        ...     def forward(self, x):
-        ...         return x + self.inner(x)
-        >>> model = nn.Sequential(nn.Linear(3, 4), Residual(), nn.Linear(4, 2))
-        >>> (branch,) = find_branches(model, torch.ones(1, 3))
-        >>> branch.name, branch.parameter_names
-        ('1.inner', ('1.inner.weight', '1.inner.bias'))
+        `find_branches` calls a model and returns what this finds.
     """
-    inner = unwrap(model)
-    with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
-        graph = _trace(inner, batch, loss or first_output)
-    branches = graph.branches()
-    if not branches:
-        fact = f"{type(inner).__name__} has no residual branch"
-        cause = "no module's output can be detached so that gradients still flow past it"
-        raise AttachError([explain(fact, cause, "use strategy='truncate' or 'uniform'")])
-    return branches
+    return _Graph(trace, sizes).branches()
 
 
-def _trace(model: nn.Module, batch: Any, loss: Loss) -> "_Graph":
-    """The graph of one forward pass in which everything wants a gradient."""
-    trial = Trial(model, batch, loss)
-    names = {}
-    for name, parameter in trial.model.named_parameters():
-        if parameter.is_floating_point():
-            parameter.requires_grad_()
-        names[id(parameter)] = canonical_name(name)
-    for tensor in tensors_in(trial.batch):
-        if tensor.is_floating_point():
-            tensor.requires_grad_()
-    outputs: dict[str, list[list[int]]] = defaultdict(list)
-    for name, module in trial.model.named_modules():
-        if name:
-            module.register_forward_hook(partial(_note, outputs[canonical_name(name)]))
-    with ForwardFlops() as counter:
-        roots = graph_roots(trial.forward())
-    sizes = {
-        canonical_name(name): sum(parameter.numel() for parameter in module.parameters())
-        for name, module in trial.model.named_modules()
-    }
-    return _Graph(
-        [root._sequence_nr() for root in roots],
-        list(edges(roots)),
-        names,
-        counter.nodes,
-        {name: calls[0] for name, calls in outputs.items() if len(calls) == 1},
-        sizes,
-    )
+def merged(
+    older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: AbstractSet[str]
+) -> tuple[ResidualBranch, ...]:
+    """The branches of two forward passes, of which the newer did not see all parameters.
 
+    Args:
+        older: found before.
+        newer: found now.
+        seen: parameters that the newer pass used, in branches or not.
 
-def _note(calls: list[list[int]], module: nn.Module, args: Any, output: Any) -> None:
-    """Keep the numbers of an output's nodes."""
-    calls.append([t.grad_fn._sequence_nr() for t in tensors_in(output) if t.grad_fn is not None])
+    Example:
+        >>> one, two = ResidualBranch("a", ("a.w",), 0.1), ResidualBranch("b", ("b.w",), 0.1)
+        >>> [branch.name for branch in merged([one], [two], {"b.w"})]
+        ['a', 'b']
+    """
+    return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
 
 
 class _Graph:
-    """A forward pass's graph, with what is needed to tell branches.
+    """A forward pass's graph, with what is needed to tell branches."""
 
-    Args:
-        roots: numbers of the outputs' nodes.
-        found: the graph's edges.
-        names: of the parameters, by ``id``.
-        flops: of the nodes.
-        outputs: for each module that was called once, the numbers of its outputs' nodes.
-        sizes: parameters in each module.
-    """
-
-    def __init__(
-        self,
-        roots: Sequence[int],
-        found: Sequence[Edge],
-        names: Mapping[int, str],
-        flops: Mapping[int, NodeFlops],
-        outputs: Mapping[str, Sequence[int]],
-        sizes: Mapping[str, int],
-    ):
+    def __init__(self, trace: CallTrace, sizes: Mapping[str, int]):
+        found, names, flops, roots = trace.edges, trace.names, trace.flops, trace.reached
         self._names = names
         self._entries = _entries(found, names)
         self._graph = networkx.DiGraph()
@@ -159,10 +97,10 @@ class _Graph:
         for number, cost in flops.items():
             flow[number] += cost.whole + cost.shared
         self._flops = flow
-        self._modules = self._ends(outputs, sizes)
+        self._modules = self._ends(trace.calls, sizes)
         self._dominator: dict[_Node, _Node] = networkx.immediate_dominators(self._graph, _ROOT)
 
-    def branches(self) -> tuple[Branch, ...]:
+    def branches(self) -> tuple[ResidualBranch, ...]:
         """The branches that can be dropped together."""
         members: dict[int, list[str]] = defaultdict(list)
         through = {number for entry in self._entries for number in self._chain(entry)}
@@ -181,20 +119,22 @@ class _Graph:
         total = sum(flops for node, flops in self._flops.items() if node in self._dominator)
         chosen = self._together(members, costs)
         return tuple(
-            Branch(self._modules[end], tuple(members[end]), costs[end] / max(total, 1.0))
+            ResidualBranch(self._modules[end], tuple(members[end]), costs[end] / max(total, 1.0))
             for end in sorted(chosen)
         )
 
     def _ends(
-        self, outputs: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+        self, calls: Mapping[str, Sequence[ModuleCall]], sizes: Mapping[str, int]
     ) -> dict[int, str]:
-        """For each node that is one module's whole output, the module.
+        """For each node that is the whole output of one module, called once, the module.
 
         Where several give on the same tensor, the outermost of those with the most parameters.
         """
         ends: dict[int, str] = {}
-        for name, numbers in outputs.items():
-            reached = {number for number in numbers if number in self._graph}
+        for name, made in calls.items():
+            if len(made) != 1:
+                continue
+            reached = {number for number in made[0].outputs if number in self._graph}
             if len(reached) != 1:
                 continue
             (end,) = reached

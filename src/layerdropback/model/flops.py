@@ -1,56 +1,86 @@
-"""FLOPs of a forward pass, node by node, and of the backward pass that each node will bring.
+"""FLOPs of a forward pass, node by node, and of the backward pass that each node will bring."""
 
-The formulas are those of `torch.utils.flop_counter`, but for two: its weights' gradient of a
-grouped convolution is that of a dense one, and it leaves the CPU's fused attention out.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
-_aten = torch.ops.aten
-_CPU_ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
+from ..interop.private import TorchDispatchMode, next_number
+from . import formulas
+from .formulas import Formula, NodeFlops
 
-Shape = Sequence[int]
+# Operations that torch's own counter leaves out or has wrong. Old releases lack some of them.
+_FORMULAS: Mapping[str, Formula] = {
+    "convolution_backward": formulas.convolution_backward,
+    "_scaled_dot_product_flash_attention_for_cpu": formulas.attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": formulas.attention_backward,
+    "addmm_": formulas.added_product,
+    "baddbmm_": formulas.added_product,
+    "addbmm": formulas.added_product,
+    "addbmm_": formulas.added_product,
+    "_grouped_mm": formulas.grouped_product,
+    "mv": formulas.vector_product,
+    "dot": formulas.vector_product,
+    "addmv": formulas.added_vector_product,
+    "addmv_": formulas.added_vector_product,
+    "conv_tbc": formulas.time_convolution,
+    "_trilinear": formulas.trilinear,
+    "mkldnn_rnn_layer": formulas.recurrent_layer,
+    "mkldnn_rnn_layer_backward": formulas.recurrent_layer_backward,
+    "_cudnn_rnn": formulas.recurrent_stack,
+    "_cudnn_rnn_backward": formulas.recurrent_stack_backward,
+}
+
+# At which inputs of an operation a gradient costs a product as large as the forward pass's. That of
+# a matrix that met a vector is no product but an outer one, element by element.
+_FACTORS: Mapping[str, tuple[int, ...]] = {
+    "mm": (0, 1),
+    "bmm": (0, 1),
+    "addmm": (1, 2),
+    "addmm_": (1, 2),
+    "baddbmm": (1, 2),
+    "baddbmm_": (1, 2),
+    "addbmm": (1, 2),
+    "addbmm_": (1, 2),
+    "_grouped_mm": (0, 1),
+    "mv": (1,),
+    "dot": (),
+    "addmv": (2,),
+    "addmv_": (2,),
+    "convolution": (0, 1),
+}
+
+# What the gradients cost, by the forward pass's cost, where a kernel gives all at once: attention
+# makes the scores anew.
+_AT_ONCE: Mapping[str, float] = {
+    "_scaled_dot_product_flash_attention_for_cpu": 2.5,
+    "_scaled_dot_product_flash_attention": 2.5,
+    "_scaled_dot_product_efficient_attention": 2.5,
+    "_scaled_dot_product_cudnn_attention": 2.5,
+    "_flash_attention_forward": 2.5,
+    "_efficient_attention_forward": 2.5,
+    "conv_tbc": 2.0,
+}
+
+# All others whose gradients have costs that are known.
+_NODES: Mapping[str, Callable[..., NodeFlops]] = {
+    "_trilinear": formulas.trilinear_node,
+    "mkldnn_rnn_layer": formulas.recurrent_layer_node,
+    "_cudnn_rnn": formulas.cudnn_node,
+}
 
 
-def _convolution_backward(
-    grad_out: Shape,
-    inputs: Shape,
-    weight: Shape,
-    bias: object,
-    stride: object,
-    padding: object,
-    dilation: object,
-    transposed: bool,
-    output_padding: object,
-    groups: int,
-    output_mask: Sequence[bool],
-    out_shape: object = None,
-) -> int:
-    """The gradients of inputs and of weights cost what the forward pass does, each."""
-    places = inputs if transposed else grad_out
-    return 2 * prod(places) * prod(weight[1:]) * sum(output_mask[:2])
+def _present(names: Iterable[str]) -> Iterator[tuple[Any, str]]:
+    """The operations that this torch has."""
+    for name in names:
+        if hasattr(torch.ops.aten, name):
+            yield getattr(torch.ops.aten, name), name
 
 
-def _attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
-    return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
-
-
-def _attention_backward(
-    grad_out: Shape, query: Shape, key: Shape, value: Shape, *_: object, **__: object
-) -> int:
-    """The scores anew, and two products for each of the forward pass's two."""
-    return 2 * prod(query[:-1]) * key[-2] * (3 * query[-1] + 2 * value[-1])
-
-
-def corrections() -> dict[Any, Callable[..., int]]:
+def corrections() -> dict[Any, Formula]:
     """For ``FlopCounterMode(custom_mapping=...)``.
 
     Example:
@@ -62,49 +92,7 @@ def corrections() -> dict[Any, Callable[..., int]]:
         >>> counter.get_total_flops()
         16
     """
-    found: dict[Any, Callable[..., int]] = {_aten.convolution_backward: _convolution_backward}
-    if hasattr(_aten, _CPU_ATTENTION):
-        found[getattr(_aten, _CPU_ATTENTION)] = _attention
-        found[getattr(_aten, f"{_CPU_ATTENTION}_backward")] = _attention_backward
-    return found
-
-
-# At which inputs of an operation a gradient costs a product as large as the forward pass's.
-_FACTORS: dict[Any, tuple[int, ...]] = {
-    _aten.mm: (0, 1),
-    _aten.bmm: (0, 1),
-    _aten.addmm: (1, 2),
-    _aten.baddbmm: (1, 2),
-    _aten.convolution: (0, 1),
-}
-_FUSED = frozenset(
-    getattr(_aten, name)
-    for name in (
-        _CPU_ATTENTION,
-        "_scaled_dot_product_flash_attention",
-        "_scaled_dot_product_efficient_attention",
-        "_scaled_dot_product_cudnn_attention",
-        "_flash_attention_forward",
-        "_efficient_attention_forward",
-    )
-    if hasattr(_aten, name)
-)
-_KNOWN = _FACTORS.keys() | _FUSED
-
-
-@dataclass(frozen=True)
-class NodeFlops:
-    """What one node of the graph costs in the backward pass.
-
-    Attributes:
-        edges: FLOPs for each input that wants a gradient, by its position.
-        whole: FLOPs as soon as any does.
-        shared: FLOPs of all inputs together, where it is not known which cost what.
-    """
-
-    edges: Mapping[int, float] = field(default_factory=dict)
-    whole: float = 0.0
-    shared: float = 0.0
+    return {packet: _FORMULAS[name] for packet, name in _present(_FORMULAS)}
 
 
 class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -124,40 +112,64 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         NodeFlops(edges={0: 48, 1: 48}, whole=0.0, shared=0.0)
     """
 
+    supports_higher_order_operators = True  # flex_attention is one; it has no formula
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: dict[int, NodeFlops] = {}
-        self.total = 0.0
+        self.total = 0
+        self._of_operations: set[int] = set()
         self._formulas: dict[Any, Any] = dict(flop_registry)
         for packet, formula in corrections().items():
             self._formulas[packet] = shape_wrapper(formula)  # type: ignore[no-untyped-call]
+        self._factors = {packet: _FACTORS[name] for packet, name in _present(_FACTORS)}
+        self._at_once = {packet: _AT_ONCE[name] for packet, name in _present(_AT_ONCE)}
+        self._nodes: dict[Any, Any] = {
+            packet: shape_wrapper(_NODES[name])  # type: ignore[no-untyped-call]
+            for packet, name in _present(_NODES)
+        }
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        packet = func.overloadpacket
+        number, records = next_number() - 1, torch.is_grad_enabled()
+        if records:
+            self._of_operations.add(number)  # the node was made just before the operation ran
+        packet = getattr(func, "overloadpacket", None)
         if packet not in self._formulas:
             return out
         flops = self._formulas[packet](*args, **kwargs, out_val=out)
         self.total += flops
-        if any(_wants_gradient(value) for value in args):
-            # The node was made just before the operation ran.
-            number = torch.autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]
-            self.nodes[number] = self._with(packet, flops, self.nodes.get(number))
+        # In an autograd.Function gradients are off, and its node was just made. Under no_grad the
+        # last node is another operation's, and no backward pass will follow.
+        differentiable = records or number not in self._of_operations
+        if differentiable and any(_wants_gradient(value) for value in args):
+            before = self.nodes.get(number, NodeFlops())
+            known = self._known(packet, flops, args, kwargs, out)
+            if known is None or not records:
+                # A function of the user's own, say: two products for each one of the forward pass.
+                self.nodes[number] = replace(before, shared=before.shared + 2 * flops)
+            else:
+                self.nodes[number] = replace(known, shared=before.shared)
         return out
 
-    def _with(self, packet: Any, flops: float, before: NodeFlops | None) -> NodeFlops:
-        """What a node costs that stands for this operation too."""
-        before = before or NodeFlops()
-        if not torch.is_grad_enabled() or packet not in _KNOWN:
-            # A function of the user's own, say: two products for each one of the forward pass.
-            return replace(before, shared=before.shared + 2 * flops)
-        if packet in _FUSED:  # gives all of its gradients at once, with the scores made anew
-            return replace(before, whole=2.5 * flops)
-        return replace(before, edges=dict.fromkeys(_FACTORS[packet], flops))
+    def _known(
+        self, packet: Any, flops: float, args: Any, kwargs: Mapping[str, Any], out: Any
+    ) -> NodeFlops | None:
+        """What the operation's gradients cost, where that is known."""
+        if packet in self._nodes:
+            node: NodeFlops = self._nodes[packet](*args, **kwargs, out_val=out)
+            return node
+        if packet in self._at_once:
+            return NodeFlops(whole=self._at_once[packet] * flops)
+        if packet in self._factors:
+            return NodeFlops(dict.fromkeys(self._factors[packet], flops))
+        return None
 
 
 def _wants_gradient(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_wants_gradient(part) for part in value)
     return isinstance(value, Tensor) and value.requires_grad

@@ -1,40 +1,16 @@
 """The autograd graph: where it begins in a model's outputs, and what lies behind them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.autograd.graph import Node
 
 from ..errors import AttachError, explain
-from ..interop.wrappers import compile_ignores_flags
-
-# The node that stands for a graph that torch.compile made.
-COMPILED = "CompiledFunctionBackward"
-
-
-@dataclass
-class _Search:
-    tensors: list[torch.Tensor] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)
-
-    def visit(self, value: object) -> None:
-        if isinstance(value, torch.Tensor):
-            self.tensors.append(value)
-            return
-        if isinstance(value, (str, bytes, int, float, nn.Module)) or id(value) in self.seen:
-            return
-        self.seen.add(id(value))
-        if isinstance(value, Mapping):
-            parts: Iterable[object] = value.values()
-        elif isinstance(value, (list, tuple)):
-            parts = value
-        else:  # dataclasses and the like
-            slots = (getattr(value, name, None) for name in getattr(value, "__slots__", ()))
-            parts = (*getattr(value, "__dict__", {}).values(), *slots)
-        for part in parts:
-            self.visit(part)
+from ..interop.compiling import COMPILED, compile_ignores_flags
+from ..interop.private import node_number
 
 
 def output_tensors(outputs: object) -> list[torch.Tensor]:
@@ -44,9 +20,29 @@ def output_tensors(outputs: object) -> list[torch.Tensor]:
         >>> len(output_tensors({"logits": [torch.ones(2), torch.ones(1)], "names": "ab"}))
         2
     """
-    search = _Search()
-    search.visit(outputs)
-    return search.tensors
+    tensors: list[torch.Tensor] = []
+    waiting, seen = [outputs], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            tensors.append(value)
+        elif not isinstance(value, _NOTHING_IN) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += reversed(_parts(value))
+    return tensors
+
+
+_NOTHING_IN = (str, bytes, int, float, type(None), type, nn.Module)
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    # Dataclasses and the like; a mapping that computes its values is not asked for them.
+    slots = (getattr(value, name, None) for name in getattr(value, "__slots__", ()))
+    return [*getattr(value, "__dict__", {}).values(), *slots]
 
 
 def graph_roots(outputs: object) -> list[Node]:
@@ -70,7 +66,7 @@ class Edge:
             parallel branches as they ran; a walk alone would not.
         position: of the edge among the node's inputs.
         child: the number of the node that it leads to; None where it leads to a leaf.
-        leaf: the parameter, or another leaf, that it leads to.
+        leaf: the parameter, or another leaf, that it leads to; an argument of the model is one.
     """
 
     number: int
@@ -79,8 +75,14 @@ class Edge:
     leaf: torch.Tensor | None
 
 
-def edges(roots: Iterable[Node]) -> Iterator[Edge]:
+def edges(
+    roots: Iterable[Node], arguments: Mapping[Node, torch.Tensor] | None = None
+) -> Iterator[Edge]:
     """Walk the graph behind some nodes, in no order.
+
+    Args:
+        roots: where it begins.
+        arguments: of the model, by the node that made each; what lies behind them is not its own.
 
     Raises:
         AttachError: the graph hides which parameters are used where.
@@ -90,26 +92,68 @@ def edges(roots: Iterable[Node]) -> Iterator[Edge]:
         >>> [edge.leaf is weight for edge in edges(graph_roots(weight.exp()))]
         [True]
     """
-    stack = list(roots)
+    ends = arguments or {}
+    stack = [node for node in roots if node not in ends]
     seen = set(stack)
     while stack:
         node = stack.pop()
         _refuse_opaque(node)
-        number: int = node._sequence_nr()
+        number = node_number(node)
         for position, (child, _) in enumerate(node.next_functions):
             if child is None:
                 continue
-            leaf = _leaf(child)
+            leaf = ends[child] if child in ends else leaf_of(child)
             if leaf is not None:
                 yield Edge(number, position, None, leaf)
                 continue
-            yield Edge(number, position, child._sequence_nr(), None)
+            yield Edge(number, position, node_number(child), None)
             if child not in seen:
                 seen.add(child)
                 stack.append(child)
 
 
-def _leaf(node: Node) -> torch.Tensor | None:
+def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torch.Tensor, int]:
+    """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
+
+    Args:
+        roots: where the graph begins.
+        arguments: of the model, by the node that made each; what lies behind them is left out.
+
+    Example:
+        >>> weight = torch.ones(2, requires_grad=True)
+        >>> [leaf is weight for leaf in first_uses(graph_roots(weight.exp()), frozenset())]
+        [True]
+    """
+    stack = [node for node in roots if node not in arguments]
+    seen = set(stack)
+    found: dict[torch.Tensor, int] = {}
+    while stack:
+        node = stack.pop()
+        number = node_number(node)
+        for child, _ in node.next_functions:
+            if child is None or child in arguments:
+                continue
+            leaf = leaf_of(child)
+            if leaf is not None:
+                found[leaf] = min(number, found.get(leaf, number))
+            elif child not in seen:
+                seen.add(child)
+                stack.append(child)
+    return found
+
+
+def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
+    """The arguments of a call that were made by a graph, by the node that made each.
+
+    Example:
+        >>> argument_nodes((torch.ones(2), {"x": torch.ones(2, requires_grad=True)}))
+        {}
+    """
+    tensors = output_tensors(arguments)
+    return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
+
+
+def leaf_of(node: Node) -> torch.Tensor | None:
     """The parameter that a node stands for; autocast casts one once, for all of its uses."""
     if node.name() == "ToCopyBackward0" and node.next_functions[0][0] is not None:
         node = node.next_functions[0][0]

@@ -1,12 +1,11 @@
 """Layers that drop together, because residual branches do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import networkx
 
-from ..errors import AttachError, explain
-from .branches import Branch
+from .branches import ResidualBranch
 from .layers import Layer
 
 
@@ -25,18 +24,25 @@ class Group:
     share: float
 
 
-def make_groups(layers: Sequence[Layer], branches: Sequence[Branch], unit: str) -> Iterator[Group]:
-    """Join the branches that share a layer, and leave out what a layer has outside of branches."""
+def make_groups(
+    layers: Sequence[Layer], branches: Sequence[ResidualBranch], reached: Container[str]
+) -> Iterator[Group]:
+    """Join the branches that share a layer, and leave out what a layer has outside of branches.
+
+    Args:
+        layers: all layers of the model.
+        branches: of the model.
+        reached: parameters that the loss reaches; what is frozen has no say.
+    """
     of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
     graph: networkx.Graph = networkx.Graph()
     for i, layer in enumerate(layers):
         for name in layer.parameter_names:
-            graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
-    found = [part for part in networkx.connected_components(graph) if ("branch", -1) not in part]
-    if not found:
-        cause = f"every branch shares a layer (unit={unit!r}) with what lies outside of all"
-        raise AttachError([explain("no branch can be dropped", cause, "use a finer unit")])
-    for part in found:
+            if name in reached or name in of_name:
+                graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
+    for part in networkx.connected_components(graph):
+        if ("branch", -1) in part:
+            continue
         mine = sorted(i for kind, i in part if kind == "layer")
         ends = sorted(b for kind, b in part if kind == "branch")
         share = sum(branches[b].share for b in ends)

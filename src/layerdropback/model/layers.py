@@ -5,15 +5,19 @@ random stream) when the user freezes or unfreezes it during training.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..errors import AttachError, explain
+from ..interop.private import is_compile_wrapper
+from ..interop.sharding import is_sharded
 from ..interop.wrappers import canonical_name, unwrap
-from ..settings import UNITS, Unit
+from ..option import UNITS, Unit
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -73,8 +77,8 @@ def find_layers(model: nn.Module, unit: Unit = "layer") -> tuple[Layer, ...]:
             authors' scripts (arXiv 2412.18027).
 
     Returns:
-        The layers. Modules that share a tied parameter are one layer; for ``"tensor"`` a tied
-        parameter is one layer under its first name.
+        The layers. Modules that share a tied parameter (one object, or one memory) are one layer;
+        for ``"tensor"`` a tied parameter is one layer under its first name.
 
     Raises:
         AttachError: the unit is unknown.
@@ -99,6 +103,27 @@ def find_layers(model: nn.Module, unit: Unit = "layer") -> tuple[Layer, ...]:
     return tuple(_layer(model, members, unit) for members in _merge(owned, keys))
 
 
+def fingerprint(layers: Sequence[Layer]) -> list[list[object]]:
+    """Each layer's name, parameters and shapes; two models with the same one get the same masks.
+
+    Example:
+        >>> from torch import nn
+        >>> from layerdropback import find_layers
+        >>> fingerprint(find_layers(nn.Linear(2, 3)))
+        [['(root)', ['weight (3, 2)', 'bias (3,)']]]
+    """
+    return [
+        [
+            layer.name,
+            [
+                f"{name} {tuple(parameter.shape)}"
+                for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
+            ],
+        ]
+        for layer in layers
+    ]
+
+
 _Owned = tuple[str, str, nn.Parameter]  # parameter's name, owner's name, parameter
 
 
@@ -113,20 +138,29 @@ def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
 
 
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
-    """Group by key, and join the groups that share a parameter (union-find)."""
-    parent: dict[str | int, str | int] = {}
+    """Group by key, and join the groups that share a parameter or its memory (union-find)."""
+    parent: dict[object, object] = {}
 
-    def root(node: str | int) -> str | int:
+    def root(node: object) -> object:
         while parent.setdefault(node, node) != node:
             node = parent[node]
         return node
 
     for key, (_, _, parameter) in zip(keys, owned, strict=True):
-        parent[root(id(parameter))] = root(key)
-    groups: dict[str | int, list[tuple[str, _Owned]]] = {}
+        for same in _sames(parameter):
+            parent[root(same)] = root(key)
+    groups: dict[object, list[tuple[str, _Owned]]] = {}
     for key, entry in zip(keys, owned, strict=True):
         groups.setdefault(root(key), []).append((key, entry))
     yield from groups.values()
+
+
+def _sames(parameter: nn.Parameter) -> Iterator[object]:
+    """What tied parameters have in common: one object, or one memory under two."""
+    yield id(parameter)
+    plain = not is_lazy(parameter) and not is_sharded(parameter)
+    if plain and parameter.layout == torch.strided and parameter.data_ptr():
+        yield parameter.device, parameter.data_ptr()
 
 
 def _layer(model: nn.Module, members: list[tuple[str, _Owned]], unit: str) -> Layer:
@@ -228,5 +262,4 @@ def _repeated_blocks(model: nn.Module) -> list[str]:
 
 
 def _kind(module: nn.Module) -> type[nn.Module]:
-    wrapped = module._modules.get("_orig_mod")
-    return type(module if wrapped is None else wrapped)
+    return type(module.get_submodule("_orig_mod") if is_compile_wrapper(module) else module)

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested mappings and sequences."""
+    """Every tensor in nested mappings, sequences and dataclasses."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -17,10 +18,13 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for part in value:
             yield from tensors_in(part)
+    elif is_dataclass(value):
+        for entry in fields(value):
+            yield from tensors_in(getattr(value, entry.name, None))
 
 
 def map_tensors(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """The same mappings and sequences, of the same kinds, with every tensor changed.
+    """The same containers, of the same kinds, with every tensor changed.
 
     Example:
         >>> import torch
@@ -38,4 +42,10 @@ def map_tensors(change: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, tuple | list):
         parts = [map_tensors(change, part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = copy.copy(value)
+        for name in [entry.name for entry in fields(value) if hasattr(value, entry.name)]:
+            part = map_tensors(change, getattr(value, name))
+            object.__setattr__(changed, name, part)  # of a frozen one, too
+        return changed
     return value

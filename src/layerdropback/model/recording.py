@@ -1,54 +1,46 @@
-"""A full step that is being watched, and what has to be so meanwhile."""
+"""A full step that is being recorded, and what has to be so meanwhile."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
-import torch
-from torch import nn
-
-from ..interop.sharding import Sharded
-from ..lab.profiling.trial import Call
-from .order import Recorder
+from ..interop.compiling import eagerly
+from .asked import AskedGradients
+from .call_trace import CallTrace
+from .module_calls import ModuleCalls
+from .recorder import Recorder, Watched
 
 
 class Recording:
-    """At most one recorder, and while passes run under it no compiled graph, and FLOPs counted.
+    """At most one recorder; while passes run under it, no compiled graph, and FLOPs counted.
 
     It holds no reference to who started it.
-
-    Args:
-        counts: whether the FLOPs of forward passes are counted.
 
     Attributes:
         recorder: of the step that is being watched; None where none is.
     """
 
-    def __init__(self, counts: bool):
+    def __init__(self) -> None:
         self.recorder: Recorder | None = None
-        self._counts = counts
-        self._counting = False
-        self._parameters: Mapping[str, nn.Parameter] = {}
-        self._sharded: Sequence[Sharded] = ()
-        self._eager = contextlib.ExitStack()
+        self._watched: Watched | None = None
+        self._pass = contextlib.ExitStack()
+        self._calls: ModuleCalls | None = None
+        self._asked = AskedGradients()
 
     @property
     def saw_backward(self) -> bool:
         """Whether a step is being watched, and gradients have arrived in it."""
         return self.recorder is not None and self.recorder.saw_backward
 
-    def start(
-        self, parameters: Mapping[str, nn.Parameter], sharded: Sequence[Sharded] = ()
-    ) -> None:
-        """Watch the next step, by these parameters; see `Recorder`."""
+    def start(self, watched: Watched) -> None:
+        """Watch the next step."""
         self.stop()
-        self._parameters, self._sharded = parameters, sharded
-        self.recorder = Recorder(parameters, sharded)
+        self._watched, self.recorder = watched, Recorder(watched)
 
     def stop(self) -> None:
         """Watch no longer."""
         if self.recorder is not None:
             self.recorder.stop()
-        self.recorder, self._parameters, self._sharded = None, {}, ()
+        self.recorder = self._watched = None
 
     def close(self) -> None:
         """The same, also in the midst of a pass."""
@@ -57,33 +49,44 @@ class Recording:
 
     def begin_forward(self) -> None:
         """A forward pass begins; of what is trainable now."""
-        if self.recorder is None:
+        if self.recorder is None or self._watched is None:
             return
-        if not self.recorder.saw_backward and not self.recorder.is_current:
-            self.start(self._parameters, self._sharded)
-        self._run_eagerly()
-        if self._counts and not self._counting:
-            self._counting = True
-            self._eager.enter_context(self.recorder.counter)
-            self._eager.callback(setattr, self, "_counting", False)
+        if self.recorder.was_called or self.recorder.saw_backward:
+            self.recorder.extend()
+        elif not self.recorder.is_current:
+            self.start(self._watched)
+        self.end_pass()
+        # A compiled graph is one node, and tells no order.
+        self._pass.enter_context(eagerly())
+        if self._watched.counts:
+            self._pass.enter_context(self.recorder.counter)
+        self._asked = self._pass.enter_context(AskedGradients())
+        if self._watched.model is not None:
+            self._calls = ModuleCalls(self._watched.model)
+            self._pass.callback(self._calls.stop)
 
-    def saw_forward(self, outputs: object, arguments: Call | None) -> None:
-        """A forward pass has ended."""
-        if self.recorder is not None:
-            self.recorder.saw_forward(outputs, arguments)
+    def saw_forward(self, outputs: object, arguments: object) -> CallTrace | None:
+        """A forward pass has ended; what was seen of it, where a step is being watched."""
+        if self.recorder is None:
+            return None
+        calls = {} if self._calls is None else self._calls.calls
+        self._calls = None
+        return self.recorder.saw_forward(outputs, arguments, calls, self._asked.numbers)
 
     def begin_backward(self) -> Callable[[], None] | None:
         """A backward pass begins; what is to be called at its end, if anything is."""
         if self.recorder is None:
             return None
+        self.recorder.begin_backward()
         self.end_pass()
-        self._run_eagerly()
-        return self.end_pass
+        self._pass.enter_context(eagerly())
+        return self._end_backward
+
+    def _end_backward(self) -> None:
+        if self.recorder is not None:
+            self.recorder.end_backward()
+        self.end_pass()
 
     def end_pass(self) -> None:
         """A pass has ended, or was broken off."""
-        self._eager.close()
-
-    def _run_eagerly(self) -> None:
-        """Until the pass ends: a compiled graph is one node, and tells no order."""
-        self._eager.enter_context(torch.compiler.set_stance("force_eager"))
+        self._pass.close()

@@ -9,7 +9,7 @@ from ..errors import AttachError, explain
 from ..model.backward import BackwardCosts
 from ..model.layers import Layer
 from ..model.order import Order
-from .ranking import by_first_use
+from ..model.ranking import by_first_use
 
 # By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
 Shares = Mapping[str, float]
@@ -41,21 +41,6 @@ def depth_shares(
     if not total:
         cause = "the backward pass has no product or convolution whose cost could be counted"
         fact = "cuts cannot be weighed in this model"
-        raise AttachError([explain(fact, cause, "use strategy='uniform'")])
+        raise AttachError([explain(fact, cause, "use Uniform()")])
     skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
     return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}
-
-
-def single_shares(layers: Sequence[Layer], costs: BackwardCosts) -> Shares:
-    """What is spared of the backward pass's cost when a layer alone is dropped.
-
-    Args:
-        layers: all layers of the model.
-        costs: of a full step.
-    """
-    everything = {name for layer in layers for name in layer.parameter_names}
-    total = costs.of(everything)
-    return {
-        layer.name: (total - costs.of(everything - set(layer.parameter_names))) / max(total, 1.0)
-        for layer in layers
-    }

@@ -4,15 +4,18 @@ import hashlib
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import __version__
 from ..errors import UsageError, explain
 from .atomic import replace_atomically, sync_folder
 from .memory import is_out_of_memory
+from .releases import OtherRelease, cannot_use
 
 FORMAT = 1
 
@@ -20,6 +23,8 @@ FORMAT = 1
 # itself stays one that torch.load reads.
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{16})\.pt")
 _UNNAMED = "unnamed.pt"
+
+_Refuse = Callable[[Mapping[str, Any]], str | None]
 
 
 class Checkpoints:
@@ -57,7 +62,7 @@ class Checkpoints:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         unnamed = self.folder / _UNNAMED
-        content = {"format": FORMAT, "step": step, **state}
+        content = {"format": FORMAT, "step": step, "version": __version__, **state}
         replace_atomically(unnamed, lambda partial: _write(content, partial))
         path = self.folder / f"step-{step:09d}-{_checksum(unnamed)}.pt"
         os.replace(unnamed, path)
@@ -68,7 +73,7 @@ class Checkpoints:
         return path
 
     def load(
-        self, refuse: Callable[[Mapping[str, Any]], str | None]
+        self, refuse: _Refuse, began: str | None = None
     ) -> tuple[dict[str, Any], Path, list[str]] | None:
         """Read the newest state that is intact and belongs here.
 
@@ -76,33 +81,37 @@ class Checkpoints:
         once and count no more among those to keep.
 
         Args:
-            refuse: says why a state does not belong here, or None where it does; a KeyError of
-                its own says that it is no state at all.
+            refuse: says why a state does not belong here, or None where it does; its KeyError or
+                OtherRelease says that another release wrote it.
+            began: the release that began the run, named where a state does not name its own.
 
         Returns:
             The state, its file, and a line for each newer file that could not be used; None where
             there is no checkpoint at all.
 
         Raises:
-            UsageError: there are checkpoints, and none can be used.
+            UsageError: there are checkpoints, and none can be used; or the newest is of another
+                release, which then stays as it is: an older one would lose what the run did.
         """
         problems: dict[Path, str] = {}
         for path in reversed(self._found()):
-            state = _read(path)
-            try:
-                problem = state if isinstance(state, str) else refuse(state)
-            except KeyError:
-                problem = "is no checkpoint of ldb"
-            if problem is None and not isinstance(state, str):
+            state = _usable(path, refuse, began)
+            if not isinstance(state, str):
                 for bad in problems:
                     bad.rename(bad.with_name(f"{bad.name}.unusable"))
                 return state, path, list(problems.values())
-            problems[path] = f"{path.name} {problem}"
+            problems[path] = f"{path.name} {state}"
         if problems:
             fact = f"no checkpoint in {self.folder} can be used"
             cure = "put an intact one there, or begin again with --overwrite"
             raise UsageError(explain(fact, "; ".join(problems.values()), cure))
         return None
+
+    def unknown(self) -> list[Path]:
+        """Files that look like checkpoints, and have no name that `save` gives; sorted."""
+        kinds = (".pt", ".pth", ".ckpt", ".safetensors")
+        there = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [p for p in there if p.suffix in kinds and p.name != _UNNAMED and not _named(p)]
 
     def clear(self) -> None:
         """Remove every checkpoint, and what a killed run left half written."""
@@ -119,8 +128,12 @@ class Checkpoints:
         """Files with a checkpoint's name, oldest first."""
         if not self.folder.is_dir():
             return []
-        named = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        named = filter(_named, self.folder.iterdir())
         return sorted(named, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns))
+
+
+def _named(path: Path) -> bool:
+    return _NAME.fullmatch(path.name) is not None
 
 
 def _write(content: Mapping[str, Any], path: Path) -> None:
@@ -150,12 +163,46 @@ def _read(path: Path) -> dict[str, Any] | str:
     except Exception as error:  # intact, yet nothing that torch saved: it may fail in any way
         if is_out_of_memory(error):
             raise
+        if zipfile.is_zipfile(path):  # as torch writes them, and named as this library does
+            raise OtherRelease(f"torch {torch.__version__} does not load it") from None
         return "is no checkpoint"
-    if not isinstance(state, dict) or "format" not in state:
-        return "is no checkpoint of ldb"
-    if state["format"] != FORMAT:
-        return f"has format {state['format']!r}, and this release reads {FORMAT}"
-    return state
+    known = isinstance(state, dict) and not {"format", "step"}.isdisjoint(state)
+    return state if known else "is no checkpoint of ldb"
+
+
+def _usable(path: Path, refuse: _Refuse, began: str | None) -> dict[str, Any] | str:
+    """A state that belongs here, or what is wrong with it.
+
+    Raises:
+        UsageError: another release wrote it.
+    """
+    release = began
+    try:
+        state = _read(path)
+        if isinstance(state, str):
+            return state
+        release = state.get("version", began)
+        return _judge(state, refuse) or state
+    except OtherRelease as error:
+        raise cannot_use(path, str(error), release) from None
+
+
+def _judge(state: Mapping[str, Any], refuse: _Refuse) -> str | None:
+    """Why a state cannot be used; None where it can.
+
+    Raises:
+        OtherRelease: because of the release that wrote it.
+    """
+    if state.get("format") != FORMAT:
+        has = f"it has format {state.get('format')!r}"
+        raise OtherRelease(f"{has}, and this release reads {FORMAT}")
+    try:
+        problem = refuse(state)
+    except KeyError as error:
+        raise OtherRelease(f"it has no part {error}") from None
+    if problem is not None and state.get("version") != __version__:
+        raise OtherRelease(f"it {problem}")
+    return problem
 
 
 def _checksum(path: Path) -> str:

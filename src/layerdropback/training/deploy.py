@@ -1,24 +1,28 @@
 """After training: weights out of a run's folder, and their test."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from ..errors import UsageError, explain
 from .checkpoint import Checkpoints
 from .config import TrainConfig
+from .device import find_device
 from .evaluate import Score, load_for_evaluation, score
-from .export import WEIGHTS, export_weights, load_exported, read_metadata
+from .export import WEIGHTS, export_weights, load_exported, make_spec, read_metadata
 from .images.augment import Augments
-from .images.data import load_data
+from .images.data import ImageData, load_data
+from .images.naming import nfc, spelt
 from .images.pipeline import Pipeline
-from .loop import find_device
 from .models import ModelSpec, build_model
 from .paths import home
-from .run_folder import CHECKPOINTS, SETTINGS
+from .reasons import reason
+from .releases import OtherRelease, begun_by, cannot_use
+from .run_folder import CHECKPOINTS, MACHINE, SETTINGS
 
 
 def export_run(
@@ -41,6 +45,19 @@ def export_run(
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     run, to = home(run, ""), home(to, "--to ")
+    _require_places(run, to, overwrite)
+    if (run / WEIGHTS).exists():
+        metadata = read_metadata(run / WEIGHTS)
+        model = load_exported(run / WEIGHTS)
+        source = "the finished run"
+    else:
+        model, metadata, source = _from_checkpoint(run, say)
+    notes = {key: value for key, value in metadata.items() if key not in ("spec", "version")}
+    export_weights(model, to, ModelSpec(**metadata["spec"]), notes)
+    say(f"wrote {to}: {source}")
+
+
+def _require_places(run: Path, to: Path, overwrite: bool) -> None:
     if not (run / SETTINGS).exists() and not (run / WEIGHTS).exists():
         cause = f"it has neither {SETTINGS} nor {WEIGHTS}"
         raise UsageError(explain(f"no run in {run}", cause, "name the folder of ldb train"))
@@ -52,27 +69,30 @@ def export_run(
     if not to.parent.is_dir():
         fact = f"--to {to} cannot be written"
         raise UsageError(explain(fact, f"there is no folder {to.parent}", "make it"))
-    if (run / WEIGHTS).exists():
-        metadata = read_metadata(run / WEIGHTS)
-        model = load_exported(run / WEIGHTS)
-        source = "the finished run"
-    else:
-        found = Checkpoints(run / CHECKPOINTS, keep=1).load(_need_weights)
-        if found is None:
-            cause = "it has saved no checkpoint yet"
-            raise UsageError(explain(f"{run} has no weights", cause, "train on with --resume"))
-        state, path, problems = found
-        for problem in problems:
-            say(f"checkpoint {problem}: set aside, taking {path.name}")
-        metadata = {"spec": state["export"]["spec"], **state["export"]["notes"]}
-        with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
-            model, _ = build_model(ModelSpec(**metadata["spec"]))
-        model.load_state_dict(state["trainer"]["ema"] or state["trainer"]["model"])
-        done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
-        source = f"{path.name}, after {done}"
-    notes = {key: value for key, value in metadata.items() if key not in ("spec", "version")}
-    export_weights(model, to, ModelSpec(**metadata["spec"]), notes)
-    say(f"wrote {to}: {source}")
+
+
+def _from_checkpoint(
+    run: Path, say: Callable[[str], None]
+) -> tuple[nn.Module, dict[str, Any], str]:
+    """The model of a run's last good checkpoint, what is kept with it, and what to call it."""
+    checkpoints = Checkpoints(run / CHECKPOINTS, keep=1)
+    found = checkpoints.load(_need_weights, begun_by(run / MACHINE))
+    if found is None:
+        cause = "it has saved no checkpoint yet"
+        raise UsageError(explain(f"{run} has no weights", cause, "train on with --resume"))
+    state, path, problems = found
+    for problem in problems:
+        say(f"checkpoint {problem}: set aside, taking {path.name}")
+    metadata = {"spec": state["export"]["spec"], **state["export"]["notes"]}
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
+        model, _ = build_model(ModelSpec(**metadata["spec"]))
+    try:
+        model.load_state_dict(state["trainer"].get("ema") or state["trainer"]["model"])
+    except RuntimeError as error:  # timm, or our small stems, name its parts in another way
+        raise cannot_use(path, reason(error), state.get("version")) from None
+    epochs, steps = (metadata.get(name, "an unknown number of") for name in ("epochs", "steps"))
+    done = f"{epochs} whole epochs, {steps} steps in all"
+    return model, metadata, f"{path.name}, after {done}"
 
 
 def evaluate_weights(
@@ -95,6 +115,35 @@ def evaluate_weights(
     if given.get("threads") is not None:
         torch.set_num_threads(given["threads"])
     model, metadata = load_for_evaluation(home(weights, ""))
+    data = _test_data(weights, given, metadata)
+    spec = ModelSpec(**metadata["spec"])
+    pipeline = Pipeline(
+        data,
+        Augments.none(),
+        batch_size=1,
+        seed=0,
+        device=device,
+        mean=metadata["mean"],
+        std=metadata["std"],
+        workers=given.get("workers", 0),
+    )
+    result = score(model.to(device), pipeline.test_batches(), device)
+    top5 = "" if result.top5 is None else f", top-5 {result.top5:.2f} %"
+    console.print(
+        f"{spec.name} from {weights} on {result.images:,} test images of {data.name}: "
+        f"accuracy {result.accuracy:.2f} %{top5}, loss {result.loss:.4f}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return result
+
+
+def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, Any]) -> ImageData:
+    """The images that weights are tested on: their own, or others of the same classes."""
+    untold = [name for name in ("classes", "mean", "std") if name not in metadata]
+    if untold:
+        raise cannot_use(weights, f"it does not tell its {untold[0]}", metadata.get("version"))
     spec = ModelSpec(**metadata["spec"])
     recorded = metadata.get("data") or {}
     name = given.get("data", recorded.get("data"))
@@ -114,31 +163,14 @@ def evaluate_weights(
         in_memory=recorded.get("in_memory", "auto") if lazy else "auto",
     )
     _require_fit(spec, metadata["classes"], data.classes, data.channels, name)
-    pipeline = Pipeline(
-        data,
-        Augments.none(),
-        batch_size=1,
-        seed=0,
-        device=device,
-        mean=metadata["mean"],
-        std=metadata["std"],
-        workers=given.get("workers", 0),
-    )
-    result = score(model.to(device), pipeline.test_batches(), device)
-    top5 = "" if result.top5 is None else f", top-5 {result.top5:.2f} %"
-    console.print(
-        f"{spec.name} from {weights} on {result.images:,} test images of {name}: "
-        f"accuracy {result.accuracy:.2f} %{top5}, loss {result.loss:.4f}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    return result
+    return data
 
 
 def _need_weights(state: Mapping[str, Any]) -> None:
-    for key in ("export", "trainer"):
-        state[key]
+    state["trainer"]["model"]
+    make_spec(state["export"]["spec"])
+    if not isinstance(state["export"]["notes"], Mapping):
+        raise OtherRelease("its notes are no table")
 
 
 def _require_fit(
@@ -147,7 +179,13 @@ def _require_fit(
     if channels != spec.channels:
         fact = f"the images of {name} have {channels} channels, the model takes {spec.channels}"
         raise UsageError(explain(fact, "it was trained on others", "give other --data"))
-    if list(classes) != list(trained):
+    known = list(map(nfc, trained))
+    if list(classes) != known:
+        if sorted(classes) == sorted(known):
+            first = next(name for name, other in zip(classes, known, strict=True) if name != other)
+            fact = f"{name} has the model's classes in another order, from {spelt(first)} on"
+            cure = "train with this release, which goes by their NFC form, or give other --data"
+            raise UsageError(explain(fact, "the model knows them by their numbers", cure))
         shown = f"{len(classes)} classes ({', '.join(classes[:3])}, ...)"
         fact = f"{name} has {shown}, the model {len(trained)} ({', '.join(trained[:3])}, ...)"
         raise UsageError(explain(fact, "it was trained on others", "give other --data"))

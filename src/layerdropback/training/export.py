@@ -2,7 +2,8 @@
 
 import json
 import struct
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..errors import UsageError, explain
 from .atomic import replace_atomically
 from .models import ModelSpec, build_model
 from .reasons import reason
+from .releases import OtherRelease, cannot_use
 
 # Where in a file's metadata this library keeps its own.
 KEY = "layerdropback"
@@ -88,12 +90,41 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     metadata = file_metadata(path)
     try:
         found: dict[str, Any] = json.loads(metadata[KEY])
-        ModelSpec(**found["spec"])
-    except (KeyError, TypeError, ValueError):
-        cause = "its metadata has no usable entry of layerdropback"
-        cure = "load it with safetensors and timm"
-        raise UsageError(explain(f"{path} was not written by ldb", cause, cure)) from None
+        release = found.get("version")
+        make_spec(found.get("spec"))
+    except OtherRelease as error:
+        if release is None:
+            raise _foreign(path) from None
+        raise cannot_use(Path(path), str(error), release) from None
+    except (KeyError, AttributeError, ValueError):
+        raise _foreign(path) from None
     return found
+
+
+def make_spec(values: Any) -> ModelSpec:
+    """A model's description, as a file holds it.
+
+    Raises:
+        OtherRelease: this release does not know how to read it.
+
+    Example:
+        >>> make_spec(asdict(ModelSpec("resnet18", 10, 3, 32, True))).classes
+        10
+    """
+    if not isinstance(values, Mapping):
+        raise OtherRelease("it does not describe its model")
+    try:
+        return ModelSpec(**values)
+    except TypeError:
+        names = {entry.name for entry in fields(ModelSpec)}
+        differing = sorted(map(str, names ^ set(values)))
+        raise OtherRelease(f"it differs in what it tells of its model: {differing}") from None
+
+
+def _foreign(path: Path | str) -> UsageError:
+    cause = "its metadata has no usable entry of layerdropback"
+    cure = "load it with safetensors and timm"
+    return UsageError(explain(f"{path} was not written by ldb", cause, cure))
 
 
 def load_exported(path: Path | str) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
 from .export import KEY, WEIGHTS, file_metadata
+from .images.naming import nfc
 from .models import ModelSpec
 from .paths import home
 
@@ -144,7 +145,8 @@ def _why_new(
             if before[1:] == after[1:]:
                 return f"{before[0]} -> {after[0]} classes"
             return f"{name} is {_shape(weights[name])}, not {_shape(own[name])}"
-    if trained_on and classes and trained_on != list(classes):
+    there = [nfc(name) for name in trained_on] if isinstance(trained_on, list) else trained_on
+    if there and classes and there != [nfc(name) for name in classes]:
         return "the file's has other classes"
     return ""
 

@@ -18,7 +18,8 @@ LINES, TABLE, BOARD = "metrics.jsonl", "metrics.csv", "tensorboard"
 class Journal:
     """Writes each epoch's metrics to ``metrics.jsonl``, ``metrics.csv`` and, if asked, TensorBoard.
 
-    The table's columns are those of its first row; a value that is None is an empty cell.
+    The table's columns are those of `history`, or else of its first row; a value that is None is an
+    empty cell.
 
     Args:
         folder: the run's.
@@ -43,9 +44,8 @@ class Journal:
         if tensorboard:
             require_tensorboard()
         self._folder = folder
-        self._columns: list[str] = []
-        if history:
-            self._columns = list(flat(history[0]))
+        # Of all rows: the first ones of a run may be another release's, which told less.
+        self._columns = list(dict.fromkeys(name for row in history for name in flat(row)))
         lines = "".join(map(_line, history))
         with ExitStack() as files:
             try:

@@ -39,8 +39,8 @@ def require_workers(config: TrainConfig, workers: Workers) -> None:
 
 def _require_shares(config: TrainConfig, count: int) -> None:
     size = config.batch_size
-    schedule = config.dropping.settings(config.epochs).schedule
-    scale = schedule.batch_scale if schedule.ever_drops else 1
+    settings = config.drop_settings()
+    scale = settings.batch_scale if settings.ever_drops else 1
     share, scaled = size // count, round(size * scale)
     found = [("--batch-size", size, share), ("the batch of drop epochs,", scaled, share * scale)]
     for what, batch, mine in found:

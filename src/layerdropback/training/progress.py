@@ -11,6 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
+class RunConsole(Console):
+    """Goes on in silence when nobody reads any more (``| head``): the run is what counts."""
+
+    def on_broken_pipe(self) -> None:
+        """See `Console`."""
+        self.quiet = True
+
+
 class Epoch(Protocol):
     """What `epoch_line` tells of an epoch; see `loop.EpochMetrics`."""
 

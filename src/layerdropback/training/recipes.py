@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from ..presets import PRESETS
+from .dropping import flat
 
 # The first two are the authors' published scripts (arXiv 2412.18027), as far as those tell; the
 # learning rate of fine-tuning and the batch sizes are ours.
@@ -20,7 +21,7 @@ RECIPES = MappingProxyType(
     {
         "paper-scratch": {
             **_PAPER,
-            **PRESETS["paper-scratch"],
+            **flat(PRESETS["paper-scratch"]),
             "epochs": 200,
             "batch_size": 128,
             "lr": 0.1,
@@ -28,7 +29,7 @@ RECIPES = MappingProxyType(
         },
         "paper-finetune": {
             **_PAPER,
-            **PRESETS["paper-finetune"],
+            **flat(PRESETS["paper-finetune"]),
             "epochs": 30,
             "batch_size": 64,
             "lr": 0.01,

@@ -1,10 +1,9 @@
 """One run from its settings to a folder of results, to be stopped and resumed at any moment."""
 
-import math
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -13,22 +12,26 @@ from ..errors import UsageError, WorkerError, explain
 from .checkpoint import Checkpoints
 from .claim import claimed
 from .config import TrainConfig
+from .device import find_device
 from .export import WEIGHTS, export_weights
-from .images.data import ImageData, load_for
+from .failing import explained, not_saved
+from .finished import Diverged
+from .introduction import introduction
 from .journal import LINES, TABLE, Journal, require_tensorboard
-from .loop import Diverged, Trainer, find_device
+from .loading import load_together
+from .loop import Trainer
 from .machine import machine
-from .memory import is_out_of_memory
 from .metrics import EpochMetrics
 from .models import small_stem
+from .notes import notes_of
 from .parallel import LAUNCH, require_workers
 from .paths import home
-from .progress import Progressing
+from .progress import Progressing, RunConsole
+from .resuming import find_checkpoint, history_of, misfit
 from .run_folder import (
     CHECKPOINTS,
     SETTINGS,
     changed_machine,
-    difference,
     identity,
     make_folder,
     recorded_config,
@@ -41,9 +44,6 @@ from .workers import Workers, joined
 
 # A worker that dies while it hands over a batch; one that dies earlier is torch's RuntimeError.
 _CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
-
-# What gloo and NCCL say when one of the workers has gone.
-_LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
 
 
 def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetrics]:
@@ -65,7 +65,7 @@ def train(config: TrainConfig, console: Console | None = None) -> list[EpochMetr
     config.check()
     with joined(config.device) as workers:
         workers.of_first(lambda: require_no_run(config))
-        return _Run(config, console or _Console(), False, workers).go()
+        return _Run(config, console or RunConsole(), False, workers).go()
 
 
 def resume(
@@ -98,7 +98,7 @@ def resume(
 
     with joined(config.device) as workers:
         found = workers.of_first(recorded)
-        console = console or _Console()
+        console = console or RunConsole()
         if found is None and workers.first:
             text = f"nothing to resume in {folder} yet: a new run"
             console.print(text, highlight=False, soft_wrap=True)
@@ -122,7 +122,7 @@ class _Run:
         self.progress = Progressing(console, config.epochs)
         self.journal: Journal | None = None  # of the first worker alone
         self.history: list[EpochMetrics] = []
-        self.data = self._load(config)
+        self.data = load_together(config, workers)
         self.config = resolved(config, self.data)
         self.identity = identity(self.config, self.data)
         self.facts = machine(device)
@@ -149,7 +149,8 @@ class _Run:
                 else:
                     self.workers.of_first(self._clear)
                 stack.callback(self.trainer.pipeline.close)
-                self._introduce()
+                for line in introduction(self.config, self.data, self.trainer):
+                    self.progress.say(line)
                 if self.resuming:
                     self._go_to(found)
                 else:
@@ -160,26 +161,12 @@ class _Run:
                 while len(self.history) < config.epoch_count:
                     self._epoch()
             except (RuntimeError, MemoryError) as error:
-                known = self._explained(error)
+                known = explained(error, self.config, self.workers, len(self.history) + 1)
                 if known is None:
                     raise
                 raise known from error
             self._finish()
         return self.history
-
-    def _load(self, config: TrainConfig) -> ImageData:
-        """The images; by the first worker before the others, which do then as it did."""
-        mine: list[ImageData] = []
-
-        def load() -> str:
-            mine.append(load_for(config))
-            return "yes" if mine[0].in_memory else "no"
-
-        in_memory = self.workers.of_first(load)
-        if self.workers.first:
-            return mine[0]
-        read = config.data.partition(":")[0] in ("folder", "hf")
-        return load_for(replace(config, in_memory=in_memory) if read else config)
 
     def _open_journal(self, stack: ExitStack) -> None:
         rows = [metrics.as_dict() for metrics in self.history]
@@ -248,51 +235,17 @@ class _Run:
                 "run": self.identity,
                 "trainer": self.trainer.state_dict(),
                 "history": [metrics.as_dict() for metrics in self.history],
-                "export": {"spec": asdict(self.trainer.spec), "notes": self._notes()},
+                "export": {"spec": asdict(self.trainer.network.spec), "notes": self._notes()},
             }
             if not self.workers.first:
                 return
             try:
                 self.checkpoints.save(state, self.trainer.steps)
             except OSError as error:
-                fact = f"no checkpoint could be saved after {self.trainer.steps} steps"
-                reason = error.strerror or str(error)
-                if self.stopping.requested:
-                    cure = "make room; --resume goes on from the last good one"
-                    raise UsageError(explain(f"stopped, but {fact}", reason, cure)) from None
-                warnings.warn(
-                    explain(fact, reason, "make room: training goes on, the last good one stays"),
-                    stacklevel=2,
-                )
+                not_saved(error, self.trainer.steps, stopped=bool(self.stopping.requested))
 
     def _find(self) -> Mapping[str, Any] | None:
-        """The last good checkpoint, said; None where none was ever saved, and never otherwise."""
-        self.checkpoints.clear_partial()
-        found = self.checkpoints.load(self._refuse)
-        if found is None:
-            if (self.folder / LINES).exists() and (self.folder / LINES).stat().st_size:
-                fact = f"{self.folder} has metrics of finished epochs, but no checkpoint"
-                cause = f"{self.checkpoints.folder} was emptied or lost"
-                cure = "put the checkpoints back, or begin again with --overwrite"
-                raise UsageError(explain(fact, cause, cure))
-            self.progress.say("no checkpoint was saved before the stop: from the beginning")
-            return None
-        state, path, problems = found
-        for problem in problems:
-            self.progress.say(f"checkpoint {problem}: set aside, going back to {path.name}")
-        return {**state, "name": path.name}
-
-    def _refuse(self, state: Mapping[str, Any]) -> str | None:
-        self._history_of(state)
-        for key in ("trainer", "export"):
-            state[key]
-        return difference(self.identity, state["run"])
-
-    def _history_of(self, state: Mapping[str, Any]) -> list[EpochMetrics]:
-        try:
-            return [EpochMetrics(**row) for row in state["history"]]
-        except TypeError:
-            raise KeyError("history") from None
+        return find_checkpoint(self.folder, self.checkpoints, self.identity, self.progress.say)
 
     def _make(self, found: Mapping[str, Any] | None) -> None:
         going_on = found and found["trainer"]
@@ -301,11 +254,14 @@ class _Run:
     def _go_to(self, found: Mapping[str, Any] | None) -> None:
         if found is None:
             return
-        self.trainer.load_state_dict(found["trainer"])
-        self.history = self._history_of(found)
+        try:
+            self.trainer.load_state_dict(found["trainer"])
+        except UsageError as error:
+            raise misfit(found, error) from error
+        self.history = history_of(found)
         steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
-        self.progress.say(f"resumed from {found['name']}: {where}")
+        self.progress.say(f"resumed from {found['path'].name}: {where}")
         changed = changed_machine(self.folder, self.facts)
         if changed:
             self.progress.say(changed)
@@ -322,71 +278,18 @@ class _Run:
         used = {
             "out": str(self.folder),
             "device_used": self.trainer.device.type,
-            "stem_used": self.trainer.stem,
+            "stem_used": self.trainer.network.stem,
             "images": images | {"size": self.data.size},
         }
         write_records(self.folder, self.config, self.facts | used)
 
-    def _introduce(self) -> None:
-        config, trainer, say = self.config, self.trainer, self.progress.say
-        count = sum(parameter.numel() for parameter in trainer.model.parameters())
-        schedule = trainer.ldb.settings.schedule
-        kind = "plain" if not schedule.ever_drops else trainer.ldb.summary().splitlines()[0]
-        periods = math.ceil((schedule.length or 1) / (schedule.period_steps or 1))
-        if schedule.ever_drops and not any(map(schedule.is_drop_epoch, range(periods))):
-            kind += f"; no epoch of this run drops, as it has {config.epochs}"
-        say(
-            f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: "
-            f"{len(self.data.train):,} training and {len(self.data.test):,} test images, "
-            f"{trainer.device}; {kind}"
-        )
-        for line in (trainer.stem, trainer.start, self.data.remark):
-            if line:
-                say(line)
-
     def _notes(self) -> dict[str, Any]:
-        """What is kept with the weights."""
-        trainer, config = self.trainer, self.config
-        names = ("data", "data_dir", "in_memory", "image_size", "limit_test")
-        whole = trainer.steps_done == 0 and self.history  # else nobody has tested these weights
-        return {
-            "classes": list(self.data.classes),
-            "mean": trainer.mean,
-            "std": trainer.std,
-            "data": {name: config.as_dict()[name] for name in names},
-            "epochs": len(self.history),
-            "steps": trainer.steps,
-            "test_accuracy": self.history[-1].test_accuracy if whole else None,
-        }
-
-    def _explained(self, error: BaseException) -> UsageError | None:
-        """An error that is not the program's fault, in words for the user."""
-        config = self.config
-        if is_out_of_memory(error):
-            fact = f"out of memory in epoch {len(self.history) + 1}"
-            cause = f"a step on {config.batch_size} images needs more than there is"
-            cure = f"begin anew with --accumulate {2 * config.accumulate}"
-            cure += ", or a smaller --batch-size or --image-size"
-            return WorkerError(explain(fact, cause, cure))
-        if self.workers.count > 1 and any(word in str(error).lower() for word in _LOST):
-            fact = f"rank {self.workers.rank} has lost another worker in epoch "
-            fact += str(len(self.history) + 1)
-            reason = str(error).partition("\n")[0].rstrip(".")
-            cure = "look at what that one said; --resume goes on from the last checkpoint, which "
-            cure += "torchrun --max-restarts does by itself"
-            return WorkerError(explain(fact, reason, cure))
-        return None
+        return notes_of(self.config, self.data, self.trainer, self.history)
 
     def _finish(self) -> None:
         model = self.trainer.whole_model()
         if self.workers.first:
-            export_weights(model, self.folder / WEIGHTS, self.trainer.spec, self._notes())
+            export_weights(model, self.folder / WEIGHTS, self.trainer.network.spec, self._notes())
         accuracy = self.history[-1].test_accuracy
-        self.progress.say(f"final test accuracy {accuracy:.2f} %; the run is in {self.folder}")
-
-
-class _Console(Console):
-    """Goes on in silence when nobody reads any more (``| head``): the run is what counts."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+        told = "is not known" if accuracy is None else f"{accuracy:.2f} %"  # of another release
+        self.progress.say(f"final test accuracy {told}; the run is in {self.folder}")

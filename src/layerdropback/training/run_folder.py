@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import UsageError, explain
 from .atomic import replace_atomically
 from .config import TrainConfig
 from .export import WEIGHTS
 from .images.augmenting import make_augments
 from .images.data import ImageData
+from .images.naming import nfc
 from .journal import LINES
 from .paths import home
-from .settings_file import PLACES, read_settings, write_settings
+from .releases import begun_by
+from .settings_file import PLACES, UnknownSetting, read_settings, write_settings
 
 SETTINGS, MACHINE = "settings.yaml", "machine.json"
 CHECKPOINTS = "checkpoints"
@@ -108,10 +111,17 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: a setting that is given is not the run's.
     """
-    recorded = read_settings(folder / SETTINGS)
+    try:
+        recorded = read_settings(folder / SETTINGS)
+    except UnknownSetting as error:
+        began = begun_by(folder / MACHINE)
+        cause = f"this release of layerdropback, {__version__}, has no such setting"
+        cause += "" if began is None else f", and release {began} began the run"
+        cure = "resume with the release that began it, or mend the file if it was edited"
+        raise UsageError(explain(error.fact, cause, cure)) from None
     given = _whole_paths(given)
     free = {name: value for name, value in given.items() if name in FREE}
-    if _kind(given.get("data")) == _kind(recorded["data"]):
+    if _kind(given.get("data")) == _kind(recorded.get("data")):
         free["data"] = given["data"]  # moved, perhaps: the images themselves are compared later
     differing = {
         name: value
@@ -157,6 +167,7 @@ def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
         >>> difference({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
         'is of another run (lr is 0.1 here and 0.2 there)'
     """
+    there = {name: _in_nfc(value) if name == "classes" else value for name, value in there.items()}
     names = [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]
     shown = [
         "the images changed since it began"
@@ -165,6 +176,10 @@ def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
         for name in sorted(names)
     ]
     return f"is of another run ({'; '.join(dict.fromkeys(shown))})" if shown else None
+
+
+def _in_nfc(classes: Any) -> Any:
+    return [nfc(name) for name in classes] if isinstance(classes, list | tuple) else classes
 
 
 def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:

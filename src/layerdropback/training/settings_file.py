@@ -6,16 +6,24 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 
 from ..errors import UsageError, explain
-from .config import Dropping, TrainConfig, setting_fields
+from .config import TrainConfig, all_flags
 from .paths import home
 
 # Where a run goes is no setting of it.
 PLACES = ("out", "overwrite", "resume")
+
+
+class UnknownSetting(UsageError):
+    """A file sets what is no setting; `fact` is the error's first part."""
+
+    def __init__(self, fact: str, cause: str, cure: str):
+        super().__init__(explain(fact, cause, cure))
+        self.fact = fact
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -29,6 +37,18 @@ def read_settings(path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: the file cannot be read, or a name or a value in it cannot be used.
+    """
+    return typed(read_plain(path), str(path))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The same as they stand in the file, whatever their names; another release may have more.
+
+    Args:
+        path: see `read_settings`.
+
+    Raises:
+        UsageError: the file cannot be read, or it holds no settings.
     """
     try:
         text = home(path, "--config ").read_text()
@@ -51,7 +71,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if twice:
         fact, cause = f"{path} sets {twice[0]!r} twice", "only one can hold"
         raise UsageError(explain(fact, cause, "remove one of them"))
-    return typed(dict(named), str(path))
+    return dict(named)
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -80,25 +100,23 @@ def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         >>> typed({"lr": "1e-3", "milestones": [0.5]}, "run.yaml")
         {'lr': 0.001, 'milestones': (0.5,)}
     """
-    types = setting_types()
-    choices = {name: entry.metadata["choices"] for name, entry in setting_fields().items()}
+    flags = all_flags()
+    kinds = {name: flag.kind for name, flag in flags.items()} | {"recipe": str}
     found = {}
     for name, value in values.items():
-        if name == "recipe":
-            types["recipe"] = str
-        if name not in types or name in PLACES:
-            close = difflib.get_close_matches(name, types, n=1)
+        if name not in kinds or name in PLACES:
+            close = difflib.get_close_matches(name, kinds, n=1)
             fact = f"{source} sets {name!r}"
             cause = "a run's place is no setting" if name in PLACES else "no such setting exists"
             cure = f"did you mean {close[0]}?" if close else "see ldb train --help"
-            raise UsageError(explain(fact, cause, cure.rstrip("?")))
+            raise UnknownSetting(fact, cause, cure.rstrip("?"))
         try:
-            if isinstance(value, bool) and {"yes", "no"} & set(choices.get(name, ())):
+            if isinstance(value, bool) and name in flags and "no" in flags[name].choices:
                 value = "yes" if value else "no"  # which YAML takes for truth values
-            found[name] = _as_type(value, types[name])
+            found[name] = _as_type(value, kinds[name])
         except (ValueError, TypeError, OverflowError):
             fact = f"{source} sets {name} to {value!r}"
-            cause = f"{_kind(types[name])} is needed"
+            cause = f"{_kind(kinds[name])} is needed"
             raise UsageError(explain(fact, cause, "mend the file")) from None
     return found
 
@@ -107,13 +125,6 @@ def write_settings(config: TrainConfig, path: Path) -> None:
     """Write every setting of a run, to be read again by `read_settings`."""
     values = {name: value for name, value in config.as_dict().items() if name not in PLACES}
     path.write_text(yaml.safe_dump(values, sort_keys=False))
-
-
-def setting_types() -> dict[str, Any]:
-    """The type of every setting, as its field is annotated."""
-    types = get_type_hints(TrainConfig) | get_type_hints(Dropping)
-    del types["dropping"]
-    return types
 
 
 def _as_type(value: Any, kind: Any) -> Any:

@@ -6,21 +6,32 @@ One process, replicas and shards go on with each other's checkpoints: all save t
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..interop.sharding import is_sharded, reshard, sharded_modules, whole
+from ..interop.sharding import is_sharded, reshard, sharded_modules
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
-    """A model's ``state_dict``, of whole tensors; of a sharded one every worker must ask.
+    """A model's ``state_dict``, of whole tensors.
+
+    Of a sharded one every worker must ask; the first one's is on the CPU, the others' is empty.
 
     Example:
         >>> list(model_state(nn.Linear(2, 2)))
         ['weight', 'bias']
     """
-    reshard(sharded_modules(model))  # a test leaves some of it whole
-    return {name: whole(tensor) for name, tensor in model.state_dict().items()}
+    sharded = sharded_modules(model)
+    if not sharded:
+        return model.state_dict()
+    # Torch's own takes a second to import.
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    reshard(sharded)  # a test leaves some of it whole
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state: Any = get_model_state_dict(model, options=options)
+    return dict(state)
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -35,13 +46,25 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """An optimizer's ``state_dict``, of whole tensors; of a sharded one every worker must ask."""
+    """An optimizer's ``state_dict``, of whole tensors.
+
+    Of a sharded one every worker must ask; the first one's shards come together on the CPU, one
+    tensor at a time, and the others keep none. Torch's ``get_optimizer_state_dict`` is not used: it
+    makes a step where there is no state yet, which would count as one of the training's.
+    """
     state: dict[str, Any] = optimizer.state_dict()
     state["state"] = {
-        number: {key: whole(v) if isinstance(v, Tensor) else v for key, v in values.items()}
+        number: {key: _collected(v) if isinstance(v, Tensor) else v for key, v in values.items()}
         for number, values in state["state"].items()
     }
     return state
+
+
+def _collected(tensor: Tensor) -> Tensor | None:
+    if not is_sharded(tensor):
+        return tensor
+    whole: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
+    return whole.cpu() if torch.distributed.get_rank() == 0 else None
 
 
 def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ...model.find_branches import Loss, call
 from ...model.nested import tensors_in
 from .cost import activations_only
-from .trial import Loss, call, summed
+from .trial import summed
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from ...controller import LayerDropBack
 from ...errors import UsageError, explain
+from ...strategies.base import Strategy
 from ...training.compiling import compile_blocks
 from ...training.config import TrainConfig
-from ...training.loop import find_device
+from ...training.device import find_device
 from ...training.machine import machine
 from ...training.memory import is_out_of_memory
 from ...training.model_args import parse_model_args
@@ -28,7 +29,7 @@ from . import telling
 from .bench import Bench
 from .page import write_files
 from .profile import Profile, fill
-from .saving import PROFILED, Setting
+from .trying import PROFILED, RATES, tried
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Plan:
         classes: outputs of the model.
     """
 
-    rates: tuple[float, ...] = (0.25, 0.5, 0.75)
+    rates: tuple[float, ...] = RATES
     strategies: tuple[str, ...] = ()
     pairs: int = 15
     classes: int = 1000
@@ -76,15 +77,11 @@ a whole number from 3 to 10000 is needed. Cure: give one.
             if not good:
                 raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
 
-    def settings(self, config: TrainConfig) -> list[Setting]:
+    def tried(self, config: TrainConfig) -> list[Strategy]:
         """Every strategy with every rate."""
-        strategies = self.strategies or PROFILED
-        dropping = config.dropping
-        return [
-            Setting(strategy, dropping.unit, rate, dropping.keep, config.seed)  # type: ignore[arg-type]
-            for strategy in strategies
-            for rate in self.rates
-        ]
+        chosen = config.drop_settings().strategy
+        names = self.strategies or PROFILED
+        return tried(names, self.rates, unit=chosen.unit, keep=chosen.keep)
 
 
 def profile_model(config: TrainConfig, plan: Plan, console: Console | None = None) -> Profile:
@@ -106,12 +103,13 @@ def profile_model(config: TrainConfig, plan: Plan, console: Console | None = Non
     found = Profile(config.model, 0)
     bench = _bench(replace(config, image_size=size), plan, found, console)
     compiled = compile_blocks if config.compile == "blocks" else _as_it_is
-    tried = plan.settings(config)
+    chosen = plan.tried(config)
     # What cannot be attached is told now, not after minutes.
-    LayerDropBack(bench.model, bench.optimizer, **vars(tried[0]), lr_scale=1.0).detach()
+    LayerDropBack(bench.model, bench.optimizer, chosen[0]).detach()
     try:
-        with _Screen(console, len(tried)) as screen:
-            fill(found, bench, tried, plan.pairs, compiled=compiled, tell=screen.tell)
+        with _Screen(console, len(chosen)) as screen:
+            seed, tell = config.seed, screen.tell
+            fill(found, bench, chosen, plan.pairs, seed, compiled=compiled, tell=tell)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

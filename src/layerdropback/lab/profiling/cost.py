@@ -6,7 +6,7 @@ for each.
 """
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...controller import LayerDropBack
-from ...errors import AttachError, explain
 from ...model.backward import BackwardCosts
+from ...model.find_branches import Loss
 from ...model.flops import ForwardFlops, corrections
-from ...model.graph import edges, graph_roots
+from ...model.graph import edges, first_uses, graph_roots
 from ...model.layers import find_layers
 from ...model.nested import map_tensors, tensors_in
-from ...model.order import Order
-from ...strategies.ranking import first_use
-from .trial import Loss, Trial
+from ...schedule import Schedule
+from ...strategies.base import Strategy
+from .trial import Trial
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def step_costs(
     batch: Any,
     loss: Loss | None = None,
     *,
+    strategy: Strategy | str = "uniform",
+    seed: int = 0,
     draws: int = 16,
-    **settings: Any,
 ) -> tuple[StepCost, StepCost]:
     """Count a full step, and the mean over drop steps with masks that are really drawn.
 
@@ -69,8 +70,9 @@ def step_costs(
         batch: what the model is called with: a tensor, a tuple of arguments, or a mapping of
             keyword arguments. Only shapes and types count.
         loss: makes a scalar of the model's outputs; by default the sum of the first tensor in them.
+        strategy: see `LayerDropBack`.
+        seed: of the masks.
         draws: masks to take the mean over.
-        **settings: LayerDropBack's, such as ``drop_rate``, ``strategy`` and ``unit``.
 
     Returns:
         A full step, and a drop step's mean.
@@ -80,37 +82,36 @@ def step_costs(
 
     Example:
         >>> model = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)))
-        >>> full, drop = step_costs(model, torch.zeros(2, 8), drop_rate=0.5)
+        >>> full, drop = step_costs(model, torch.zeros(2, 8), strategy="uniform")
         >>> full.forward, full.backward  # 2*2*8*8 each: 4 forward, 4 for weights, 3 for activations
         (1024, 1792)
         >>> full.backward > drop.backward >= 256  # the head is always kept
         True
     """
-    if settings.get("allocate") == "sensitivity":
-        fact = "allocate='sensitivity' cannot be counted before training"
-        cause = "it hangs on gradients, and shapes have none"
-        raise AttachError([explain(fact, cause, "count allocate='cost'")])
     trial = Trial(model, batch, loss)
     optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
-    chosen = {**settings, "every": 2, "start": 1, "lr_scale": 1.0, "batch_scale": 1}
     costs = _backward_costs(model, batch, loss)
-    ldb = LayerDropBack(trial.model, optimizer, **chosen)
+    # Epoch 0 is full and epoch 1 drops, whatever the user's schedule is.
+    ldb = LayerDropBack(trial.model, optimizer, strategy, Schedule(every=2, start=1), seed=seed)
 
     def backward(value: Tensor) -> tuple[float, float, float]:
-        flops, _ = _flops(value.backward)
+        with FlopCounterMode(display=False, custom_mapping=corrections()) as passed:
+            value.backward()  # type: ignore[no-untyped-call]
         moved = {n: p.numel() for n, p in trial.model.named_parameters() if p.grad is not None}
         optimizer.zero_grad()
         ldb.redraw()  # a step would have nothing to move, nor its checks anything to see
-        return flops, costs.of_weights(moved.keys()), sum(moved.values())
+        return passed.get_total_flops(), costs.of_weights(moved.keys()), sum(moved.values())
 
     with torch.random.fork_rng():
         with ldb.epoch(None, 0):
-            forward, value = _flops(trial.forward)
-            full = StepCost(forward, *backward(value))
+            # Torch's counter would hang hooks on the activations, which a cut would have to spare.
+            with ForwardFlops() as counter:
+                value = trial.forward()
+            full = StepCost(counter.total, *backward(value))
         with ldb.epoch(None, 1):
             drops = [backward(trial.forward()) for _ in range(draws)]
     means = (statistics.fmean(column) for column in zip(*drops, strict=True))
-    return full, StepCost(forward, *means)
+    return full, StepCost(full.forward, *means)
 
 
 @contextmanager
@@ -159,13 +160,6 @@ def _backward_costs(model: nn.Module, batch: Any, loss: Loss | None) -> Backward
     return costs
 
 
-def _flops(work: Callable[[], Any]) -> tuple[float, Any]:
-    """FLOPs of some work, and what it returns."""
-    with FlopCounterMode(display=False, custom_mapping=corrections()) as counter:
-        result = work()
-    return counter.get_total_flops(), result
-
-
 def _with_gradient(tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
@@ -175,13 +169,9 @@ def _with_gradient(tensor: Tensor) -> Tensor:
 def _first_used(model: nn.Module, batch: Any, loss: Loss | None) -> list[tuple[str, nn.Parameter]]:
     """The parameters of the layer that is used first, found on a copy."""
     trial = Trial(model, batch, loss)
-    optimizer = torch.optim.SGD(trial.model.parameters(), lr=0.0)
-    ldb = LayerDropBack(trial.model, optimizer)
-    with torch.random.fork_rng(), ldb.epoch(None, 0):
-        trial.forward().backward()  # type: ignore[no-untyped-call]
-        optimizer.zero_grad()
-        ldb.redraw()
-    order = Order.from_state(ldb.state_dict()["order"])
-    layers = find_layers(model)
-    first = min(range(len(layers)), key=lambda i: first_use(layers[i], order))
-    return list(zip(layers[first].parameter_names, layers[first].parameters, strict=True))
+    names = {parameter: name for name, parameter in trial.model.named_parameters()}
+    with torch.random.fork_rng():
+        uses = first_uses(graph_roots(trial.forward()), frozenset())
+    first = names[min(names.keys() & uses.keys(), key=uses.__getitem__)]
+    layer = next(layer for layer in find_layers(model) if first in layer.parameter_names)
+    return list(zip(layer.parameter_names, layer.parameters, strict=True))

@@ -115,7 +115,7 @@ def _savings(found: Profile) -> str:
             pairs = list(zip(values, ends, strict=True))
             spread = [[v - low for v, (low, _) in pairs], [high - v for v, (_, high) in pairs]]
         axes.barh(places, values, height=0.23, color=colour, label=kind, xerr=spread)
-    labels = [str(saving.setting) for saving in found.savings]
+    labels = [saving.label for saving in found.savings]
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set(xlabel="% of a full step that a drop step spares")

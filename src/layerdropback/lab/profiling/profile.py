@@ -11,19 +11,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...errors import AttachError
-from ...model.branches import Branch, find_branches
+from ...model.branches import ResidualBranch
+from ...model.find_branches import Loss, find_branches
+from ...strategies.base import Strategy
 from .bench import Bench
 from .blocks import BlockCost, block_costs
 from .phases import Phases, time_phases
-from .saving import PROFILED, Saving, Setting, saving_of
-from .trial import Loss
-
-# What is tried where nothing else is asked for.
-DEFAULT = tuple(
-    Setting(strategy, drop_rate=rate)  # type: ignore[arg-type]
-    for strategy in PROFILED
-    for rate in (0.25, 0.5, 0.75)
-)
+from .saving import Saving, saving_of
+from .trying import as_setting, label, tried
 
 
 @dataclass
@@ -36,7 +31,7 @@ class Profile:
         blocks: cost of each block.
         branches: the residual branches; none where the model has no skip connections.
         phases: a full step's.
-        savings: of each setting that this model can be trained with.
+        savings: of each strategy that this model can be trained with.
         refused: why it cannot be with others.
         about: the batch, the optimizer, the machine and so on, for a table's foot.
     """
@@ -44,14 +39,14 @@ class Profile:
     name: str
     parameters: int
     blocks: list[BlockCost] = field(default_factory=list)
-    branches: list[Branch] = field(default_factory=list)
+    branches: list[ResidualBranch] = field(default_factory=list)
     phases: Phases | None = None
     savings: list[Saving] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     def best(self) -> Saving | None:
-        """The setting that spares the most time, if any does so measurably.
+        """The strategy that spares the most time, if any does so measurably.
 
         That is where three quarters of the pairs of steps were faster with it.
         """
@@ -60,7 +55,11 @@ class Profile:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, in plain values."""
-        return asdict(self)
+        values = asdict(self)
+        for saving, found in zip(self.savings, values["savings"], strict=True):
+            found["setting"] = as_setting(saving.strategy)
+            del found["strategy"]
+        return values
 
 
 def profile(
@@ -69,8 +68,9 @@ def profile(
     loss: Loss | None = None,
     *,
     optimizer: Callable[[nn.Module], Optimizer] | None = None,
-    settings: Sequence[Setting] = DEFAULT,
+    strategies: Sequence[Strategy] | None = None,
     pairs: int = 15,
+    seed: int = 0,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Profile:
     """Profile a model of your own on a batch of your own; a copy is trained, not the model.
@@ -81,8 +81,9 @@ def profile(
             mapping of keyword arguments.
         loss: makes a scalar of the model's outputs; by default the sum of the first tensor in them.
         optimizer: makes one for a model; SGD with Nesterov momentum by default.
-        settings: the ways to drop.
-        pairs: of a full and a drop step, for each setting.
+        strategies: the ways to drop; by default each that there is at several rates.
+        pairs: of a full and a drop step, for each of them.
+        seed: of the masks.
         autocast: makes a context for each forward pass.
 
     Returns:
@@ -98,15 +99,17 @@ def profile(
     model = copy.deepcopy(model)
     made = None if optimizer is None else optimizer(model)
     found = Profile(type(model).__name__, sum(p.numel() for p in model.parameters()))
-    fill(found, Bench(model, batch, loss, made, autocast), settings, pairs)
+    chosen = tried() if strategies is None else strategies
+    fill(found, Bench(model, batch, loss, made, autocast), chosen, pairs, seed)
     return found
 
 
 def fill(
     found: Profile,
     bench: Bench,
-    settings: Sequence[Setting],
+    strategies: Sequence[Strategy],
     pairs: int,
+    seed: int = 0,
     *,
     compiled: Callable[[nn.Module], object] = lambda model: None,
     tell: Callable[[Profile], None] = lambda found: None,
@@ -116,8 +119,9 @@ def fill(
     Args:
         found: gets it.
         bench: whose model trains; see `Bench`.
-        settings: the ways to drop.
-        pairs: of steps, for each setting.
+        strategies: the ways to drop.
+        pairs: of steps, for each of them.
+        seed: of the masks.
         compiled: compiles the model; its blocks are looked at before that, as hooks on compiled
             blocks do not run.
         tell: is called after each part.
@@ -129,9 +133,9 @@ def fill(
     compiled(bench.model)
     found.phases = time_phases(bench, steps=max(5, pairs))
     tell(found)
-    for setting in settings:
+    for strategy in strategies:
         try:
-            found.savings.append(saving_of(setting, bench, found.phases, pairs))
+            found.savings.append(saving_of(strategy, bench, found.phases, pairs, seed))
         except AttachError as error:
-            found.refused[str(setting)] = " ".join(error.problems)
+            found.refused[label(strategy)] = " ".join(error.problems)
         tell(found)

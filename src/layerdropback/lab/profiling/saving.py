@@ -5,18 +5,16 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ...controller import LayerDropBack
-from ...settings import Strategy, Unit
+from ...schedule import Schedule
+from ...strategies.base import Strategy
 from ..saved import SavedBytes
 from .bench import Bench
 from .cost import StepCost, step_costs
 from .phases import Phases
-
-# Not `adaptive`, which spares what training tells it to, and `none`, which spares nothing.
-PROFILED = ("uniform", "truncate", "branch")
+from .trying import label
 
 # So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they spare
 # is so different (of cuts above all) that only the mean over the same ones can be compared.
@@ -24,37 +22,10 @@ MASKS = 5
 
 _FULL = b""  # in place of a full step's mask
 
-# Pairs of steps before those that are timed; memory is counted in them.
+# Pairs of steps in which memory is counted, and all that come before those that are timed: so long
+# LayerDropBack looks whether it works, in its first 16 drop steps.
 MEMORY_PAIRS = MASKS
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to drop.
-
-    Attributes:
-        strategy: see `LayerDropBack`, as are all others.
-        unit: what drops as one.
-        drop_rate: of each layer.
-        keep: layers never to drop.
-        seed: of the masks.
-    """
-
-    strategy: Strategy = "uniform"
-    unit: Unit = "layer"
-    drop_rate: float = 0.5
-    keep: tuple[str, ...] = ()
-    seed: int = 0
-
-    def __str__(self) -> str:
-        """For tables.
-
-        Example:
-            >>> str(Setting()), str(Setting(unit="block"))
-            ('uniform 0.5', 'uniform 0.5 (block)')
-        """
-        unit = "" if self.unit == "layer" else f" ({self.unit})"
-        return f"{self.strategy} {self.drop_rate:g}{unit}"
+UNTIMED_PAIRS = 4 * MASKS
 
 
 @dataclass(frozen=True)
@@ -78,10 +49,10 @@ class OfMask:
 
 @dataclass(frozen=True)
 class Saving:
-    """What one setting spares of a drop step; every number is a share of a full step's.
+    """What one way to drop spares of a drop step; every number is a share of a full step's.
 
     Attributes:
-        setting: which.
+        strategy: of which.
         ideal: of the FLOPs.
         predicted: of the time, by the times of the phases and the FLOPs of each.
         measured: of the time: for each mask the median over pairs of steps that took turns, and
@@ -93,7 +64,7 @@ class Saving:
         masks: the same of each mask by itself, those that drop the least first: by depth, for cuts.
     """
 
-    setting: Setting
+    strategy: Strategy
     ideal: float
     predicted: float
     measured: float
@@ -104,11 +75,17 @@ class Saving:
     masks: tuple["OfMask", ...] = ()
 
     @property
+    def label(self) -> str:
+        """For tables."""
+        return label(self.strategy)
+
+    @property
     def error(self) -> float:
         """How far the predicted time of a drop step is from the measured one, as a share of it.
 
         Example:
-            >>> round(Saving(Setting(), 0.2, 0.19, 0.10, 0.0, 0.2, 0.0, 9).error, 9)
+            >>> from layerdropback import Uniform
+            >>> round(Saving(Uniform(), 0.2, 0.19, 0.10, 0.0, 0.2, 0.0, 9).error, 9)
             -0.1
         """
         return (1 - self.predicted) / (1 - self.measured) - 1
@@ -119,26 +96,31 @@ class Saving:
         return self.measured / 2
 
 
-def saving_of(setting: Setting, bench: Bench, phases: Phases, pairs: int = 15) -> Saving:
-    """Predict and measure what a setting spares.
+def saving_of(
+    strategy: Strategy, bench: Bench, phases: Phases, pairs: int = 15, seed: int = 0
+) -> Saving:
+    """Predict and measure what a strategy spares.
 
     Args:
-        setting: the way to drop.
+        strategy: the way to drop; it draws from a pool of `MASKS` masks.
         bench: whose steps.
         phases: of the same bench.
         pairs: of a full and a drop step, at least; each mask gets as many.
+        seed: of the masks.
 
     Raises:
         AttachError: this model cannot be trained so; see `LayerDropBack`.
     """
-    drawn = vars(setting) | {"masks": MASKS}
-    full, drop = step_costs(bench.model, bench.batch, bench.loss, draws=MASKS, **drawn)
-    ratios, saved = _measure(bench, drawn, math.ceil(pairs / MASKS))
+    drawn = replace(strategy, pool=MASKS)  # type: ignore[call-arg]
+    full, drop = step_costs(
+        bench.model, bench.batch, bench.loss, strategy=drawn, seed=seed, draws=MASKS
+    )
+    ratios, saved = _measure(bench, drawn, seed, math.ceil(pairs / MASKS))
     low, _, high = statistics.quantiles(itertools.chain.from_iterable(ratios.values()), n=4)
     masks = [_of_mask(mask, found, saved) for mask, found in ratios.items()]
     counts = [mask.n for mask in masks]
     return Saving(
-        setting,
+        strategy,
         ideal=1 - drop.total / full.total,
         predicted=predict(phases, full, drop),
         measured=statistics.fmean((mask.measured for mask in masks), weights=counts),
@@ -187,37 +169,44 @@ def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
 
 
 def _measure(
-    bench: Bench, settings: dict[str, Any], turns: int
+    bench: Bench, strategy: Strategy, seed: int, turns: int
 ) -> tuple[dict[bytes, list[float]], dict[bytes, list[int]]]:
     """Time of drop steps over that of the full steps before them, and bytes saved for backward.
 
-    The bytes are counted in the first turn through the masks, which warms up, too.
+    All steps are of one epoch, whose every second step drops: each new epoch would be looked at
+    anew.
 
     Args:
         bench: whose steps.
-        settings: LayerDropBack's.
+        strategy: LayerDropBack's, with a pool of masks.
+        seed: of the masks.
         turns: through the masks, that are timed.
 
     Returns:
         Both by mask.
     """
-    ldb = LayerDropBack(bench.model, bench.optimizer, **settings, lr_scale=1.0)
+    every_second = Schedule(every=2, start=1, steps=1)
+    ldb = LayerDropBack(bench.model, bench.optimizer, strategy, every_second, seed=seed)
     ratios: dict[bytes, list[float]] = defaultdict(list)
     saved: dict[bytes, list[int]] = defaultdict(list)
     try:
-        for number in range(MEMORY_PAIRS + MASKS * turns):
-            seconds, mask = {}, _FULL
-            for epoch, mode in enumerate(("full", "drop"), start=2 * number):
-                with ldb.epoch(None, epoch):
-                    mask = _FULL if ldb.mask is None else ldb.mask.tobytes()
-                    if number < MEMORY_PAIRS:
-                        with SavedBytes(bench.model) as counted:
-                            bench.step()
-                        saved[mask].append(counted.total)
-                    else:
-                        seconds[mode] = bench.step().total
-            if seconds:
-                ratios[mask].append(seconds["drop"] / seconds["full"])
+        with ldb.epoch(None, 0):
+            for _ in range(MEMORY_PAIRS):
+                for _ in ("full", "drop"):
+                    mask = _mask(ldb)
+                    with SavedBytes(bench.model) as counted:
+                        bench.step()
+                    saved[mask].append(counted.total)
+            for number in range(MEMORY_PAIRS, UNTIMED_PAIRS + MASKS * turns):
+                full = bench.step().total
+                mask = _mask(ldb)
+                drop = bench.step().total
+                if number >= UNTIMED_PAIRS:
+                    ratios[mask].append(drop / full)
     finally:
         ldb.detach()
     return dict(ratios), dict(saved)
+
+
+def _mask(ldb: LayerDropBack) -> bytes:
+    return _FULL if ldb.mask is None else ldb.mask.tobytes()

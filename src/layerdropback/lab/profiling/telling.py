@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from ...model.branches import Branch
+from ...model.branches import ResidualBranch
+from ...strategies.truncate import Truncate
 from ..tables import markdown_table
 from .blocks import BlockCost
 from .phases import Phases
 from .profile import Profile
-from .saving import MEMORY_PAIRS, Saving
+from .saving import MEMORY_PAIRS, UNTIMED_PAIRS, Saving
 
 BLOCKS = ("block", "forward, ms", "backward, ms", "of the step", "GFLOPs", "saved, MiB", "params")
 BRANCHES = ("branch ends in", "parameter tensors", "of the backward pass")
@@ -53,13 +54,13 @@ def parts(found: Profile) -> list[str]:
 
 def cut_rows(savings: Sequence[Saving]) -> list[list[str]]:
     """A row of `CUTS` for each depth that the middle one of the truncating settings drew."""
-    cuts = [saving for saving in savings if saving.setting.strategy == "truncate" and saving.masks]
+    cuts = [saving for saving in savings if isinstance(saving.strategy, Truncate) and saving.masks]
     if not cuts:
         return []
     chosen = cuts[len(cuts) // 2]
     return [
         [
-            str(chosen.setting),
+            chosen.label,
             f"{mask.dropped} of {mask.layers}",
             f"{100 * mask.measured:.1f} %",
             f"{100 * mask.memory:.1f} %",
@@ -101,11 +102,11 @@ def block_line(blocks: Sequence[BlockCost]) -> str:
     return f"Times are medians over n = {blocks[0].n} steps; the rest does not vary."
 
 
-def branch_line(branches: Sequence[Branch]) -> str:
+def branch_line(branches: Sequence[ResidualBranch]) -> str:
     """How much of the backward pass lies in residual branches.
 
     Example:
-        >>> branch_line([Branch("0.mlp", (), 0.25), Branch("1.mlp", (), 0.5)])
+        >>> branch_line([ResidualBranch("0.mlp", (), 0.25), ResidualBranch("1.mlp", (), 0.5)])
         "2 residual branches, 0.mlp to 1.mlp, hold 75.0 % of the backward pass's FLOPs."
         >>> branch_line([])
         'There is no residual branch.'
@@ -119,7 +120,7 @@ def branch_line(branches: Sequence[Branch]) -> str:
     return f"{count}, {ends}, {holds} {share:.1f} % of the backward pass's FLOPs."
 
 
-def branch_rows(branches: Sequence[Branch]) -> list[list[str]]:
+def branch_rows(branches: Sequence[ResidualBranch]) -> list[list[str]]:
     """A row of `BRANCHES` for each branch."""
     return [
         [branch.name, str(len(branch.parameter_names)), f"{100 * branch.share:.2f} %"]
@@ -162,7 +163,7 @@ def saving_rows(savings: Sequence[Saving]) -> list[list[str]]:
     """A row of `SAVINGS` for each setting: shares of a full step that a drop step spares."""
     return [
         [
-            str(saving.setting),
+            saving.label,
             f"{100 * saving.ideal:.1f} %",
             f"{100 * saving.predicted:.1f} %",
             f"{100 * saving.measured:.1f} % [{100 * saving.low:.1f}, {100 * saving.high:.1f}]",
@@ -178,9 +179,10 @@ def agreement_line(savings: Sequence[Saving]) -> str:
     worst = max(savings, key=lambda saving: abs(saving.error))
     return (
         "What a drop step spares of a full one; an alternating run has it in every second epoch. "
-        f"Full and drop steps took turns, n = {worst.n} pairs each, and {MEMORY_PAIRS} before "
-        "them for the saved tensors. Predicted and measured times of a drop step differ by at most "
-        f"{100 * abs(worst.error):.0f} % ({worst.setting})."
+        f"Full and drop steps took turns, n = {worst.n} pairs each after {UNTIMED_PAIRS} that were "
+        f"not timed, the first {MEMORY_PAIRS} of these for the saved tensors. Predicted and "
+        "measured times of a drop step differ by at most "
+        f"{100 * abs(worst.error):.0f} % ({worst.label})."
     )
 
 
@@ -188,13 +190,13 @@ def sentence(found: Profile) -> str:
     """What this model would gain, before anyone trains."""
     best = found.best()
     if best is None:
-        tried = ", ".join(str(saving.setting) for saving in found.savings)
+        tried = ", ".join(saving.label for saving in found.savings)
         return (
             f"No gain to be expected: none of the settings tried ({tried}) makes {found.name}'s "
             "drop steps measurably faster here."
         )
     return (
-        f"{found.name} would gain most from {best.setting}: a drop step spares "
+        f"{found.name} would gain most from {best.label}: a drop step spares "
         f"{100 * best.measured:.0f} % of a full step's time, so a run in which every second epoch "
         f"drops takes about {100 * best.of_run:.0f} % less, and {100 * max(0.0, best.memory):.0f} "
         "% less memory for activations in those epochs. What it costs in accuracy, against plain "

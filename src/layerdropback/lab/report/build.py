@@ -71,10 +71,6 @@ def _page(sources: Sequence[Source]) -> Page:
     if updates is not None:
         page.heading("How often each layer was updated")
         page.plot(updates, "Share of all optimizer steps; layers in the order of the model.")
-    decided = plots.decisions(runs)
-    if decided is not None:
-        page.heading("What the policy decided")
-        page.plot(decided, "Chance of each layer to be dropped in a drop step, epoch by epoch.")
     page.heading("How to repeat it")
     for source in sources:
         page.code(source.command)

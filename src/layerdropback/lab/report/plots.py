@@ -153,34 +153,6 @@ def updates(runs: Sequence[Run]) -> str | None:
     return as_svg(figure, "Share of the steps in which each layer was updated")
 
 
-def decisions(runs: Sequence[Run]) -> str | None:
-    """How each layer's chance to be dropped went over the epochs; None where none was decided.
-
-    Of each arm the first seed, and of many arms the first four.
-    """
-    known: dict[str, Run] = {}
-    for run in runs:
-        if run.rows[-1].get("drop_chances"):
-            known.setdefault(run.label, run)
-    if not known:
-        return None
-    known = dict(list(known.items())[:4])
-    layers = max(len(run.rows[-1]["drop_chances"]) for run in known.values())
-    figure, panels = new_figure(columns=len(known), height=min(14.0, 1.2 + 0.13 * layers))
-    for axes, (label, run) in zip(panels, known.items(), strict=True):
-        names = list(run.rows[-1]["drop_chances"])
-        told = [row for row in run.rows if row.get("drop_chances")]
-        grid = [[row["drop_chances"].get(name, 0.0) for row in told] for name in names]
-        epochs = [row["epoch"] for row in told]
-        shown = axes.pcolormesh(epochs, range(len(names)), grid, vmin=0, vmax=1, cmap="viridis")
-        axes.set_yticks(range(len(names)), names)
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", labelsize=5)
-        axes.set(xlabel="epoch", title=label)
-        figure.colorbar(shown, ax=axes, location="bottom", label="chance to be dropped")
-    return as_svg(figure, "Chance of each layer to be dropped, by epoch")
-
-
 def _times(run: Run) -> list[float]:
     return list(accumulate(row["seconds"] for row in run.rows))
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import UsageError, explain
 from ...training.journal import LINES
 from ...training.run_folder import MACHINE, SETTINGS
-from ...training.settings_file import read_settings
+from ...training.settings_file import read_plain
 from ..record import RECORD, Record
 
 
@@ -91,10 +91,7 @@ def _comparison(folder: Path) -> Source:
 
 
 def _training(folder: Path) -> Source:
-    settings = read_settings(folder / SETTINGS)
-    plain = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
-    }
+    settings = read_plain(folder / SETTINGS)
     try:
         lines = (folder / LINES).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
@@ -108,4 +105,4 @@ def _training(folder: Path) -> Source:
     label = folder.resolve().name
     facts = {name: machine[name] for name in ("versions", "hardware") if name in machine}
     runs = [Run(label, settings.get("seed", 0), rows)]
-    return Source(folder, machine.get("command", ""), facts, {label: plain}, runs, None)
+    return Source(folder, machine.get("command", ""), facts, {label: settings}, runs, None)

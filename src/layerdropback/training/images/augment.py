@@ -16,11 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Sampler
 
-from ...strategies.sampling import random_numbers
-
-# Numbers of their own, apart from the masks' (`sampling.STEPS`, `sampling.EPOCHS`).
-_STREAM, _ORDER = 2, 3
-IMAGES, MIXES = 4, 5
+from ...strategies.random import Stream, random_numbers
 
 Crop = Literal["pad", "resized", "none"]
 
@@ -74,25 +70,25 @@ def padding(size: int) -> int:
 
 
 @contextmanager
-def cpu_generator(seed: int, stream: int, epoch: int, number: int) -> Iterator[None]:
+def cpu_generator(seed: int, stream: Stream, epoch: int, number: int) -> Iterator[None]:
     """Seed torch's global CPU generator for a while, for code that draws from nothing else.
 
     Inside, it depends on the arguments alone; afterwards it is where it was before.
 
     Args:
         seed: in [0, 2**64).
-        stream: what is drawn, `IMAGES` or `MIXES`.
+        stream: what is drawn for.
         epoch: counted from 0.
-        number: of the image in the data set; of a batch's first image for `MIXES`.
+        number: of the image in the data set; of a batch's first image for `Stream.DATA_MIX`.
 
     Example:
-        >>> with cpu_generator(0, IMAGES, epoch=2, number=7):
+        >>> with cpu_generator(0, Stream.DATA_IMAGE, epoch=2, number=7):
         ...     first = torch.rand(3)
-        >>> with cpu_generator(0, IMAGES, epoch=2, number=7):
+        >>> with cpu_generator(0, Stream.DATA_IMAGE, epoch=2, number=7):
         ...     bool((torch.rand(3) == first).all())
         True
     """
-    key = np.array([seed, stream], dtype=np.uint64)
+    key = np.array([seed, int(stream)], dtype=np.uint64)
     counter = np.array([number, epoch, 0, 0], dtype=np.uint64)
     drawn = int(np.random.Philox(key=key, counter=counter).random_raw())
     with torch.random.fork_rng(devices=[]):
@@ -133,7 +129,7 @@ class EpochOrder(Sampler[int]):
         """
         if not 0 <= skip <= self._samples:
             raise ValueError(f"cannot skip {skip} of {self._samples} images")
-        drawn = random_numbers(self._seed, _ORDER, epoch, self._samples)
+        drawn = random_numbers(self._seed, Stream.DATA_ORDER, epoch, self._samples)
         self._indices: list[int] = drawn.argsort(kind="stable").tolist()
         self.epoch, self._skip = epoch, skip
 
@@ -176,7 +172,7 @@ class Augmentation:
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the numbers of an epoch."""
-        drawn = random_numbers(self._seed, _STREAM, epoch, 4 * self._samples)
+        drawn = random_numbers(self._seed, Stream.DATA_CROP, epoch, 4 * self._samples)
         numbers = torch.from_numpy(drawn).view(4, self._samples)
         self._shifts = (numbers[:2] * (2 * self._pad + 1)).long().to(self._device)
         self._mirrored = (numbers[2] < 0.5).to(self._device)

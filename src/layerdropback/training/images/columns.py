@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import UsageError, explain
+from .naming import nfc, spelt
 
 # Columns by their usual names, for tables that do not say what their columns are.
 IMAGES = ("image", "img", "jpg", "png", "webp")
@@ -55,7 +56,8 @@ def number_classes(
         where: the column, for the error.
 
     Returns:
-        The classes' names, and each label's number.
+        The classes' names, and each label's number; names and texts in Unicode's form NFC, in
+        which those that look alike are one class.
 
     Raises:
         UsageError: there are fewer than two classes, or the labels are neither.
@@ -71,11 +73,40 @@ def number_classes(
             fact = f"{where} names no classes"
             cause = f"whole numbers or texts are needed, and it has {has}"
             raise UsageError(explain(fact, cause, "give another data set"))
-        values = sorted({label for label in labels if label is not None})
+        values = sorted({nfc(label) for label in labels if label is not None})
         names = [str(value) for value in values]
     else:
         values = list(range(len(names)))
-    if len(names) < 2:
-        fact = f"{where} has only the class {names[0]!r}" if names else f"{where} has no class"
+    classes = list(dict.fromkeys(map(nfc, names)))
+    if len(classes) < 2:
+        fact = f"{where} has only the class {spelt(names[0])}" if names else f"{where} has no class"
         raise UsageError(explain(fact, "two or more are needed", "give another data set"))
-    return tuple(names), {value: number for number, value in enumerate(values)}
+    numbers = {name: number for number, name in enumerate(classes)}
+    both = zip(values, names, strict=True)
+    return tuple(classes), {value: numbers[nfc(name)] for value, name in both}
+
+
+def require_one_spelling(names: Sequence[str] | None, labels: Sequence[Any], where: str) -> None:
+    r"""Make sure that no class comes in two Unicode forms.
+
+    Args:
+        names: see `number_classes`.
+        labels: of the images of one split.
+        where: the split, for the error.
+
+    Raises:
+        UsageError: one does.
+
+    Example:
+        >>> require_one_spelling(None, ["caf\u00e9", "the\u0301", "caf\u00e9"], "the split")
+    """
+    found: dict[str, str] = {}
+    used: set[Any] = {label for label in labels if isinstance(label, str if names is None else int)}
+    if names is not None:
+        used = {names[label] for label in used if 0 <= label < len(names)}
+    for name in sorted(used):
+        first = found.setdefault(nfc(name), name)
+        if first != name:
+            fact = f"{where} has two labels of the class {nfc(name)!r}"
+            cause = f"{first!a} and {name!a} differ in their Unicode form alone"
+            raise UsageError(explain(fact, cause, "write them alike, or give another data set"))

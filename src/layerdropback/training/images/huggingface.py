@@ -14,8 +14,9 @@ from torch import Tensor
 from ...errors import UsageError, explain, name_some
 from ..reasons import reason
 from .choosing import choose_test
-from .columns import IMAGES, LABELS, find_column, number_classes
+from .columns import IMAGES, LABELS, find_column, number_classes, require_one_spelling
 from .lazy import LazySplit
+from .naming import nfc
 
 _ANOTHER = "give another data set"
 
@@ -97,7 +98,7 @@ def open_rows(
     def labels(split: str) -> Tensor:
         rows = splits[split]
         given = rows[label][:] if label in rows.column_names else [None] * len(rows)
-        return torch.tensor([codes.get(value, -1) for value in given], dtype=torch.int64)
+        return torch.tensor([codes.get(nfc(value), -1) for value in given], dtype=torch.int64)
 
     chosen = choose_test(list(splits), lambda split: bool((labels(split) >= 0).any()))
     if chosen is None:
@@ -111,6 +112,7 @@ def open_rows(
             fact = f"row {int((known < 0).nonzero()[0])} of {told} has no class"
             cause = f"the classes are {name_some(classes)}, by column {label!r}"
             raise UsageError(explain(fact, cause, f"correct it, or {_ANOTHER}"))
+        require_one_spelling(names, splits[split][label][:], told)
         try:
             rows = splits[split].select_columns([image])
             rows = rows.cast_column(image, datasets.Image(decode=False))

@@ -7,11 +7,10 @@ from typing import BinaryIO, Self
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from ...errors import UsageError, explain
-from ..reasons import reason
+from .decoding import decode
 
 
 class LazySplit(ABC):
@@ -50,7 +49,7 @@ class LazySplit(ABC):
         Raises:
             UsageError: it cannot be read, or has more than 8 bits a channel.
         """
-        return _decode(*self.source(index))
+        return decode(*self.source(index))
 
     def read(self, index: int) -> Tensor:
         """Decode an image.
@@ -62,20 +61,3 @@ class LazySplit(ABC):
             UsageError: see `picture`.
         """
         return torch.from_numpy(np.array(self.picture(index))).permute(2, 0, 1)
-
-
-def _decode(source: str | BinaryIO, name: str) -> Image.Image:
-    try:
-        with Image.open(source) as image:
-            deep = image.mode.startswith(("I", "F"))
-            if not deep:
-                ImageOps.exif_transpose(image, in_place=True)  # as cameras turn them
-            colour = image.convert("RGB")
-    except Exception as error:  # a broken file may raise anything, SyntaxError included
-        fact = f"cannot read the image {name}"
-        cure = "replace it, or remove it before a run begins"
-        raise UsageError(explain(fact, reason(error), cure)) from None
-    if deep:  # converting would cut its values off
-        fact = f"{name} has more than 8 bits a channel"
-        raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))
-    return colour

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torchvision.transforms import v2
 
-from .augment import MIXES, cpu_generator
+from ...strategies.random import Stream
+from .augment import cpu_generator
 
 
 class Mixing:
@@ -44,6 +45,6 @@ class Mixing:
             The mixed images, and each class's share, float32, shape ``(batch, classes)``.
         """
         # Both draw on the CPU alone, wherever the images are.
-        with cpu_generator(self._seed, MIXES, epoch, first):
+        with cpu_generator(self._seed, Stream.DATA_MIX, epoch, first):
             mixed: tuple[Tensor, Tensor] = self._mix(images, labels)
         return mixed

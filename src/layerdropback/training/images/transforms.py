@@ -8,7 +8,8 @@ from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision.transforms import v2
 
 from ...errors import UsageError
-from .augment import IMAGES, Augments, EpochOrder, cpu_generator, padding
+from ...strategies.random import Stream
+from .augment import Augments, EpochOrder, cpu_generator, padding
 
 # Images in bytes, and their numbers in the data set; or why one of them could not be read.
 Batch = tuple[Tensor, Tensor] | str
@@ -128,7 +129,7 @@ class TransformedImages(Dataset[Item]):
             image = self._read(index)
         except UsageError as error:
             return str(error)
-        with cpu_generator(self._seed, IMAGES, epoch, index):
+        with cpu_generator(self._seed, Stream.DATA_IMAGE, epoch, index):
             return self._transform(image), index
 
     def __len__(self) -> int:

@@ -1,0 +1,113 @@
+"""Everything that LayerDropBack puts on a model and its optimizers, and takes away again."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ..model.layers import Layer
+from ..settings import Settings
+from .counters import Counters
+from .failed_step import on_failed_step
+from .hiding import hide_from_copies
+from .hooks import WeakHook
+from .passes import Passes
+from .planner import Planner
+from .steps import Steps
+from .switches import Switches
+from .target import Target
+from .window import FULL
+from .windows import Windows
+
+
+class Engine:
+    """Draws a mask for each optimizer step of a drop epoch, and makes it hold.
+
+    Args:
+        model: what the training loop calls.
+        optimizers: a window ends when each of them has stepped.
+        layers: of the model, in the order in which masks number them.
+        settings: the user's.
+
+    Attributes:
+        target: what it is attached to.
+        windows: what is in force.
+        traces: closing it removes every trace. It holds no reference back to the engine, so it can
+            be closed when the user has let go of everything.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        layers: Sequence[Layer],
+        settings: Settings,
+    ):
+        self.target = Target(model, optimizers, layers)
+        self.traces = contextlib.ExitStack()
+        flags: list[WeakHook] = []
+        hide = partial(hide_from_copies, before=lambda: [lift() for lift in flags])
+        self._switches = Switches(self.target.inner, hide, self.traces)
+        self.windows = Windows(self.target, settings, self._switches)
+        flags.append(WeakHook(self.windows.hold.flags.lift))
+        self.traces.callback(self.windows.recording.close)
+        self.traces.callback(self.windows.hold.flags.lift)
+        self._passes = Passes(self.windows)
+        self._steps = Steps(self.windows, self._passes)
+        with contextlib.ExitStack() as half_attached:
+            half_attached.callback(self.traces.close)
+            self._attach(hide)
+            half_attached.pop_all()
+        self.windows.open()
+
+    def _attach(self, hide: Any) -> None:
+        traces = self.traces
+        for optimizer in self.target.optimizers:
+            before, after = WeakHook(self._steps.before), WeakHook(self._steps.after)
+            traces.callback(optimizer.register_step_pre_hook(before).remove)
+            traces.callback(optimizer.register_step_post_hook(after).remove)
+            traces.callback(on_failed_step(optimizer, WeakHook(self._steps.after_failure)))
+        if self.windows.settings.ever_drops:
+            module = self.target.called
+            before, after = (
+                WeakHook(self._passes.before_forward),
+                WeakHook(self._passes.after_forward),
+            )
+            handle = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+            traces.callback(handle.remove)
+            traces.callback(module.register_forward_hook(after, always_call=True).remove)
+            traces.callback(hide(module))
+
+    def put_back(self) -> None:
+        """Flags and learning rates are the user's again."""
+        self._passes.put_back()
+
+    def dropped_ids(self) -> frozenset[int]:
+        """The ``id`` of each parameter that is dropped now."""
+        return frozenset(map(id, self.windows.window.parameters))
+
+    def chances(self) -> list[float]:
+        """Each layer's chance to be dropped in a drop step; nothing before it is known."""
+        plan = self.windows.planner.plan
+        return [] if plan is None else plan.chances(self.windows.position)
+
+    def to_state(self) -> dict[str, Any]:
+        """Counters and knowledge in plain containers, for a checkpoint."""
+        windows = self.windows
+        known = windows.planner.knowledge.to_state()
+        return windows.counters.to_state() | {"seed": windows.planner.masks.seed} | known
+
+    def restart(self, saved: Mapping[str, Any]) -> None:
+        """Go on where a saved state was; nothing has changed where that raises."""
+        planner = Planner(self.target, self.windows.settings)
+        planner.knowledge.learned = planner.knowledge.from_state(saved)
+        planner.masks.seed = saved["seed"]
+        planner.replan()
+        self.windows.restart(Counters.from_state(saved), planner)
+
+    def stop(self) -> None:
+        """Drop nothing any more."""
+        self.windows.window = FULL

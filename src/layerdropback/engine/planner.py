@@ -1,0 +1,91 @@
+"""Draws each window's mask by what is known, and says when more must be learned first."""
+
+from torch import nn
+
+from ..interop.private import accumulates
+from ..settings import Settings
+from ..strategies.odds import Mask
+from ..strategies.plan import Heads, Plan
+from ..strategies.pool import Masks
+from .counters import Counters
+from .knowledge import Knowledge
+from .target import Target
+from .window import Decision
+
+
+class Planner:
+    """From knowledge to masks.
+
+    Args:
+        target: what LayerDropBack is attached to.
+        settings: the user's.
+
+    Attributes:
+        knowledge: of the model.
+        plan: by it; None before the first recorded step.
+        masks: draws them.
+        held: for each optimizer the ``id`` of each of its parameters.
+    """
+
+    def __init__(self, target: Target, settings: Settings):
+        self.knowledge = Knowledge(target.model, target.layers, settings.strategy)
+        self.plan: Plan | None = None
+        self.masks = Masks(int(settings.seed), getattr(settings.strategy, "pool", None))
+        self.held: list[set[int]] = []
+        self._target, self._settings = target, settings
+        self._unordered: list[nn.Parameter] = []
+        self._reached: list[nn.Parameter] = []  # by their last use
+        self._unreached: list[tuple[str, nn.Parameter]] = []
+
+    def replan(self) -> None:
+        """Plan by what is known; also when optimizers have changed since it was recorded."""
+        learned = self.knowledge.learned
+        if learned is None:
+            self.plan = None
+            return
+        by_name = dict(self._target.named_parameters())
+        self._reached = [by_name[name] for name in learned.order.last if name in by_name]
+        self._unordered = [p for name, p in by_name.items() if not learned.order.knows(name)]
+        self.held = self._target.held()
+        steps: set[int] = set().union(*self.held)
+        self._unreached = [(name, p) for name, p in self.knowledge.unreached() if id(p) in steps]
+        self.plan = Plan(self._settings.strategy, self._target.layers, learned, self.held)
+
+    def must_record(self) -> bool:
+        """Whether something trains whose place in the order is not known."""
+        if self.plan is None or self.knowledge.is_stale:
+            return True
+        return any(p.requires_grad for p in self._unordered)
+
+    def notice(self) -> None:
+        """Before a step: see whether a gradient has come to what was not reached before."""
+        if self._unreached:
+            self.knowledge.notice(self._unreached)
+
+    def notice_names(self, looks: bool) -> None:
+        """In a backward pass: see whether the loop takes gradients by name."""
+        learned = self.knowledge.learned
+        looks = looks and learned is not None and not learned.by_hand and not self._target.sharded
+        if looks and accumulates(reversed(self._reached)) is None:
+            self.knowledge.note_by_hand()
+
+    def decide(self, drops: bool, position: float) -> Decision:
+        """What a window's kind and mask depend on besides its number: the user's flags."""
+        if self.plan is None or self.must_record():
+            return Decision(records=True)
+        if not drops:
+            return Decision()
+        heads = self.plan.heads()
+        return Decision(heads=heads, can_drop=self.plan.can_drop(heads, position))
+
+    def draw(
+        self, heads: Heads, counters: Counters, position: float
+    ) -> tuple[Mask, tuple[str, ...], float]:
+        """A mask, the modules to detach with it, and the learning-rate factor."""
+        assert self.plan is not None
+        odds = self.plan.odds(heads, position)
+        # A turn through a pool has no holes where nothing is dropped.
+        index = counters.drop_steps if self.masks.pooled else counters.step
+        mask = self.masks.draw(odds, index)
+        factor = self._settings.lr_factor(odds.mean_rate)
+        return mask, self.plan.switches(heads, position, mask), factor

@@ -1,0 +1,116 @@
+"""The hooks on optimizers' steps."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch.optim import Optimizer
+
+from ..strategies.odds import Mask
+from .passes import Passes
+from .verification import Named, Verifier, check_gradients
+from .windows import Windows
+
+# Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
+# optimizer that moves them is found, at once or when it synchronises its slow weights.
+_LOOK_NUMBERS, _LOOK_STEPS = 64, 16
+
+
+class Steps:
+    """Applies the window's mask and factor to each optimizer's step, and ends windows.
+
+    Args:
+        windows: says what is in force.
+        passes: put back before and after a step.
+    """
+
+    def __init__(self, windows: Windows, passes: Passes):
+        self._windows, self._passes = windows, passes
+        self._verify = windows.settings.verify
+        optimizers = windows.target.optimizers
+        limit = None if self._verify else _LOOK_NUMBERS
+        self._verifiers = {id(o): Verifier(limit) for o in optimizers}
+        self._depth = dict.fromkeys(map(id, optimizers), 0)
+        self._looks = _LOOK_STEPS
+
+    def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        """A step begins; its arguments, where it gets a closure that makes the passes."""
+        # An optimizer whose step calls its base class's step fires the hooks once for each.
+        self._depth[id(optimizer)] += 1
+        if self._depth[id(optimizer)] > 1:
+            return None
+        windows, closure = self._windows, _closure_in(args, kwargs)
+        self._passes.put_back()
+        if closure is not None:  # the passes are still to come, in this window
+            windows.before_first_pass()
+        self._look_at_gradients()
+        window = windows.window
+        windows.hold.begin_step(window, optimizer)
+        if window.mask is not None and window.parameters and (self._verify or self._looks > 0):
+            self._verifiers[id(optimizer)].before(optimizer, self._named(optimizer, window.mask))
+        return None if closure is None else _replaced(args, kwargs, partial(self._passed, closure))
+
+    def _look_at_gradients(self) -> None:
+        """All gradients are there, and no weight has moved yet."""
+        windows = self._windows
+        windows.syncs.require_reduced()
+        windows.planner.notice()
+        if windows.recording.recorder is not None:
+            windows.recording.recorder.saw_gradients()
+            if len(windows.seen.stepped) == len(windows.target.optimizers) - 1:
+                windows.learn()  # now, so that an error comes before a weight moves
+        windows.watch.before_step()
+
+    def _passed(self, closure: Callable[[], Any]) -> Any:
+        """Call the closure, which makes the passes inside of the step."""
+        loss = closure()
+        self._look_at_gradients()
+        self._windows.hold.clear(self._windows.window)
+        return loss
+
+    def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """A step has ended."""
+        self._depth[id(optimizer)] -= 1
+        if self._depth[id(optimizer)] > 0:
+            return
+        windows = self._windows
+        self._passes.put_back()
+        mask = windows.window.mask
+        if mask is not None:
+            self._verifiers[id(optimizer)].after(optimizer, windows.counters.step)
+            if self._verify:
+                check_gradients(self._named(optimizer, ~mask), windows.counters.step)
+        windows.watch.after_step(optimizer, windows.in_epoch)
+        windows.seen.stepped.add(id(optimizer))
+        if len(windows.seen.stepped) == len(windows.target.optimizers):
+            self._looks -= bool(windows.window.parameters)
+            windows.watch.end_window(windows.window, windows.seen)
+            windows.next()
+
+    def after_failure(self) -> None:
+        """A step raised."""
+        self._passes.put_back()
+        self._depth = dict.fromkeys(self._depth, 0)
+
+    def _named(self, optimizer: Optimizer, chosen: Mask) -> Iterator[Named]:
+        """The trainable, reached parameters of the chosen layers that this optimizer holds."""
+        target, learned = self._windows.target, self._windows.planner.knowledge.learned
+        held = self._windows.planner.held[target.optimizers.index(optimizer)]
+        for i in np.flatnonzero(chosen):
+            layer = target.layers[i]
+            for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True):
+                if id(parameter) in held and learned is not None and name in learned.order.first:
+                    yield layer.name, name, parameter
+
+
+def _closure_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Any] | None:
+    """What ``optimizer.step(closure)`` was given; the first argument is the optimizer."""
+    given = args[1] if len(args) > 1 else kwargs.get("closure")
+    return given if callable(given) else None
+
+
+def _replaced(args: Sequence[Any], kwargs: Mapping[str, Any], closure: Callable[[], Any]) -> Any:
+    if len(args) > 1:
+        return (*args[:1], closure, *args[2:]), dict(kwargs)
+    return tuple(args), {**kwargs, "closure": closure}

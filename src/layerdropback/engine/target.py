@@ -1,0 +1,59 @@
+"""What LayerDropBack is attached to."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..interop.private import stored_values
+from ..interop.sharding import sharded_modules
+from ..interop.wrappers import called_module, unwrap
+from ..model.layers import Layer
+
+
+class Target:
+    """A model, its layers and its optimizers.
+
+    Args:
+        model: what the training loop calls.
+        optimizers: that train it.
+        layers: of it, in the order in which masks number them.
+
+    Attributes:
+        called: the module whose call is the forward pass.
+        inner: the user's own model, without wrappers.
+        sharded: the modules of it that ``fully_shard`` has sharded.
+    """
+
+    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], layers: Sequence[Layer]):
+        self.model, self.optimizers, self.layers = model, tuple(optimizers), tuple(layers)
+        self.called, self.inner = called_module(model), unwrap(model)
+        self.sharded = sharded_modules(model)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter once, by the name that its layer gives it."""
+        for layer in self.layers:
+            yield from zip(layer.parameter_names, layer.parameters, strict=True)
+
+    def held(self) -> list[set[int]]:
+        """For each optimizer the ``id`` of each of its parameters."""
+        return [
+            {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for optimizer in self.optimizers
+        ]
+
+    def has_gradients(self) -> bool:
+        """Whether any gradient is there that is not zero. Asks the device."""
+        parameters = (p for layer in self.layers for p in layer.parameters)
+        return any(p.grad is not None and is_something(p.grad) for p in parameters)
+
+
+def is_something(gradient: Tensor) -> bool:
+    """Whether a gradient, which may be sparse, has a number that is not zero.
+
+    Example:
+        >>> import torch
+        >>> is_something(torch.zeros(2)), is_something(torch.eye(2).to_sparse())
+        (False, True)
+    """
+    return bool(stored_values(gradient).any())

@@ -1,0 +1,256 @@
+"""Looks, in the first steps, whether dropping does what it says, and says so once if it does not.
+
+Whatever is wrong here breaks nothing: the training is right, but nothing is saved. So it is a
+warning, with the true cause, within ten steps (DESIGN, promise 12).
+"""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.optim import Optimizer
+
+from ..errors import explain, name_some
+from ..interop.private import version
+from ..model.graph import argument_nodes, first_uses
+from ..settings import Settings
+from .sources import Sources
+from .target import Target, is_something
+from .window import Seen, Window
+
+# Windows that are looked at after every attachment, load and new epoch.
+STEPS = 10
+
+# Forward passes of one window between which weights moved; passes that a window may have.
+_MOVES, _LONG = 3, 4
+# Parameters of which a number is looked at, the last ones.
+_LOOKED_AT = 4
+
+
+class Watch:
+    """The first steps' checks.
+
+    Args:
+        target: what LayerDropBack is attached to.
+        settings: the user's.
+    """
+
+    def __init__(self, target: Target, settings: Settings):
+        self._target, self._settings = target, settings
+        self._left = STEPS
+        self._outside: int | None = 0  # steps without an epoch; None once there was one
+        self._weights = _Weights(target)
+        self._steps: dict[int, int] = {}
+        self._sources = Sources(target.called)  # the inside of a compiled model is left alone
+        self._ungraded: list[nn.Parameter] = []  # dropped, and without a gradient at first
+        self._warned: set[str] = set()
+        self._passes = 0  # forward passes of the window
+
+    def begin(self) -> None:
+        """After an attachment or a load."""
+        self._left, self._outside = STEPS, 0
+
+    def begin_epoch(self) -> None:
+        """An epoch begins."""
+        self._left, self._outside = STEPS, None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it looks."""
+        return self._left > 0
+
+    # ---- passes ----------------------------------------------------------------------------------
+
+    def before_forward(self, window: Window, seen: Seen, arguments: Sequence[Tensor]) -> None:
+        """A forward pass begins."""
+        self._passes = self._passes + 1 if seen.forward else 1
+        if self._looks_at_weights and "unseen" not in self._warned:
+            moves = self._weights.moved_unseen(self.is_on)
+            # While gradients are accumulated, it may be the loop's own noise or norm.
+            if moves > STEPS - 2 or (moves >= _MOVES and not self._target.has_gradients()):
+                self._say_unseen(moves)
+        if not self.is_on:
+            return
+        if not seen.forward:
+            self._ungraded = [p for p in window.parameters if p.grad is None]
+        if self._settings.strategy.needs_costs and window.parameters:
+            self._sources.look(arguments)
+
+    @property
+    def _looks_at_weights(self) -> bool:
+        """Also after many passes without a step: an accumulation, or steps of another kind."""
+        return self.is_on or self._passes > _LONG
+
+    def end_pass(self) -> None:
+        """A pass has ended, or was broken off."""
+        self._sources.stop()
+
+    def after_forward(
+        self, window: Window, roots: Sequence[Node], arguments: Sequence[Tensor]
+    ) -> tuple[str, ...]:
+        """A forward pass has ended; the modules that must be detached from now on."""
+        found = self._sources.stop()
+        if self._looks_at_weights:
+            self._weights.settle(self.is_on)
+        if self.is_on and window.parameters and not self._target.sharded:
+            leaves = first_uses(roots, argument_nodes(arguments).keys())
+            self._check_dropped(window, leaves)
+            if self._settings.strategy.needs_costs:
+                self._check_cut(leaves, {id(tensor) for tensor in arguments})
+        return found
+
+    def _check_dropped(self, window: Window, leaves: Iterable[Tensor]) -> None:
+        there = {id(leaf) for leaf in leaves}
+        names = self._names(p for p in window.parameters if id(p) in there)
+        if names:
+            fact = f"dropping saves nothing: gradients are computed for dropped {name_some(names)}"
+            cause = (
+                "the forward pass used tensors made of the parameters before it began "
+                "(torch.func.functional_call, a cached cast), or a compiled graph ignores flags"
+            )
+            cure = "make such tensors inside the model's forward; compile block by block"
+            self._warn("flags ignored", explain(fact, cause, cure))
+
+    def _check_cut(self, leaves: dict[Tensor, int], arguments: AbstractSet[int]) -> None:
+        """Below the cut only an argument may require a gradient, which is the user's."""
+        parameters = [number for leaf, number in leaves.items() if isinstance(leaf, nn.Parameter)]
+        if any(id(leaf) in arguments for leaf in leaves) or not parameters:
+            return
+        below = [
+            tuple(leaf.shape)
+            for leaf, number in leaves.items()
+            if not isinstance(leaf, nn.Parameter) and number < min(parameters)
+        ]
+        if below:
+            fact = f"backward goes on below the cut, to a tensor of shape {below[0]}"
+            cause = "the model's code makes a tensor in there that requires a gradient"
+            cure = "leave out its requires_grad_(), or make it in a module of its own"
+            self._warn("below the cut", explain(fact, cause, cure))
+
+    # ---- steps -----------------------------------------------------------------------------------
+
+    def before_step(self) -> None:
+        """An optimizer steps."""
+        if not self.is_on:
+            return
+        came = (p for p in self._ungraded if p.grad is not None and is_something(p.grad))
+        names = self._names(came)  # zeros come where a loop takes gradients by name
+        self._ungraded = []
+        if names and "flags ignored" not in self._warned and "not called" not in self._warned:
+            fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
+            cause = (
+                "the loss uses these weights outside of the model's call as well (a penalty on "
+                "weights, a part of the model that is called by itself)"
+            )
+            cure = "call the model itself for all of it; a penalty alone does no harm"
+            self._warn("outside", explain(fact, cause, cure))
+
+    def after_step(self, optimizer: Optimizer, in_epoch: bool) -> None:
+        """An optimizer has stepped."""
+        self._weights.mark()
+        if self._outside is not None and not in_epoch:
+            self._outside += 1
+            if self._outside == STEPS * len(self._target.optimizers):
+                fact = f"{STEPS} steps, and no epoch was begun: nothing is dropped"
+                cause = "the loop does not tell LayerDropBack of its epochs"
+                cure = "for batch in ldb.epoch(loader, epoch): ..., or ldb.begin_epoch(epoch)"
+                self._warn("no epoch", explain(fact, cause, cure))
+        self._steps[id(optimizer)] = self._steps.get(id(optimizer), 0) + 1
+        waiting = [o for o in self._target.optimizers if id(o) not in self._steps]
+        if waiting and max(self._steps.values()) == STEPS:
+            kinds = name_some([type(o).__name__ for o in waiting])
+            fact = f"{STEPS} steps of {type(optimizer).__name__}, and none of {kinds} was seen"
+            cause = "a mask holds until every attached optimizer has stepped"
+            cure = "attach just the optimizers whose step() the loop calls"
+            self._warn("unstepped", explain(fact, cause, cure))
+
+    def end_window(self, window: Window, seen: Seen) -> None:
+        """Every optimizer has stepped."""
+        self._steps.clear()
+        if window.parameters and not seen.forward:
+            kind = type(self._target.model).__name__
+            fact = f"dropping saves nothing: {kind} was not called in a drop step"
+            cause = (
+                "the loop calls a method or a part of the model, not the model itself, or calls it "
+                "through torch.func"
+            )
+            cure = "call model(...), or attach to the module you call"
+            self._warn("not called", explain(fact, cause, cure))
+        self._left = max(0, self._left - 1)
+
+    def nothing_to_drop(self, epoch: int | None) -> None:
+        """No layer can be dropped in a drop step."""
+        fact = f"no layer can be dropped in drop epoch {epoch}, which trains in full"
+        cause = (
+            "every layer is frozen, named by keep=, an optimizer's last one, used before an "
+            "activation whose gradient the model asks for, in no branch, or (for a cut) used after "
+            "a layer that is kept"
+        )
+        cure = "unfreeze or keep less, or choose a finer unit"
+        self._warn("nothing to drop", explain(fact, cause, cure))
+
+    def _say_unseen(self, moves: int) -> None:
+        kinds = name_some([type(o).__name__ for o in self._target.optimizers])
+        fact = f"weights moved {moves} times, and no step of {kinds} was seen: no mask is drawn"
+        cause = "the loop steps another optimizer than the attached one"
+        cure = "attach the optimizers whose step() the loop calls; detach() first, then attach anew"
+        self._warn("unseen", explain(fact, cause, cure))
+
+    def _names(self, parameters: Iterable[nn.Parameter]) -> list[str]:
+        wanted = {id(parameter) for parameter in parameters}
+        if not wanted:
+            return []
+        return [name for name, p in self._target.named_parameters() if id(p) in wanted]
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Say it once for each kind of problem."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(text, stacklevel=6)
+
+
+class _Weights:
+    """Whether weights move between forward passes without a step that was seen.
+
+    Args:
+        target: whose weights; shards are written to without a step, too, and are left out.
+    """
+
+    def __init__(self, target: Target):
+        self._target = target
+        self._before: tuple[int, list[Tensor]] | None = None
+        self._moves = 0
+
+    def mark(self) -> None:
+        """A step was seen."""
+        self._before, self._moves = None, 0
+
+    def moved_unseen(self, numbers: bool) -> int:
+        """Before a forward pass: how often they have moved since the last step that was seen.
+
+        Args:
+            numbers: look at some of their numbers, too, which asks the device: fused optimizers
+                write without being counted.
+        """
+        before = self._before
+        now = self.settle(numbers)
+        if before is not None and now is not None:
+            same = len(before[1]) == len(now[1]) and all(map(torch.equal, before[1], now[1]))
+            self._moves += before[0] != now[0] or not same
+        return self._moves
+
+    def settle(self, numbers: bool) -> tuple[int, list[Tensor]] | None:
+        """After a forward pass, which may itself write to weights (``max_norm``): how they are."""
+        if self._target.sharded:
+            return None
+        trained = [p for _, p in self._target.named_parameters() if p.requires_grad and p.numel()]
+        dense = [p for p in trained if p.layout == torch.strided and not p.is_meta]
+        there = dense[-_LOOKED_AT:] if numbers else []
+        some = [p.detach()[(0,) * p.dim()].reshape(1) for p in there]
+        # As bytes: what is no number is equal to itself, too.
+        numbered = [one.view(torch.uint8).clone() for one in some]
+        self._before = sum(map(version, trained)), numbered
+        return self._before

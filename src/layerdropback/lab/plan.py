@@ -1,0 +1,79 @@
+"""How arms are compared: how often, with which tolerance, and where it is written."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError, explain
+from ..training.config import TrainConfig
+from ..training.paths import home
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How arms are compared.
+
+    Attributes:
+        seeds: of the runs that count.
+        margin: in points, fixed before the runs: accuracies that differ by less are equal.
+        lr_grid: learning rates to tune each arm's with, ascending; empty: all have the settings'.
+        tune_seeds: runs of each learning rate, with seeds of their own.
+        target: test accuracy whose time is told.
+        kind: ``"comparison"``, or ``"sweep"``, for which training images stand in for the test's.
+    """
+
+    seeds: tuple[int, ...]
+    margin: float = 0.5
+    lr_grid: tuple[float, ...] = ()
+    tune_seeds: int = 1
+    target: float | None = None
+    kind: str = "comparison"
+
+    def check(self) -> None:
+        """Look at every value.
+
+        Raises:
+            UsageError: one makes no sense.
+
+        Example:
+            >>> Plan(seeds=()).check()
+            Traceback (most recent call last):
+            ...
+            layerdropback.errors.UsageError: --seeds 0 is not usable. Cause: \
+a whole number from 1 to 1000 is needed. Cure: give one.
+        """
+        number = "a whole number from 1 to 1000 is needed"
+        self._require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", number)
+        self._require(1 <= self.tune_seeds <= 1000, f"--tune-seeds {self.tune_seeds}", number)
+        good = 0 < self.margin <= 100
+        self._require(good, f"--margin {self.margin:g}", "points in (0, 100] are needed")
+        good = self.target is None or 0 < self.target <= 100
+        self._require(good, f"--target {self.target}", "a percentage in (0, 100] is needed")
+        grid = self.lr_grid
+        shown = f"--lr-grid {','.join(format(rate, 'g') for rate in grid)}"
+        good = not grid or (len(grid) >= 3 and all(0 < rate < 1e30 for rate in grid))
+        self._require(good, shown, "three learning rates above 0, or more, are needed")
+        self._require(list(grid) == sorted(set(grid)), shown, "they are to rise")
+
+    def _require(self, good: bool, fact: str, cause: str) -> None:
+        if not good:
+            raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+
+
+def folder_of(config: TrainConfig) -> Path:
+    """Where a comparison is written: ``--out``, or a new folder under ``runs``.
+
+    Raises:
+        UsageError: something is there already, and no flag says what to do with it.
+    """
+    if config.out is None:
+        return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = home(config.out, "--out ")
+    if folder.is_file():
+        raise UsageError(
+            explain(f"--out {config.out} is a file", "a folder is needed", "give another name")
+        )
+    if folder.is_dir() and any(folder.iterdir()) and not (config.resume or config.overwrite):
+        fact, cause = f"--out {config.out} is not empty", "something would be lost"
+        raise UsageError(explain(fact, cause, "give another folder, or --resume, or --overwrite"))
+    return folder

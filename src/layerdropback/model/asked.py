@@ -1,0 +1,62 @@
+"""Activations whose gradient the forward pass itself asks for: hooks on them, ``retain_grad``.
+
+Such an activation must require a gradient in every step, so some layer before it must be kept.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ..interop.private import node_number
+from .nested import tensors_in
+
+_ASKING: frozenset[Callable[..., Any]] = frozenset(
+    {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
+)
+
+
+# Where a call passes through on its way here.
+_ON_THE_WAY = frozenset({"torch.overrides", "torch._tensor", "torch.autograd"})
+
+
+class AskedGradients(TorchFunctionMode):
+    """While it is entered, notes the activations whose gradient is asked for.
+
+    Attributes:
+        numbers: of the nodes that made them.
+
+    Example:
+        >>> weight = torch.ones(2, requires_grad=True)
+        >>> with AskedGradients() as asked:
+        ...     weight.exp().retain_grad()
+        >>> len(asked.numbers)
+        1
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Call the function, and note what it asks for."""
+        if func in _ASKING and not _is_asked_by_torch():
+            asked = args[1:2] if func is torch.autograd.grad else args[:1]
+            named = (kwargs or {}).get("inputs", ())
+            for tensor in tensors_in((*asked, named)):
+                if tensor.grad_fn is not None:
+                    self.numbers.append(node_number(tensor.grad_fn))
+        return func(*args, **(kwargs or {}))
+
+
+def _is_asked_by_torch() -> bool:
+    """Whether the call comes from inside of torch (FSDP2), which asks first whether it may."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _ON_THE_WAY:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith("torch.")

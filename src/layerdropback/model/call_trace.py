@@ -1,0 +1,96 @@
+"""One forward pass of the recorded step: its graph in numbers, which keep no tensor alive."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .formulas import NodeFlops
+from .graph import Edge
+from .module_calls import ModuleCall
+
+
+@dataclass
+class CallTrace:
+    """What is known of one forward pass.
+
+    Attributes:
+        edges: of the graph behind the outputs.
+        names: of the parameters, by ``id``.
+        roots: numbers of the outputs' nodes; True for one that is a single number, a loss say.
+        flops: of the nodes; empty where nobody asked.
+        calls: of the modules; empty where nobody asked.
+        reached: the roots through which gradients came.
+    """
+
+    edges: Sequence[Edge]
+    names: Mapping[int, str]
+    roots: Mapping[int, bool]
+    flops: Mapping[int, NodeFlops] = field(default_factory=dict)
+    calls: Mapping[str, list[ModuleCall]] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
+    _below: dict[int, set[int]] = field(default_factory=dict, repr=False)
+    _used: dict[int, list[str]] = field(default_factory=dict, repr=False)
+
+    def tops(self) -> list[int]:
+        """The outputs that are not on the way to another; single numbers count only alone."""
+        found = self._not_below(number for number, single in self.roots.items() if not single)
+        return found or self._not_below(self.roots)
+
+    def _not_below(self, roots: Iterable[int]) -> list[int]:
+        candidates, top = set(roots), []
+        below: set[int] = set()
+        children = self._children()
+        for number in sorted(children.keys() | candidates, reverse=True):
+            if number in candidates and number not in below:
+                top.append(number)
+            if number in candidates or number in below:
+                below.update(children.get(number, ()))
+        return top
+
+    def roots_below(self) -> dict[int, frozenset[int]]:
+        """For each output those that are on the way to it."""
+        roots, children = list(self.roots), self._children()
+        bits = {number: 1 << place for place, number in enumerate(roots)}
+        behind: dict[int, int] = defaultdict(int)
+        for number in sorted(children):  # nodes come after what they depend on
+            for child in children[number]:
+                behind[number] |= behind[child] | bits.get(child, 0)
+        return {
+            number: frozenset(other for other in roots if behind[number] & bits[other])
+            for number in roots
+        }
+
+    def last_behind(self, number: int, counts: frozenset[str]) -> str | None:
+        """The parameter that is used last behind a node, of those that count."""
+        return next(self.names_behind(number, counts), None)
+
+    def names_behind(self, number: int, counts: frozenset[str]) -> Iterator[str]:
+        """The parameters behind a node that count, by their last use there, the last first."""
+        children, uses = self._children(), self._uses()
+        # Numbers fall towards the inputs, so the highest node comes first.
+        waiting, there, found = [-number], {number}, set[str]()
+        while waiting:
+            highest = -heapq.heappop(waiting)
+            for name in uses.get(highest, ()):
+                if name in counts and name not in found:
+                    found.add(name)
+                    yield name
+            for child in children.get(highest, set()) - there:
+                there.add(child)
+                heapq.heappush(waiting, -child)
+
+    def _uses(self) -> dict[int, list[str]]:
+        if not self._used:
+            for edge in self.edges:
+                name = None if edge.leaf is None else self.names.get(id(edge.leaf))
+                if name is not None:
+                    self._used.setdefault(edge.number, []).append(name)
+        return self._used
+
+    def _children(self) -> dict[int, set[int]]:
+        if not self._below:
+            for edge in self.edges:
+                if edge.child is not None:
+                    self._below.setdefault(edge.number, set()).add(edge.child)
+        return self._below

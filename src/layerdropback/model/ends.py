@@ -1,0 +1,108 @@
+"""The last layer before each output that a loss is made of.
+
+Where all that is before it is dropped, torch refuses the loss. The same goes for an activation
+whose gradient the loop asks for.
+"""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from ..interop.private import is_watched, node_number, will_run
+from .call_trace import CallTrace
+
+
+@dataclass(frozen=True)
+class _Output:
+    """One output of one forward pass.
+
+    Attributes:
+        single: whether it is a single number, a loss say.
+        below: the numbers of the outputs that are on the way to it.
+        behind: the parameters that it is made with, the one that is used last first; at least one
+            of them, where there is one.
+    """
+
+    single: bool
+    below: frozenset[int]
+    behind: tuple[str, ...]
+
+
+class Ends:
+    """Watches which outputs the losses of a recorded step are made of."""
+
+    def __init__(self) -> None:
+        self._outputs: dict[int, _Output] = {}
+        self._tensors: list[tuple[weakref.ref[Tensor], int]] = []
+        self._passes: list[set[int]] = [set()]  # for each backward pass what it reached
+        self._asked: dict[str, tuple[str, ...]] = {}
+
+    def saw_forward(
+        self,
+        trace: CallTrace,
+        counts: frozenset[str],
+        outputs: Mapping[Node, Tensor],
+        asked: Sequence[int],
+    ) -> None:
+        """A forward pass has ended.
+
+        Args:
+            trace: of it.
+            counts: the parameters that can be a last layer.
+            outputs: by their nodes; none is kept alive.
+            asked: numbers of activations whose gradient it asked for itself.
+        """
+        below, tops = trace.roots_below(), trace.tops()
+        for number, single in trace.roots.items():
+            behind = trace.names_behind(number, counts)
+            whole = len(tops) > 1 and number in tops
+            names = tuple(behind if whole else islice(behind, 1))
+            self._outputs[number] = _Output(single, below[number], names)
+        for number in asked:
+            self._ask(trace.last_behind(number, counts))
+        for node, tensor in outputs.items():
+            self._tensors.append((weakref.ref(tensor), node_number(node)))
+
+    def reach(self, number: int) -> None:
+        """A gradient has come to an output."""
+        self._passes[-1].add(number)
+
+    def begin_pass(self, towards_parameters: bool) -> None:
+        """A backward pass begins, which may be one towards activations alone."""
+        there = [(tensor, number) for ref, number in self._tensors if (tensor := ref()) is not None]
+        asked = [number for tensor, number in there if is_watched(tensor)]
+        if not towards_parameters:  # the lowest that takes part is asked for
+            running = [n for tensor, n in there if tensor.grad_fn and will_run(tensor.grad_fn)]
+            asked += [min(running)] if running else []
+        for number in asked:
+            self._ask(next(iter(self._outputs[number].behind), None))
+
+    def end_pass(self) -> None:
+        """A backward pass has ended."""
+        self._passes.append(set())
+
+    def found(self) -> dict[str, tuple[str, ...]]:
+        """The last parameter of each end, with all that the end is made with, as far as known."""
+        ends = dict(self._asked)
+        for reached in self._passes:
+            for number in self._tops(reached):
+                behind = self._outputs[number].behind
+                if behind and len(behind) >= len(ends.get(behind[0], ())):
+                    ends[behind[0]] = behind
+        return ends
+
+    def _ask(self, name: str | None) -> None:
+        if name is not None:
+            self._asked[name] = (name,)
+
+    def _tops(self, reached: set[int]) -> list[int]:
+        """Those that are on the way to no other; a single number is none if a larger one is."""
+        whole = [number for number in reached if not self._outputs[number].single]
+        covered = {below for number in whole for below in self._outputs[number].below}
+        large = set(whole)
+        tops = [number for number in whole if number not in covered]
+        return tops + [n for n in reached - large if not large & self._outputs[n].below]

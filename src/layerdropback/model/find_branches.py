@@ -1,0 +1,137 @@
+"""A model's residual branches, for a user who wants to see them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import AttachError, explain
+from ..interop.sharding import sharded_modules
+from ..interop.wrappers import canonical_name, unwrap
+from .analysis import undisturbed
+from .branches import ResidualBranch, branches_of
+from .graph import output_tensors
+from .nested import map_tensors
+from .recorder import Watched
+from .recording import Recording
+
+Loss = Callable[[Any], Tensor]
+
+
+def find_branches(
+    model: nn.Module, batch: Any, loss: Loss | None = None
+) -> tuple[ResidualBranch, ...]:
+    """Find the branches that can be dropped, all at once if need be.
+
+    The model is called once, as it is; what that changes (buffers, random generators, flags) is
+    put back.
+
+    Args:
+        model: stays as it is. Frozen parameters count.
+        batch: what the model is called with: a tensor, a tuple of arguments, or a mapping of
+            keyword arguments.
+        loss: makes a tensor of the model's outputs, through which all gradients come; by default
+            the first floating-point tensor in them.
+
+    Returns:
+        The branches in the order in which the forward pass ends them.
+
+    Raises:
+        AttachError: there is none, as in a model without skip connections.
+
+    Example:
+        >>> import torch
+        >>> class Residual(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.inner = nn.Linear(4, 4)
+        ...     def forward(self, x):
+        ...         return x + self.inner(x)
+        >>> model = nn.Sequential(nn.Linear(3, 4), Residual(), nn.Linear(4, 2))
+        >>> (branch,) = find_branches(model, torch.ones(1, 3))
+        >>> branch.name, branch.parameter_names
+        ('1.inner', ('1.inner.weight', '1.inner.bias'))
+    """
+    inner = unwrap(model)
+    with ExitStack() as stack:
+        stack.enter_context(undisturbed(inner))
+        stack.enter_context(_all_trainable(inner))
+        recording = Recording()
+        stack.callback(recording.close)
+        named = {canonical_name(name): p for name, p in inner.named_parameters()}
+        recording.start(Watched(named, inner, sharded_modules(inner), counts=True))
+        recording.begin_forward()
+        batch = map_tensors(_with_gradient, batch)
+        wanted = (loss or first_output)(call(inner, batch))
+        trace = recording.saw_forward(wanted, batch)
+    branches: tuple[ResidualBranch, ...] = ()
+    if trace is not None:
+        trace.reached.update(trace.roots)
+        branches = branches_of(trace, module_sizes(inner))
+    if not branches:
+        fact = f"{type(inner).__name__} has no residual branch"
+        cause = "no module's output can be detached so that gradients still flow past it"
+        raise AttachError([explain(fact, cause, "use Truncate() or Uniform()")])
+    return branches
+
+
+def module_sizes(model: nn.Module) -> dict[str, int]:
+    """How many numbers the parameters of each module hold, by its name.
+
+    Example:
+        >>> module_sizes(nn.Sequential(nn.Linear(2, 2)))
+        {'': 6, '0': 6}
+    """
+    return {
+        canonical_name(name): sum(parameter.numel() for parameter in module.parameters())
+        for name, module in model.named_modules()
+    }
+
+
+def call(model: nn.Module, batch: Any) -> Any:
+    """Call a model with a batch: a tensor, a tuple of arguments, or keyword arguments.
+
+    Example:
+        >>> import torch
+        >>> call(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
+        torch.Size([4, 2])
+    """
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, tuple | list) else model(batch)
+
+
+def first_output(outputs: Any) -> Tensor:
+    """The first floating-point tensor in a model's outputs.
+
+    Raises:
+        TypeError: there is none.
+
+    Example:
+        >>> import torch
+        >>> first_output({"classes": torch.ones(2, dtype=int), "logits": torch.ones(2, 3)}).shape
+        torch.Size([2, 3])
+    """
+    for tensor in output_tensors(outputs):
+        if tensor.is_floating_point():
+            return tensor
+    raise TypeError("the model's outputs hold no floating-point tensor; give a loss")
+
+
+@contextmanager
+def _all_trainable(model: nn.Module) -> Iterator[None]:
+    frozen = [p for p in model.parameters() if p.is_floating_point() and not p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _with_gradient(tensor: Tensor) -> Tensor:
+    """A copy, and no leaf: a forward pass may write to its batch."""
+    copied = tensor.detach().clone()
+    return copied.requires_grad_().clone() if tensor.is_floating_point() else copied

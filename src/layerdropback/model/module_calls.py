@@ -1,0 +1,72 @@
+"""Which module made which nodes of the graph, noted by hooks for one forward pass."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from ..interop.private import next_number, node_number
+from ..interop.wrappers import canonical_name
+from .graph import output_tensors
+
+
+@dataclass
+class ModuleCall:
+    """One call of a module.
+
+    Attributes:
+        begin: the number that the graph's next node had when it began.
+        end: the same when it ended.
+        outputs: the numbers of its outputs' nodes.
+    """
+
+    begin: int
+    end: int = -1
+    outputs: list[int] = field(default_factory=list)
+
+
+class ModuleCalls:
+    """Notes the calls of a model's modules while it watches.
+
+    Args:
+        model: whose modules; the root itself is left out.
+
+    Attributes:
+        calls: of each module, by its canonical name.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.calls: dict[str, list[ModuleCall]] = defaultdict(list)
+        self._handles: list[RemovableHandle] = []
+        for name, module in model.named_modules():
+            if name and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
+                self._watch(canonical_name(name), module)
+
+    def _watch(self, name: str, module: nn.Module) -> None:
+        calls = self.calls[name]
+        self._handles += [
+            module.register_forward_pre_hook(partial(_begin, calls)),
+            module.register_forward_hook(partial(_end, calls)),
+        ]
+
+    def stop(self) -> Mapping[str, list[ModuleCall]]:
+        """Watch no longer; all calls so far."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        return self.calls
+
+
+def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
+    calls.append(ModuleCall(next_number()))
+
+
+def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
+    nodes = (tensor.grad_fn for tensor in output_tensors(output))
+    calls[-1].outputs = [node_number(node) for node in nodes if node is not None]
+    calls[-1].end = next_number()

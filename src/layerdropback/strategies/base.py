@@ -1,0 +1,128 @@
+"""What a strategy is: it owns its parameters, says what it must know, and draws a mask.
+
+Nothing outside a strategy's own file asks for its name; adding one is adding a file (and a line in
+``strategies/__init__.py``, by which strings find it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..option import (
+    UNITS,
+    Unit,
+    is_count,
+    is_number,
+    names_of,
+    option,
+    plain,
+    require,
+    unknown,
+    unusable,
+)
+
+if TYPE_CHECKING:  # the command line reads strategies' fields without numpy and torch
+    from .facts import Facts
+    from .odds import Mask, Odds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Base of all strategies; without more it drops nothing.
+
+    Attributes:
+        unit: what drops as one: ``"layer"`` (a module's own parameters), ``"block"`` (repeated
+            blocks) or ``"tensor"`` (the authors' choice); see `find_layers`.
+        keep: names of layers or parameters never to drop, wildcards allowed. The last layer of
+            each output (the classifier) is always kept, and so is each optimizer's last layer.
+
+    Raises:
+        AttachError: a value makes no sense.
+    """
+
+    unit: Unit = option("layer", "What drops as one", UNITS)
+    keep: tuple[str, ...] = option((), "Layers never to drop, wildcards allowed; repeatable.")
+
+    name: ClassVar[str]
+    needs_costs: ClassVar[bool] = False
+    needs_branches: ClassVar[bool] = False
+    drops_layers: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keep", names_of(self.keep))
+        require(self._problems(), type(self).__name__)
+
+    @property
+    def drops(self) -> bool:
+        """Whether there are drop epochs at all; where not, training is plain, bit for bit."""
+        return True
+
+    @property
+    def rate_text(self) -> str:
+        """How much is dropped, in a few words."""
+        return "nothing dropped"
+
+    def odds(self, facts: Facts, position: float) -> Odds:
+        """What masks are drawn from, as things stand.
+
+        Args:
+            facts: what is known of the model.
+            position: of the drop rate on its ramp, see `Schedule.position`.
+        """
+        from .odds import Independent
+
+        return Independent.never(len(facts.layers))
+
+    def check(self, facts: Facts) -> None:
+        """Look at the first facts, before any weight moves.
+
+        Raises:
+            AttachError: what is asked for can never be had with this model.
+        """
+
+    def switches(self, facts: Facts, mask: Mask) -> tuple[str, ...]:
+        """The modules whose outputs are detached while a mask is in force, by name."""
+        return ()
+
+    def to_state(self) -> dict[str, Any]:
+        """The name and every field, in values that JSON has."""
+        values = {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
+        return {"name": self.name} | values
+
+    def _problems(self) -> Iterator[str]:
+        yield from unknown(UNITS, "unit", self.unit)
+        good = isinstance(self.keep, tuple) and all(isinstance(name, str) for name in self.keep)
+        cause, cure = "layers are kept by name", "give a list of names or patterns"
+        yield from unusable(good, "keep", self.keep, cause, cure)
+
+
+def pool_problems(pool: object) -> Iterator[str]:
+    """What is wrong with the size of a pool of masks."""
+    good = pool is None or (is_count(pool, 2) and int(pool) <= 4096)  # type: ignore[call-overload]
+    cure = "give an integer from 2 to 4096, or None"
+    yield from unusable(good, "pool", pool, "a pool holds some masks", cure)
+
+
+def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
+    """What is wrong with a number that should be in [0, 1)."""
+    good = is_number(value) and 0 <= value < 1  # type: ignore[operator]
+    cure = "give a number in [0, 1), 0 for plain training"
+    yield from unusable(good, name, value, cause, cure)
+
+
+def ramped(rate: float, position: float, reach: float = 1.0) -> float:
+    """The drop rate at a position of its ramp: as widely around the mean as is even.
+
+    Args:
+        rate: the mean.
+        position: from 0, the lowest, to 1, the highest.
+        reach: no rate is above this.
+
+    Example:
+        >>> [round(ramped(0.3, position), 3) for position in (0, 0.5, 1)]
+        [0.0, 0.3, 0.6]
+    """
+    room = min(rate, reach - rate)
+    return rate + (2 * position - 1) * room

@@ -1,0 +1,303 @@
+"""A canary for each private name of torch that is used: what breaks when torch changes it."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo import config as dynamo
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+import layerdropback
+from layerdropback.interop import private
+
+CORE = Path(layerdropback.__file__).parent
+ROOMS = ("distributed", "engine", "interop", "model", "strategies")
+
+
+def functions():
+    found = inspect.getmembers(private, inspect.isfunction)
+    return [n for n, f in found if f.__module__ == private.__name__ and not n.startswith("_")]
+
+
+def test_every_function_has_a_canary():
+    tested = inspect.getsource(inspect.getmodule(test_every_function_has_a_canary))
+    missing = [name for name in functions() if f"private.{name}(" not in tested]
+    assert not missing, "write a canary that says what breaks without it"
+
+
+def torchs_private_names():
+    model = nn.Linear(1, 1)
+    output = model(torch.ones(1, 1))
+    things = (
+        model,
+        output,
+        output.grad_fn,
+        DistributedDataParallel,
+        torch.compile(model),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        *(torch, torch.autograd, torch.autograd.Variable, torch.compiler, torch.distributed),
+    )
+    names = {name for thing in things for name in (*dir(thing), *vars(type(thing)))}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def used_in(path, names):
+    """Private names of torch, of other objects than ``self``, and private modules of torch."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                yield node.attr
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
+            yield from [node.module] * ("._" in node.module)
+
+
+def test_no_other_file_of_the_core_uses_a_private_name_of_torch():
+    files = [path for room in ROOMS for path in (CORE / room).rglob("*.py")] + [*CORE.glob("*.py")]
+    names = torchs_private_names()
+    assert {"_sequence_nr", "_version", "_orig_mod", "_optimizer_step_pre_hooks"} <= names
+    found = {
+        f"{path.relative_to(CORE)}: {name}"
+        for path in files
+        if path.name != "private.py"
+        for name in used_in(path, names)
+    }
+    assert not found, "put it into interop/private.py, with a canary here"
+
+
+# ---- autograd ------------------------------------------------------------------------------------
+
+
+def weight():
+    return torch.ones(2, requires_grad=True)
+
+
+def test_node_numbers_rise_or_the_order_of_layers_is_wrong():
+    """The order of use, and with it every cut, is read from them."""
+    first = weight().exp()
+    second = first.exp()
+    third = weight().exp()
+    numbers = [private.node_number(tensor.grad_fn) for tensor in (first, second, third)]
+    assert numbers == sorted(set(numbers))
+
+
+def test_the_next_number_is_the_next_nodes_or_calls_are_not_matched_with_nodes():
+    """Which module made a node (branches, tied weights, FLOPs) is told by it."""
+    number = private.next_number()
+    nodes = [private.node_number(weight().exp().grad_fn) for _ in range(2)]
+    assert nodes == [number, number + 1]
+    assert private.next_number() == number + 2
+
+
+def test_callbacks_come_after_the_last_gradient_or_flags_stay_lowered_too_briefly():
+    """What is recomputed by checkpointing in the backward pass needs the step's flags."""
+    seen = []
+    leaf = weight()
+    leaf.register_hook(lambda _: seen.append("gradient"))
+    output = checkpoint(lambda x: x.exp(), leaf, use_reentrant=False)
+    output.grad_fn.register_prehook(
+        lambda _: private.after_backward(lambda: seen.append("end")),
+    )
+    output.sum().backward()
+    assert seen == ["gradient", "end"]
+
+
+def test_versions_count_writes_or_unseen_steps_are_not_noticed():
+    """A loop that steps another optimizer than the attached one is told by them."""
+    tensor = torch.zeros(2)
+    before = private.version(tensor)
+    with torch.no_grad():
+        tensor.add_(1)
+    assert private.version(tensor) == before + 1
+    for foreach in (True, False):
+        parameter = nn.Parameter(torch.ones(2))
+        parameter.grad = torch.ones(2)
+        before = private.version(parameter)
+        torch.optim.SGD([parameter], lr=0.1, foreach=foreach).step()
+        assert private.version(parameter) > before
+
+
+def test_sparse_gradients_have_values_or_embeddings_cannot_be_looked_at():
+    sparse = torch.eye(2).to_sparse()
+    assert private.stored_values(sparse + sparse).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("accumulates", [True, False])
+def test_gradients_that_are_asked_for_by_name_are_told_or_the_loop_is_refused(accumulates):
+    """Loops with ``torch.autograd.grad`` need a graph in which dropped weights have a part."""
+    seen = []
+    leaf = weight()
+    leaf.register_hook(lambda _: seen.append(private.is_asked_for_by_name(leaf)))
+    loss = leaf.exp().sum()
+    if accumulates:
+        loss.backward()
+    else:
+        torch.autograd.grad(loss, leaf)
+    assert seen == [not accumulates]
+
+
+@pytest.mark.parametrize("asked", [0, 1, None])
+def test_one_backward_pass_answers_for_all_parameters_it_is_asked_of(asked):
+    """It adds to all gradients that it reaches, or gives those that are asked for by name."""
+    seen = []
+    frozen, leaf, other = torch.ones(2), weight(), weight()
+    leaf.register_hook(lambda _: seen.append(private.accumulates([frozen, leaf, other])))
+    loss = (leaf.exp() + other.exp()).sum()
+    if asked is None:
+        loss.backward()
+    else:
+        torch.autograd.grad(loss, [leaf, other][: 1 + asked])
+    assert seen == [True if asked is None else None]
+    assert private.accumulates([frozen]) is False
+
+
+def test_the_nodes_of_one_pass_are_told_or_gradients_of_features_are_missed():
+    """``torch.autograd.grad(loss, features)`` stops at the features."""
+    seen = []
+    low = weight().exp()
+    high = low.exp()
+    nodes = [low.grad_fn, weight().exp().grad_fn, high.grad_fn]
+    high.register_hook(lambda _: seen.append([private.will_run(node) for node in nodes]))
+    torch.autograd.grad(high.sum(), low)
+    assert seen == [[True, False, True]]
+
+
+def test_a_tensor_whose_gradient_is_wanted_is_told_or_nothing_before_it_is_kept():
+    plain, kept, hooked = (weight().exp() for _ in range(3))
+    kept.retain_grad()
+    hooked.register_hook(lambda _: None)
+    assert [private.is_watched(tensor) for tensor in (plain, kept, hooked)] == [False, True, True]
+
+
+def test_transformed_functions_are_told_or_their_graphs_are_misread():
+    """In ``torch.func.grad`` flags and hooks of the outer graph mean nothing."""
+    seen = []
+
+    def function(x):
+        seen.append(private.is_transformed())
+        return x.exp().sum()
+
+    function(torch.ones(2))
+    torch.func.grad(function)(torch.ones(2))
+    torch.func.vmap(function)(torch.ones(2, 2))
+    assert seen == [False, True, True]
+
+
+def test_a_dispatch_mode_sees_operations_or_no_cost_is_counted():
+    seen = []
+
+    class Mode(private.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Mode():
+        torch.ones(2, 2) @ torch.ones(2, 2)
+    assert "aten.mm.default" in seen
+
+
+# ---- modules and optimizers ----------------------------------------------------------------------
+
+
+def test_the_wrapper_of_torch_compile_is_told_or_models_are_not_unwrapped():
+    model = nn.Linear(2, 2)
+    assert private.is_compile_wrapper(torch.compile(model))
+    assert torch.compile(model).get_submodule("_orig_mod") is model
+    assert not private.is_compile_wrapper(model)
+
+
+def test_what_is_compiled_in_place_is_told_or_its_mask_is_silently_ignored():
+    model = nn.Linear(2, 2)
+    assert not private.is_compiled_in_place(model)
+    model.compile()
+    assert private.is_compiled_in_place(model)
+
+
+def test_a_modules_own_parameters_are_a_table_or_old_compilers_miss_flags():
+    model = nn.Sequential(nn.Linear(2, 2))
+    assert set(private.own_parameters(model[0])) == {"weight", "bias"}
+    assert not private.own_parameters(model)
+    assert private.own_parameters(model[0])["bias"] is model[0].bias
+
+
+def test_hooks_before_a_forward_pass_are_listed_or_a_second_controller_is_not_refused():
+    model = nn.Linear(2, 2)
+    model.register_forward_pre_hook(hook := lambda *_: None)
+    assert list(private.forward_pre_hooks(model)) == [hook]
+
+
+def test_hook_tables_have_these_names_or_copies_carry_hooks():
+    model = nn.Linear(2, 2)
+    tables = (*private.HOOK_TABLES, *private.FACT_TABLES)
+    assert not any(vars(model)[table] for table in tables)
+    before = model.register_forward_pre_hook(lambda *_: None, with_kwargs=True)
+    after = model.register_forward_hook(lambda *_: None, always_call=True, with_kwargs=True)
+    numbers = {before.id, after.id}
+    assert {n for table in tables for n in vars(model)[table]} == numbers
+    assert all(vars(model)[table] for table in tables)
+
+
+class Partial(torch.optim.Optimizer):
+    """As optimizers that wrap another are often written."""
+
+    def __init__(self, inner):
+        self.param_groups = inner.param_groups
+
+
+def test_step_hooks_are_told_and_listed_or_steps_go_unseen():
+    optimizer = torch.optim.SGD([weight()], lr=0.1)
+    assert private.has_step_hooks(optimizer)
+    assert not private.has_step_hooks(Partial(optimizer))
+    assert not private.has_step_hooks(nn.Linear(2, 2))
+    optimizer.register_step_pre_hook(hook := lambda *_: None)
+    assert list(private.step_pre_hooks(optimizer)) == [hook]
+
+
+# ---- distributed, compiler -----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_ddp_lists_its_communication_hooks_or_a_second_one_fails_late(tmp_path):
+    store = f"file://{tmp_path / 'rendezvous'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(nn.Linear(2, 2))
+        assert not private.has_comm_hook(model)
+        model.register_comm_hook(None, lambda state, bucket: None)
+        assert private.has_comm_hook(model)
+        del model
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_fsdp_decides_on_its_types_at_once_or_a_resumed_run_has_the_wrong_ones():
+    """A first pass that drops would cost what is dropped its precision (pytorch#186998)."""
+    from torch.distributed.fsdp import FSDPModule
+
+    asked = []
+
+    class State:
+        def _lazy_init(self):
+            asked.append("types")
+
+    class Sharded(FSDPModule, nn.Linear):
+        def __new__(cls, *args, **kwargs):
+            return nn.Linear.__new__(nn.Linear)
+
+    assert callable(getattr(FSDPModule, "_get_fsdp_state", None))
+    fake = nn.Linear(2, 2)
+    fake._get_fsdp_state = State
+    private.settle_sharded(fake)
+    assert asked == ["types"]
+
+
+def test_the_compilers_guard_of_hooks_has_this_name_or_switches_are_missed():
+    with dynamo.patch({"skip_nnmodule_hook_guards": True}):
+        assert private.ignores_new_hooks() is True
+        assert private.ignores_new_hooks(False) is True
+        assert dynamo.skip_nnmodule_hook_guards is False
+        assert private.ignores_new_hooks(True) is False

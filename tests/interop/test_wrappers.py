@@ -1,0 +1,141 @@
+"""What others put around a model or an optimizer is looked through."""
+
+import pytest
+import torch
+from timm.optim import Lookahead
+from torch import nn
+
+from attached import dropped_names, sgd, unmoved
+from layerdropback import LayerDropBack, Uniform
+from layerdropback.interop.wrappers import (
+    called_module,
+    canonical_name,
+    data_parallels,
+    named_module,
+    torch_optimizer,
+    unwrap,
+)
+from parallel import Parallel
+from twins import ALWAYS
+from wrapped_optimizers import SAM, Accelerated, Lightning
+from zoo import ZOO
+
+# ---- models --------------------------------------------------------------------------------------
+
+
+def test_a_plain_model_is_its_own_inside():
+    model = nn.Linear(2, 2)
+    assert unwrap(model) is called_module(model) is model
+    assert data_parallels(model) == []
+
+
+def test_wrappers_are_looked_through_in_either_order():
+    model = nn.Linear(2, 2)
+    compiled = torch.compile(model)
+    outside, inside = torch.compile(Parallel(model)), Parallel(compiled)
+    assert unwrap(outside) is unwrap(inside) is unwrap(compiled) is model
+    assert called_module(outside) is outside, "nothing inside a compiled module can be hooked"
+    assert called_module(inside) is compiled
+    assert called_module(Parallel(model)) is model
+
+
+def test_parallel_models_in_containers_are_found():
+    """A generator and a discriminator say, each in a DDP of its own, in one container."""
+    first, second = Parallel(nn.Linear(2, 2)), Parallel(nn.Linear(2, 2))
+    container = nn.ModuleDict({"generator": first, "other": nn.Sequential(second)})
+    assert data_parallels(container) == [first, second]
+    assert data_parallels(first) == [first]
+
+
+def test_names_are_those_without_the_compiler():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
+    inner = model[1][0]
+    model[1] = torch.compile(model[1])
+    (name,) = [name for name, module in model.named_modules() if module is inner]
+    assert name == "1._orig_mod.0"
+    assert canonical_name(name) == "1.0"
+    assert named_module(model, "1.0") is inner
+    assert canonical_name("_orig_mod") == ""
+
+
+# ---- optimizers ----------------------------------------------------------------------------------
+
+
+def lookahead(model):
+    inner = sgd(model)
+    return Lookahead(inner, alpha=0.5, k=6), inner
+
+
+def sam(model):
+    outer = SAM(model.parameters(), torch.optim.SGD, lr=0.1)
+    return outer, outer.base_optimizer
+
+
+def around(wrapper):
+    def wrapped(model):
+        inner = sgd(model)
+        return wrapper(inner), inner
+
+    return wrapped
+
+
+WRAPPED = {
+    "Accelerate": around(Accelerated),
+    "Lightning": around(Lightning),
+    "both": around(lambda inner: Accelerated(Lightning(inner))),
+    "Lookahead": lookahead,
+    "SAM": sam,
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_the_optimizer_that_moves_the_weights_is_found(name):
+    outer, inner = WRAPPED[name](ZOO["mlp"].model())
+    assert torch_optimizer(outer) is inner
+    assert torch_optimizer(inner) is inner
+
+
+def test_what_holds_another_models_optimizer_is_no_wrapper():
+    one, other = (sgd(ZOO["mlp"].model()) for _ in range(2))
+    one.partner = other
+    assert torch_optimizer(one) is one
+    one.optimizer = one
+    assert torch_optimizer(one) is one
+    assert torch_optimizer("no optimizer") == "no optimizer"
+
+
+def twice(entry, model, optimizer, batch):
+    """A pass in each of SAM's two steps."""
+    entry.backward(model, batch)
+    optimizer.first_step()
+    entry.backward(model, batch)
+    optimizer.second_step()
+
+
+def once(entry, model, optimizer, batch):
+    entry.backward(model, batch)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_dropped_layers_stand_still_in_steps_of_a_wrapped_optimizer(name):
+    """Lookahead moves all weights in every sixth step, after the step itself: that is its way."""
+    entry = ZOO["mlp"]
+    model = entry.model()
+    outer, inner = WRAPPED[name](model)
+    ldb = LayerDropBack(model, outer, Uniform(0.7), ALWAYS, lr_scale=2.0, verify=True)
+    assert ldb.optimizers == (inner,)
+    stood = 0
+    for number, batch in enumerate(ldb.epoch(entry.batches(12), 0), start=1):
+        dropped = dropped_names(ldb)
+        before = {n: [p.detach().clone()] for n, p in model.named_parameters()}
+        (twice if name == "SAM" else once)(entry, model, outer, batch)
+        after = {n: [p.detach().clone()] for n, p in model.named_parameters()}
+        if not (name == "Lookahead" and number % 6 == 0):
+            assert unmoved(before, after) == dropped
+        stood += len(dropped)
+    assert stood
+    assert ldb.stats()["step"] == 12
+    assert ldb.stats()["drop_steps"] == 11
+    assert inner.param_groups[0]["lr"] == 0.1

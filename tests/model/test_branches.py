@@ -1,0 +1,88 @@
+"""Residual branches in the graph of a recorded step."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerdropback.model.branches import ResidualBranch, branches_of, merged
+from layerdropback.model.find_branches import module_sizes
+from recorded import recorded, recorded_entry
+from zoo import ZOO, Skip
+
+
+def found(model, *shape):
+    trace = recorded(model, lambda m: m(torch.randn(*shape)).sum().backward()).trace
+    return branches_of(trace, module_sizes(model))
+
+
+def names(branches):
+    return [branch.name for branch in branches]
+
+
+def test_a_branch_ends_where_a_skip_connection_joins_it():
+    recorder, model = recorded_entry(ZOO["residual"])
+    (branch,) = branches_of(recorder.trace, module_sizes(model))
+    assert branch.name == "2.inner"
+    assert branch.parameter_names == ("2.inner.weight", "2.inner.bias")
+    # Of the products: two for each of the three layers but for the input's gradient, by its size.
+    assert branch.share == pytest.approx(2 * 16 * 16 / (8 * 16 + 2 * 16 * 16 + 2 * 16 * 5))
+
+
+def test_a_chain_has_none():
+    recorder, model = recorded_entry(ZOO["mlp"])
+    assert branches_of(recorder.trace, module_sizes(model)) == ()
+
+
+def test_of_parallel_ways_the_cheapest_stays_open():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.main = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 8))
+            self.shortcut = nn.Linear(8, 8)
+
+        def forward(self, x):
+            return self.main(x) + self.shortcut(x)
+
+    model = nn.Sequential(nn.Linear(8, 8), Block(), nn.Linear(8, 3))
+    assert names(found(model, 2, 8)) == ["1.main"]
+
+
+def test_a_module_that_is_called_twice_ends_no_branch():
+    shared = nn.Linear(8, 8)
+    model = nn.Sequential(nn.Linear(8, 8), Skip(shared), Skip(shared), nn.Linear(8, 3))
+    assert found(model, 2, 8) == ()
+
+
+def test_where_several_modules_give_the_same_output_the_outermost_ends_the_branch():
+    model = nn.Sequential(
+        nn.Linear(8, 8), Skip(nn.Sequential(nn.Sequential(nn.Linear(8, 8)))), nn.Linear(8, 3)
+    )
+    assert names(found(model, 2, 8)) == ["1.inner"]
+
+
+def test_a_branch_inside_another_is_a_part_of_it():
+    inner = nn.Sequential(nn.Linear(8, 8), Skip(nn.Linear(8, 8)), nn.Linear(8, 8))
+    model = nn.Sequential(nn.Linear(8, 8), Skip(inner), Skip(nn.Linear(8, 8)), nn.Linear(8, 3))
+    branches = found(model, 2, 8)
+    assert names(branches) == ["1.inner", "2.inner"]
+    assert "1.inner.1.inner.weight" in branches[0].parameter_names
+    inside = [name for branch in branches for name in branch.parameter_names]
+    assert len(inside) == len(set(inside)) == 8, "each parameter is in one branch"
+
+
+def test_a_branch_that_shares_a_tensor_with_the_outside_holds_it_not():
+    linear = nn.Linear(8, 8)
+    model = nn.Sequential(linear, Skip(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))))
+    model[1].inner[0].weight = linear.weight
+    model.append(nn.Linear(8, 3))
+    (branch,) = found(model, 2, 8)
+    assert "0.weight" not in branch.parameter_names
+    assert "1.inner.2.weight" in branch.parameter_names
+
+
+def test_the_newer_recording_goes_before_the_older_where_it_saw_as_much():
+    one, two = ResidualBranch("a", ("a.w",), 0.1), ResidualBranch("b", ("b.w",), 0.1)
+    assert merged([one], [two], {"b.w"}) == (one, two)
+    assert merged([one], [two], {"a.w", "b.w"}) == (two,), "a is used, but in no branch now"
+    again = ResidualBranch("a", ("a.w",), 0.2)
+    assert merged([one, two], [again], {"a.w"}) == (two, again)

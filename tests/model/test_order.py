@@ -1,0 +1,67 @@
+"""Orders of use: merged from several recordings, and kept in a checkpoint."""
+
+import json
+
+from layerdropback.model.order import Order
+from recorded import ranked, recorded_entry
+from zoo import ZOO
+
+
+def test_the_order_survives_a_checkpoint():
+    recorder, _ = recorded_entry(ZOO["beit"])
+    order = recorder.finish()
+    assert Order.from_state(json.loads(json.dumps(order.to_state(), sort_keys=True))) == order
+
+
+def test_a_newer_recording_keeps_what_only_the_older_knows():
+    older = Order({"a": 0, "b": 1}, {"a": 0, "b": 1}, frozenset({"u"}), frozenset({"a"}))
+    newer = Order({"b": 0, "c": 1}, {"c": 0, "b": 1}, frozenset(), frozenset({"b"}))
+    both = older.updated(newer)
+    assert ranked(both.first) == ["a", "b", "c"]
+    assert ranked(both.last) == ["a", "c", "b"]
+    assert both.unreached == {"u"}
+    assert both.ends == {"a", "b"}
+
+
+def test_several_ends_know_what_is_behind_them():
+    recorder, _ = recorded_entry(ZOO["auxiliary"])
+    order = recorder.finish()
+    behind = {
+        end: {name.partition(".")[0] for name in names} for end, names in order.behind.items()
+    }
+    assert set(behind) == set(order.ends)
+    assert sorted(map(sorted, behind.values())) == [
+        ["auxiliary", "lower"],
+        ["classifier", "lower", "upper"],
+    ]
+    assert Order.from_state(json.loads(json.dumps(order.to_state(), sort_keys=True))) == order
+
+
+def test_what_takes_a_frozen_ends_place_is_no_end_of_its_own():
+    ranks = {"trunk": 0, "a": 1, "b": 2}
+    behind = {"a": ("a", "trunk"), "b": ("b", "trunk")}
+    older = Order(ranks, ranks, ends=frozenset("ab"), behind=behind)
+    without = {"trunk": 0, "a": 1}
+    newer = Order(without, without, ends=frozenset(["a", "trunk"]))
+    assert older.updated(newer).ends == {"a", "b"}
+    assert older.updated(newer).behind == behind
+    again = Order(ranks, ranks, ends=frozenset(["a", "trunk"]))
+    assert older.updated(again).ends == {"a", "b", "trunk"}
+
+
+def test_what_is_reached_now_is_unreached_no_longer():
+    older = Order({"a": 0}, {"a": 0}, frozenset({"u"}))
+    assert older.updated(Order({"u": 0}, {"u": 0})).unreached == frozenset()
+
+
+def test_what_was_reached_before_is_not_unreached_because_one_step_missed_it():
+    older = Order({"a": 0, "b": 1}, {"a": 0, "b": 1})
+    newer = Order({"a": 0}, {"a": 0}, frozenset({"b"}))
+    assert older.updated(newer).unreached == frozenset()
+
+
+def test_it_knows_what_trained_reached_or_not():
+    order = Order({"a": 0}, {"a": 0}, frozenset({"u"}))
+    assert order.knows("a")
+    assert order.knows("u")
+    assert not order.knows("frozen")

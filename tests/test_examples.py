@@ -1,0 +1,81 @@
+"""The examples, run as their first lines say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parallel import needs_distributed
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def printed(folder, *command):
+    """What Python prints with these arguments."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(text, what, *kinds):
+    """The numbers of each epoch's line, one column after the other."""
+    found = re.findall(rf"epoch \d: ([\d.]+) of the {what}", text)
+    return zip(
+        *([kind(n) for kind, n in zip(kinds, row, strict=True)] for row in found), strict=True
+    )
+
+
+@needs_distributed
+def test_ddp_sends_less_in_drop_epochs(tmp_path):
+    text = printed(tmp_path, *TORCHRUN, EXAMPLES / "ddp.py")
+    shares, sent = rows(text, r"layers dropped, (\d+) KiB sent", float, int)
+    assert shares[0::2] == (0, 0, 0)
+    assert min(shares[1::2]) > 0.2
+    assert len(set(sent[0::2])) == 1
+    assert max(sent[1::2]) < 0.7 * sent[0]
+    (right,) = re.findall(r"([\d.]+) % of the training images", text)
+    assert float(right) > 90
+
+
+@pytest.mark.slow
+@needs_distributed
+def test_fsdp_learns_while_it_drops(tmp_path):
+    text = printed(tmp_path, *TORCHRUN, EXAMPLES / "fsdp.py")
+    shares, losses = rows(text, r"blocks dropped, loss ([\d.]+)", float, float)
+    assert shares[0::2] == (0, 0, 0)
+    assert min(shares[1::2]) > 0.2
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "backend", "graphs"),
+    [
+        ("truncate", "aot_eager", 3),
+        pytest.param("uniform", "aot_eager", 4, marks=pytest.mark.slow),
+        pytest.param("truncate", "inductor", 3, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.slow
+def test_compiled_blocks_learn_with_few_graphs(strategy, backend, graphs, tmp_path):
+    flags = ("--backend", backend, "--strategy", strategy)
+    text = printed(tmp_path, EXAMPLES / "compile.py", *flags)
+    line = r"layers dropped, loss ([\d.]+), (\d+) graphs so far"
+    shares, losses, counts = rows(text, line, float, float, int)
+    assert [share == 0 for share in shares] == [True, False] * 3
+    assert losses[-1] < 0.5 * losses[0]
+    assert list(counts) == sorted(counts)
+    assert 2 <= counts[1] == counts[-1] <= graphs
+    (right,) = re.findall(r"([\d.]+) % of the training images are right", text)
+    assert float(right) > 80

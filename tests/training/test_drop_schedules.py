@@ -1,0 +1,38 @@
+"""Ramps, a full end, step periods and pools of masks, from the command line."""
+
+from command import metrics_of
+
+SMALL = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "20", "--batch-size", "8"]
+
+
+def test_the_trainer_knows_its_length(run, tmp_path):
+    flags = ["--epochs", "5", "--every", "1", "--anneal", "0.4", "--ramp", "rising"]
+    code, output, errors = run("train", *SMALL, *flags, "--strategy", "truncate", "--out", "a")
+    assert (code, errors) == (0, "")
+    assert "truncate, share 0.5 (fixed) (rising)" in output
+    assert "every epoch from epoch 1, the last 40% in full" in output
+    modes = [line["mode"] for line in metrics_of(tmp_path / "a")]
+    assert modes == ["full", "drop", "drop", "full", "full"]
+    shares = [line["share_dropped"] for line in metrics_of(tmp_path / "a")]
+    assert shares[1] < shares[2]
+
+
+def test_the_trainer_counts_steps(run, tmp_path):
+    flags = ["--epochs", "2", "--period-steps", "3", "--pool", "4", "--anneal", "0.25"]
+    code, output, errors = run("train", *SMALL, *flags, "--out", "a")
+    assert (code, errors) == (0, "")
+    assert "every 2 epochs (of 3 steps)" in output
+    assert [line["mode"] for line in metrics_of(tmp_path / "a")] == ["mixed", "mixed"]
+    shares = [line["share_dropped"] for line in metrics_of(tmp_path / "a")]
+    # Of 24 steps, 8 periods, the last two are full; of the others every second drops.
+    assert shares[0] > shares[1] > 0
+    assert "period_steps: 3" in (tmp_path / "a" / "settings.yaml").read_text()
+
+
+def test_comparisons_are_by_epochs(run):
+    code, _, errors = run("compare", *SMALL, "--epochs", "2", "--period-steps", "3")
+    assert code != 0
+    assert "--period-steps 3 is not usable" in errors
+    code, _, errors = run("sweep", *SMALL, "--epochs", "2", "--period-steps", "3")
+    assert code != 0
+    assert "--period-steps 3 is not usable in a sweep" in errors
