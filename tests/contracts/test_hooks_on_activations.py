@@ -88,7 +88,6 @@ def by_hook(where, what):
         ("blocks.2", "output", "blocks.2.inner.2"),
         ("blocks.2", "input", "blocks.1.inner.2"),
         ("blocks.0.inner.1", "output", "blocks.0.inner.0"),
-        ("blocks.2", "output, if it can", "blocks.2.inner.2"),
     ],
 )
 @pytest.mark.parametrize("strategy", [Uniform(0.5), Truncate(0.1)])
@@ -96,6 +95,11 @@ def test_hooks_that_are_set_by_hooks_of_modules(where, what, kept, strategy):
     stats = Beside(by_hook(where, what), strategy).train_alone(steps=25)
     assert stats["drop_steps"] == 24
     assert kept in never_dropped(stats)
+
+
+def test_hooks_that_are_set_only_where_they_can_be_keep_nothing():
+    stats = Beside(by_hook("blocks.2", "output, if it can"), Uniform(0.5)).train_alone(steps=25)
+    assert "blocks.2.inner.2" not in never_dropped(stats)
 
 
 @pytest.mark.parametrize("kind", ["register_full_backward_hook", "register_full_backward_pre_hook"])

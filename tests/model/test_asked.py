@@ -39,3 +39,13 @@ def test_what_is_asked_before_and_after_is_not_noted():
         pass
     hidden.register_hook(lambda grad: grad)
     assert asked.numbers == []
+
+
+def test_code_that_asks_first_whether_it_may_asks_for_nothing():
+    weight = torch.ones(2, requires_grad=True)
+    with AskedGradients() as asked:
+        guarded = weight.exp()
+        if guarded.requires_grad:
+            guarded.register_hook(lambda gradient: None)
+        weight.sin().register_hook(lambda gradient: None)
+    assert len(asked.numbers) == 1

@@ -19,6 +19,8 @@ _ASKING: frozenset[Callable[..., Any]] = frozenset(
 )
 
 
+_LOOKING = Tensor.requires_grad.__get__  # type: ignore[attr-defined]
+
 # Where a call passes through on its way here.
 _ON_THE_WAY = frozenset({"torch.overrides", "torch._tensor", "torch.autograd"})
 
@@ -40,17 +42,22 @@ class AskedGradients(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.numbers: list[int] = []
+        self._looked_at: set[int] = set()  # of what the code asked whether it requires a gradient
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         """Call the function, and note what it asks for."""
+        if func == _LOOKING and args[0].grad_fn is not None:
+            self._looked_at.add(node_number(args[0].grad_fn))
         if func in _ASKING and not _is_asked_by_torch():
             asked = args[1:2] if func is torch.autograd.grad else args[:1]
             named = (kwargs or {}).get("inputs", ())
             for tensor in tensors_in((*asked, named)):
-                if tensor.grad_fn is not None:
-                    self.numbers.append(node_number(tensor.grad_fn))
+                number = None if tensor.grad_fn is None else node_number(tensor.grad_fn)
+                # Code that asks first whether it may does without, too.
+                if number is not None and number not in self._looked_at:
+                    self.numbers.append(number)
         return func(*args, **(kwargs or {}))
 
 
