@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..interop.private import own_parameters
@@ -70,6 +71,8 @@ def places(model: nn.Module) -> dict[int, list[_Place]]:
     """
     found: dict[int, list[_Place]] = defaultdict(list)
     for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):  # its table cannot be written to
+            continue
         table = own_parameters(module)
         for name, parameter in table.items():
             found[id(parameter)].append((table, name))
