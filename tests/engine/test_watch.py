@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.func import functional_call
+from torch.nn.functional import linear
 
 from by_hand import heard, loss_of
 from layerdropback import AttachError, Truncate
@@ -51,9 +52,12 @@ def test_an_epoch_that_was_begun_once_is_enough():
 
 
 def by_parts(loop):
-    x = torch.randn(4, 8)
-    for module in loop.model:
-        x = module(x)
+    """Deeper ones than the model's own children, which would be seen."""
+    first, *blocks, head = loop.model
+    x = linear(torch.randn(4, 8), first.weight)
+    for block in blocks:
+        x = x + block.inner(x)
+    x = linear(x, head.weight)
     loss_of(x).backward()
     loop.step()
 

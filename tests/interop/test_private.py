@@ -125,6 +125,17 @@ def test_sparse_gradients_have_values_or_embeddings_cannot_be_looked_at():
     assert private.stored_values(sparse + sparse).tolist() == [2, 2]
 
 
+def test_a_backward_pass_is_told_or_recomputed_parts_count_as_passes():
+    seen = []
+    weight = torch.ones(1, requires_grad=True)
+    out = weight.exp()
+    out.register_hook(lambda gradient: seen.append(private.is_in_backward()))
+    assert not private.is_in_backward()
+    out.sum().backward()
+    assert seen == [True]
+    assert not private.is_in_backward()
+
+
 @pytest.mark.parametrize("accumulates", [True, False])
 def test_gradients_that_are_asked_for_by_name_are_told_or_the_loop_is_refused(accumulates):
     """Loops with ``torch.autograd.grad`` need a graph in which dropped weights have a part."""

@@ -11,7 +11,7 @@ from zoo import ZOO, Skip
 
 
 def found(model, *shape):
-    trace = recorded(model, lambda m: m(torch.randn(*shape)).sum().backward()).trace
+    trace = recorded(model, lambda m: m(torch.randn(*shape)).sum().backward()).traces[0]
     return branches_of(trace, module_sizes(model))
 
 
@@ -21,7 +21,7 @@ def names(branches):
 
 def test_a_branch_ends_where_a_skip_connection_joins_it():
     recorder, model = recorded_entry(ZOO["residual"])
-    (branch,) = branches_of(recorder.trace, module_sizes(model))
+    (branch,) = branches_of(recorder.traces[0], module_sizes(model))
     assert branch.name == "2.inner"
     assert branch.parameter_names == ("2.inner.weight", "2.inner.bias")
     # Of the products: two for each of the three layers but for the input's gradient, by its size.
@@ -30,7 +30,7 @@ def test_a_branch_ends_where_a_skip_connection_joins_it():
 
 def test_a_chain_has_none():
     recorder, model = recorded_entry(ZOO["mlp"])
-    assert branches_of(recorder.trace, module_sizes(model)) == ()
+    assert branches_of(recorder.traces[0], module_sizes(model)) == ()
 
 
 def test_of_parallel_ways_the_cheapest_stays_open():

@@ -34,7 +34,7 @@ def test_a_single_number_is_an_end_only_where_nothing_else_is(roots, tops):
 
 def test_the_parameter_that_is_used_last_behind_a_node():
     recorder, model = recorded_entry(ZOO["mlp"])
-    trace = recorder.trace
+    trace = recorder.traces[0]
     names = frozenset(name for name, _ in model.named_parameters())
     (top,) = trace.tops()
     assert trace.last_behind(top, names).startswith("4.")
@@ -45,7 +45,7 @@ def test_the_parameter_that_is_used_last_behind_a_node():
 
 def test_numbers_keep_no_tensor_alive_but_leaves():
     model = nn.Linear(3, 2)
-    trace = recorded(model, lambda m: m(torch.ones(1, 3)).sum().backward()).trace
+    trace = recorded(model, lambda m: m(torch.ones(1, 3)).sum().backward()).traces[0]
     leaves = [edge.leaf for edge in trace.edges if edge.leaf is not None]
     assert {id(leaf) for leaf in leaves} == {id(p) for p in model.parameters()}
     assert {type(number) for number in trace.reached} == {int}

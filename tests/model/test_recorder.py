@@ -205,7 +205,7 @@ def test_a_pass_is_not_kept_alive_by_its_recording():
     recorder = recorded(model, work)
     gc.collect()
     assert [ref() for ref in outputs] == [None] * 3
-    assert recorder.trace is not None
+    assert recorder.traces[0] is not None
 
 
 def test_a_pass_that_the_loss_does_not_reach_is_no_trace():
@@ -214,8 +214,8 @@ def test_a_pass_that_the_loss_does_not_reach_is_no_trace():
         model(torch.randn(2, 8)).sum().backward()
 
     recorder = recorded(ZOO["mlp"].model(), work)
-    assert recorder.trace.reached == set(recorder.trace.roots)
-    assert recorded(ZOO["mlp"].model(), lambda m: m(torch.randn(2, 8))).trace is None
+    assert recorder.traces[0].reached == set(recorder.traces[0].roots)
+    assert recorded(ZOO["mlp"].model(), lambda m: m(torch.randn(2, 8))).traces == []
 
 
 def test_it_is_current_while_the_same_parameters_train():

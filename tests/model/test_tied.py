@@ -26,7 +26,7 @@ class Thrice(nn.Module):
 
 
 def found(model, owners):
-    trace = recorded(model, lambda m: m(torch.ones(1, 4)).sum().backward()).trace
+    trace = recorded(model, lambda m: m(torch.ones(1, 4)).sum().backward()).traces[0]
     return early_users(trace, owners)
 
 
@@ -36,7 +36,7 @@ OWNERS = {"first.weight": ("first", "second")}
 def test_the_embedding_makes_the_early_use_of_a_tied_head():
     recorder, _ = recorded_entry(ZOO["tied_gpt"])
     owners = {"head.weight": ("head", "tokens")}
-    assert early_users(recorder.trace, owners) == {"head.weight": "tokens"}
+    assert early_users(recorder.traces[0], owners) == {"head.weight": "tokens"}
 
 
 def test_all_early_uses_must_be_in_one_call_of_one_module():

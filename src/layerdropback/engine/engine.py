@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ..model.layers import Layer
 from ..settings import Settings
@@ -14,6 +15,7 @@ from .counters import Counters
 from .failed_step import on_failed_step
 from .hiding import hide_from_copies
 from .hooks import WeakHook
+from .parts import parts_of
 from .passes import Passes
 from .planner import Planner
 from .steps import Steps
@@ -71,15 +73,21 @@ class Engine:
             traces.callback(optimizer.register_step_post_hook(after).remove)
             traces.callback(on_failed_step(optimizer, WeakHook(self._steps.after_failure)))
         if self.windows.settings.ever_drops:
-            module = self.target.called
-            before, after = (
-                WeakHook(self._passes.before_forward),
-                WeakHook(self._passes.after_forward),
-            )
-            handle = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
-            traces.callback(handle.remove)
-            traces.callback(module.register_forward_hook(after, always_call=True).remove)
-            traces.callback(hide(module))
+            called = self.target.called
+            self._watch_calls(called, hide)
+            if called is self.target.inner:  # inside a compiled model no hook is seen
+                for part in parts_of(called):
+                    self._passes.parts.hook(self._watch_calls(part, hide))
+
+    def _watch_calls(self, module: nn.Module, hide: Any) -> list[RemovableHandle]:
+        before = WeakHook(self._passes.before_forward)
+        after = WeakHook(self._passes.after_forward)
+        first = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+        self.traces.callback(first.remove)
+        last = module.register_forward_hook(after, always_call=True)
+        self.traces.callback(last.remove)
+        self.traces.callback(hide(module))
+        return [first, last]
 
     def put_back(self) -> None:
         """Flags and learning rates are the user's again."""

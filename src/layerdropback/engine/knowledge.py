@@ -133,7 +133,10 @@ class Knowledge:
             for name in layer.parameter_names
             if not may_drop and order.first.get(name, 0) < order.last.get(name, 0)
         }
-        return early_users(recorder.trace, owners) if recorder.trace and owners else {}
+        found: dict[str, str] = {}
+        for trace in recorder.traces if owners else ():
+            found |= early_users(trace, owners)
+        return found
 
     def _require_costs(self, recorder: Recorder) -> None:
         kind = type(self._model).__name__
@@ -151,14 +154,15 @@ class Knowledge:
         raise AttachError([explain(fact, cause, f"{cure}, or use Uniform()")])
 
     def _branches(self, learned: Learned, recorder: Recorder) -> tuple[ResidualBranch, ...]:
-        trace, kind = recorder.trace, type(self._model).__name__
-        if trace is None:
+        kind = type(self._model).__name__
+        if not recorder.traces:
             fact = f"strategy='branch' cannot see how the loss comes from {kind}"
             cause = "no gradient came through what the model's call returned"
             raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
-        inner = unwrap(self._model)
-        seen = {trace.names[id(e.leaf)] for e in trace.edges if id(e.leaf) in trace.names}
-        found = merged(learned.branches or (), branches_of(trace, module_sizes(inner)), seen)
+        sizes, found = module_sizes(unwrap(self._model)), learned.branches or ()
+        for trace in recorder.traces:
+            seen = {trace.names[id(e.leaf)] for e in trace.edges if id(e.leaf) in trace.names}
+            found = merged(found, branches_of(trace, sizes), seen)
         plan = Plan(self._strategy, self._layers, replace(learned, branches=found), ())
         everything = all(la.trainable for la in self._layers) and not learned.order.unreached
         if everything and not plan.facts(plan.heads()).groups:

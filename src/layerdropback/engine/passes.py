@@ -11,13 +11,14 @@ from torch.autograd.graph import Node
 
 from ..errors import AttachError
 from ..interop.compiling import compile_ignores_flags, is_being_exported
-from ..interop.private import after_backward, is_transformed
+from ..interop.private import after_backward, is_in_backward, is_transformed
 from ..interop.sharding import settle_precision
 from ..model import analysis
 from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, output_tensors
 from .failed_pass import note_missing_gradient
 from .gate import through_gate
 from .hooks import WeakHook
+from .parts import Parts, is_seen_through
 from .windows import Windows
 
 
@@ -26,14 +27,15 @@ class Passes:
 
     Args:
         windows: says what is in force.
+
+    Attributes:
+        parts: of the model, as far as the loop calls them by themselves.
     """
 
     def __init__(self, windows: Windows):
-        self._windows = windows
+        self._windows, self.parts = windows, Parts()
         self._backward_hook = WeakHook(self.in_backward)
-        self._calls: list[
-            bool
-        ] = []  # whether each call that is running counts; one may call itself
+        self._calls: list[bool] = []  # whether each that is running counts; one may call itself
         self._cuts = True
         self._arguments: list[Tensor] = []  # of the call, before the model can change them
         self._settled = not windows.target.sharded
@@ -51,10 +53,12 @@ class Passes:
         """A forward pass begins."""
         counts = torch.is_grad_enabled() and not is_being_exported() and not analysis.is_running()
         counts = counts and not any(self._calls) and not is_transformed()
+        counts = counts and not is_seen_through(module) and not is_in_backward()
         self._calls.append(counts)
         if not counts:
             return
         windows = self._windows
+        self.parts.called(whole=module is windows.target.called)
         self._in_backward, self._handled = False, sys.exception()
         windows.before_first_pass()
         self._arguments = output_tensors((args, kwargs)) if self._looks_at_arguments() else []
@@ -69,7 +73,8 @@ class Passes:
 
     def _may_cut(self) -> bool:
         """Whether no argument wants a gradient; one that does is the user's, and right."""
-        return not any(tensor.requires_grad for tensor in self._arguments)
+        wanting = (tensor for tensor in self._arguments if tensor.requires_grad)
+        return all(map(self.parts.is_own, wanting))
 
     def _looks_at_arguments(self) -> bool:
         windows = self._windows
@@ -87,13 +92,15 @@ class Passes:
         windows.hold.flags.lift()
         arguments, self._arguments = self._arguments, []
         roots = graph_roots(outputs)
-        self._note_sources(windows.watch.after_forward(windows.window, roots, arguments))
+        walked = self.parts.made
+        self._note_sources(windows.watch.after_forward(windows.window, roots, arguments, walked))
         if not torch.is_grad_enabled():
             return None
         windows.syncs.saw_forward()
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
-        windows.recording.saw_forward(outputs, arguments)
+        windows.recording.saw_forward(outputs, arguments, id(module))
+        self.parts.saw_outputs(roots)
         for node in roots:
             node.register_prehook(self._backward_hook)
         learned = windows.planner.knowledge.learned

@@ -86,6 +86,7 @@ class Steps:
         if len(windows.seen.stepped) == len(windows.target.optimizers):
             self._looks -= bool(windows.window.parameters)
             windows.watch.end_window(windows.window, windows.seen)
+            self._passes.parts.end_window()
             windows.next()
 
     def after_failure(self) -> None:

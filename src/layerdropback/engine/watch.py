@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from ..errors import explain, name_some
 from ..interop.private import version
-from ..model.graph import argument_nodes, first_uses
+from ..model.graph import argument_nodes, first_uses, graph_roots
 from ..settings import Settings
 from .sources import Sources
 from .target import Target, is_something
@@ -89,23 +89,37 @@ class Watch:
         self._sources.stop()
 
     def after_forward(
-        self, window: Window, roots: Sequence[Node], arguments: Sequence[Tensor]
+        self,
+        window: Window,
+        roots: Sequence[Node],
+        arguments: Sequence[Tensor],
+        walked: AbstractSet[int],
     ) -> tuple[str, ...]:
-        """A forward pass has ended; the modules that must be detached from now on."""
+        """A forward pass has ended; the modules that must be detached from now on.
+
+        Args:
+            window: in force.
+            roots: of the outputs.
+            arguments: of the call.
+            walked: numbers of the roots of the window's earlier passes.
+        """
         found = self._sources.stop()
         if self._looks_at_weights:
             self._weights.settle(self.is_on)
         if self.is_on and window.parameters and not self._target.sharded:
             leaves = first_uses(roots, argument_nodes(arguments).keys())
             self._check_dropped(window, leaves)
+            self._check_arguments(window, first_uses(graph_roots(arguments), frozenset(), walked))
             if self._settings.strategy.needs_costs:
                 self._check_cut(leaves, {id(tensor) for tensor in arguments})
         return found
 
-    def _check_dropped(self, window: Window, leaves: Iterable[Tensor]) -> None:
+    def _dropped_in(self, window: Window, leaves: Iterable[Tensor]) -> list[str]:
         there = {id(leaf) for leaf in leaves}
-        names = self._names(p for p in window.parameters if id(p) in there)
-        if names:
+        return self._names(p for p in window.parameters if id(p) in there)
+
+    def _check_dropped(self, window: Window, leaves: Iterable[Tensor]) -> None:
+        if names := self._dropped_in(window, leaves):
             fact = f"dropping saves nothing: gradients are computed for dropped {name_some(names)}"
             cause = (
                 "the forward pass used tensors made of the parameters before it began "
@@ -113,6 +127,10 @@ class Watch:
             )
             cure = "make such tensors inside the model's forward; compile block by block"
             self._warn("flags ignored", explain(fact, cause, cure))
+
+    def _check_arguments(self, window: Window, leaves: Iterable[Tensor]) -> None:
+        if names := self._dropped_in(window, leaves):
+            self._say_outside(names)
 
     def _check_cut(self, leaves: dict[Tensor, int], arguments: AbstractSet[int]) -> None:
         """Below the cut only an argument may require a gradient, which is the user's."""
@@ -140,13 +158,16 @@ class Watch:
         names = self._names(came)  # zeros come where a loop takes gradients by name
         self._ungraded = []
         if names and "flags ignored" not in self._warned and "not called" not in self._warned:
-            fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
-            cause = (
-                "the loss uses these weights outside of the model's call as well (a penalty on "
-                "weights, a part of the model that is called by itself)"
-            )
-            cure = "call the model itself for all of it; a penalty alone does no harm"
-            self._warn("outside", explain(fact, cause, cure))
+            self._say_outside(names)
+
+    def _say_outside(self, names: Sequence[str]) -> None:
+        fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
+        cause = (
+            "the loss uses these weights outside of the model's call as well (a penalty on "
+            "weights, a part of the model that is called by itself)"
+        )
+        cure = "call the model itself for all of it; a penalty alone does no harm"
+        self._warn("outside", explain(fact, cause, cure))
 
     def after_step(self, optimizer: Optimizer, in_epoch: bool) -> None:
         """An optimizer has stepped."""

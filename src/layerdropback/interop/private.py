@@ -51,6 +51,11 @@ def after_backward(callback: Callable[[], None]) -> None:
     torch.autograd.Variable._execution_engine.queue_callback(callback)
 
 
+def is_in_backward() -> bool:
+    """Whether autograd is running: a call of a module now recomputes a checkpointed one."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
 def is_asked_for_by_name(parameter: Tensor) -> bool:
     """Whether the backward pass that is running is ``torch.autograd.grad`` of this parameter."""
     return _accumulates(parameter) is None

@@ -48,9 +48,9 @@ class CallTrace:
                 below.update(children.get(number, ()))
         return top
 
-    def roots_below(self) -> dict[int, frozenset[int]]:
-        """For each output those that are on the way to it."""
-        roots, children = list(self.roots), self._children()
+    def roots_below(self, earlier: Iterable[int] = ()) -> dict[int, frozenset[int]]:
+        """For each output those that are on the way to it, also of earlier passes."""
+        roots, children = [*dict.fromkeys([*earlier, *self.roots])], self._children()
         bits = {number: 1 << place for place, number in enumerate(roots)}
         behind: dict[int, int] = defaultdict(int)
         for number in sorted(children):  # nodes come after what they depend on
@@ -58,7 +58,7 @@ class CallTrace:
                 behind[number] |= behind[child] | bits.get(child, 0)
         return {
             number: frozenset(other for other in roots if behind[number] & bits[other])
-            for number in roots
+            for number in self.roots
         }
 
     def last_behind(self, number: int, counts: frozenset[str]) -> str | None:

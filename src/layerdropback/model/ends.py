@@ -56,11 +56,13 @@ class Ends:
             outputs: by their nodes; none is kept alive.
             asked: numbers of activations whose gradient it asked for itself.
         """
-        below, tops = trace.roots_below(), trace.tops()
-        for number, single in trace.roots.items():
+        below, tops = trace.roots_below(self._outputs), trace.tops()
+        for number, single in sorted(trace.roots.items()):
             behind = trace.names_behind(number, counts)
             whole = len(tops) > 1 and number in tops
             names = tuple(behind if whole else islice(behind, 1))
+            if not names and below[number]:  # no parameter of its own: what it was made of has one
+                names = self._outputs[max(below[number])].behind
             self._outputs[number] = _Output(single, below[number], names)
         for number in asked:
             self._ask(trace.last_behind(number, counts))

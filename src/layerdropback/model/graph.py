@@ -76,13 +76,16 @@ class Edge:
 
 
 def edges(
-    roots: Iterable[Node], arguments: Mapping[Node, torch.Tensor] | None = None
+    roots: Iterable[Node],
+    arguments: Mapping[Node, torch.Tensor] | None = None,
+    walked: AbstractSet[int] = frozenset(),
 ) -> Iterator[Edge]:
     """Walk the graph behind some nodes, in no order.
 
     Args:
         roots: where it begins.
         arguments: of the model, by the node that made each; what lies behind them is not its own.
+        walked: numbers of nodes; what lies behind them is known already.
 
     Raises:
         AttachError: the graph hides which parameters are used where.
@@ -107,31 +110,58 @@ def edges(
                 yield Edge(number, position, None, leaf)
                 continue
             yield Edge(number, position, node_number(child), None)
-            if child not in seen:
+            if child not in seen and node_number(child) not in walked:
                 seen.add(child)
                 stack.append(child)
 
 
-def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torch.Tensor, int]:
+def leads_to(node: Node | None, numbers: AbstractSet[int]) -> bool:
+    """Whether a node of these numbers lies behind a node, or is that node.
+
+    Example:
+        >>> made = torch.ones(2, requires_grad=True).exp()
+        >>> leads_to(made.sum().grad_fn, {node_number(made.grad_fn)})
+        True
+    """
+    stack = [] if node is None or not numbers else [node]
+    seen, oldest = set(stack), min(numbers, default=0)
+    while stack:
+        node = stack.pop()
+        if node_number(node) in numbers:
+            return True
+        for child, _ in node.next_functions:
+            # Nodes come after what they depend on.
+            if child is not None and child not in seen and node_number(child) >= oldest:
+                seen.add(child)
+                stack.append(child)
+    return False
+
+
+def first_uses(
+    roots: Iterable[Node],
+    arguments: AbstractSet[Node] = frozenset(),
+    walked: AbstractSet[int] = frozenset(),
+) -> dict[torch.Tensor, int]:
     """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
 
     Args:
         roots: where the graph begins.
-        arguments: of the model, by the node that made each; what lies behind them is left out.
+        arguments: nodes that made arguments of the model; what lies behind them is left out.
+        walked: numbers of nodes of which the same holds.
 
     Example:
         >>> weight = torch.ones(2, requires_grad=True)
-        >>> [leaf is weight for leaf in first_uses(graph_roots(weight.exp()), frozenset())]
+        >>> [leaf is weight for leaf in first_uses(graph_roots(weight.exp()))]
         [True]
     """
-    stack = [node for node in roots if node not in arguments]
+    stack = [n for n in roots if n not in arguments and node_number(n) not in walked]
     seen = set(stack)
     found: dict[torch.Tensor, int] = {}
     while stack:
         node = stack.pop()
         number = node_number(node)
         for child, _ in node.next_functions:
-            if child is None or child in arguments:
+            if child is None or child in arguments or node_number(child) in walked:
                 continue
             leaf = leaf_of(child)
             if leaf is not None:

@@ -67,6 +67,8 @@ def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
 
 
 def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
+    if not calls:  # it was called before anybody watched
+        return
     nodes = (tensor.grad_fn for tensor in output_tensors(output))
     calls[-1].outputs = [node_number(node) for node in nodes if node is not None]
     calls[-1].end = next_number()

@@ -16,7 +16,7 @@ from .backward import BackwardCosts
 from .call_trace import CallTrace
 from .ends import Ends
 from .flops import ForwardFlops
-from .graph import Edge, argument_nodes, edges, output_tensors
+from .graph import Edge, argument_nodes, edges, leads_to, output_tensors
 from .module_calls import ModuleCall
 from .order import Order, ranks
 
@@ -99,7 +99,7 @@ class Recorder:
     @property
     def was_called(self) -> bool:
         """Whether the model itself was called."""
-        return self._seen.trace is not None
+        return bool(self._seen.traces)
 
     @property
     def returned_any(self) -> bool:
@@ -107,10 +107,9 @@ class Recorder:
         return bool(self._seen.uses)
 
     @property
-    def trace(self) -> CallTrace | None:
-        """A forward pass whose outputs the loss reached."""
-        trace = self._seen.trace
-        return trace if trace is not None and trace.reached else None
+    def traces(self) -> list[CallTrace]:
+        """A forward pass of the model, or of each part, whose outputs the loss reached."""
+        return [trace for trace in self._seen.traces.values() if trace.reached]
 
     def saw_forward(
         self,
@@ -118,38 +117,45 @@ class Recorder:
         arguments: object,
         calls: Mapping[str, list[ModuleCall]],
         asked: Sequence[int] = (),
+        part: int = 0,
     ) -> CallTrace:
         """Walk the graph behind one forward pass's outputs, at once: it is not kept alive.
 
         Args:
             outputs: of the model.
-            arguments: of the model; where they require gradients, these are the user's.
+            arguments: of the model; where they require gradients, these are the user's, but for
+                what an earlier pass has made.
             calls: of its modules.
             asked: numbers of activations whose gradient the forward pass asked for.
+            part: the ``id`` of what was called.
 
         Raises:
             AttachError: the graph hides which parameters are used where.
         """
         tensors = dict(_roots(outputs))
         roots = {node: tensor.dim() == 0 for node, tensor in tensors.items()}
-        found = list(edges(roots, argument_nodes(arguments)))
-        inputs = {id(tensor) for tensor in output_tensors(arguments)}
+        walked, given = self._seen.roots, output_tensors(arguments)
+        given = [tensor for tensor in given if not leads_to(tensor.grad_fn, walked)]
+        found = list(edges(roots, argument_nodes(given), walked))
+        inputs = set(map(id, given))
         self.costs.add(found, self.counter.nodes, inputs)
         for name, first, last in _spans(found, self._names):
             before = self._seen.uses.get(name, (first, last))
             self._seen.uses[name] = (min(before[0], first), max(before[1], last))
         numbered = {node_number(node): single for node, single in roots.items()}
         trace = CallTrace(found, self._names, numbered, self.counter.nodes, calls)
+        walked.update(numbered)
         # Not a single number: a temperature that scales the logits is no classifier.
         counts = frozenset(name for name, p in self._trained.items() if p.numel() > 1)
         ends = self._seen.ends
         # A pass towards an argument is no pass towards an output.
-        wanted = any(tensor.requires_grad for tensor in output_tensors(arguments))
+        wanted = any(tensor.requires_grad for tensor in given)
         ends.saw_forward(trace, counts, {} if wanted else tensors, asked)
         for node in roots:
             node.register_prehook(partial(_reach, trace.reached, ends, node_number(node)))
-        if self.trace is None:  # one that the loss reaches is enough
-            self._seen.trace = trace
+        earlier = self._seen.traces.get(part)
+        if earlier is None or not earlier.reached:  # one that the loss reaches is enough
+            self._seen.traces[part] = trace
         return trace
 
     def begin_backward(self) -> None:
@@ -206,7 +212,8 @@ class _Seen:
     def __init__(self) -> None:
         self.uses: dict[str, tuple[int, int]] = {}
         self.ends = Ends()
-        self.trace: CallTrace | None = None
+        self.traces: dict[int, CallTrace] = {}
+        self.roots: set[int] = set()
         self.whole: list[Tensor] = []  # kept: a number may be reused
 
 

@@ -65,13 +65,13 @@ class Recording:
             self._calls = ModuleCalls(self._watched.model)
             self._pass.callback(self._calls.stop)
 
-    def saw_forward(self, outputs: object, arguments: object) -> CallTrace | None:
+    def saw_forward(self, outputs: object, arguments: object, part: int = 0) -> CallTrace | None:
         """A forward pass has ended; what was seen of it, where a step is being watched."""
         if self.recorder is None:
             return None
         calls = {} if self._calls is None else self._calls.calls
         self._calls = None
-        return self.recorder.saw_forward(outputs, arguments, calls, self._asked.numbers)
+        return self.recorder.saw_forward(outputs, arguments, calls, self._asked.numbers, part)
 
     def begin_backward(self) -> Callable[[], None] | None:
         """A backward pass begins; what is to be called at its end, if anything is."""

@@ -1,0 +1,62 @@
+"""Which modules count as parts of a model, and what they are asked in a window."""
+
+import pytest
+import torch
+from torch import nn
+
+from layerdropback.engine.parts import Parts, is_seen_through, parts_of, see_through
+
+
+def test_lists_and_dictionaries_are_looked_into():
+    inner = nn.Linear(2, 2)
+    lists = nn.ModuleList([nn.Linear(2, 2), nn.ModuleDict({"a": nn.Sequential(inner)})])
+    model = nn.ModuleDict({"lists": lists, "head": nn.Linear(2, 2)})
+    assert list(parts_of(model)) == [lists[0], lists[1]["a"], model["head"]]
+
+
+def test_what_has_no_parameters_is_no_part():
+    assert list(parts_of(nn.Sequential(nn.ReLU(), nn.CrossEntropyLoss()))) == []
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_what_takes_no_hooks_is_no_part():
+    compiled = nn.Linear(2, 2)
+    compiled.compile(backend="eager")
+    model = nn.Sequential(torch.jit.script(nn.Linear(2, 2)), compiled)
+    assert list(parts_of(model)) == []
+
+
+def made():
+    return torch.ones(2, requires_grad=True).exp()
+
+
+def test_what_an_earlier_pass_made_is_its_own_until_the_window_ends():
+    parts, output = Parts(), made()
+    assert not parts.is_own(output)
+    parts.saw_outputs([output.grad_fn])
+    assert parts.is_own(output)
+    assert parts.is_own(output.tanh().sum())
+    assert not parts.is_own(made())
+    assert not parts.is_own(torch.ones(2, requires_grad=True))
+    parts.end_window()
+    assert not parts.is_own(output)
+
+
+@pytest.mark.parametrize(
+    ("calls", "left"), [([True], 0), ([False], 1), ([True, False], 1), ([], 1)]
+)
+def test_hooks_stay_where_parts_are_called(calls, left):
+    parts, module = Parts(), nn.Linear(2, 2)
+    parts.hook([module.register_forward_hook(lambda *_: None)])
+    for whole in calls:
+        parts.called(whole)
+    parts.end_window()
+    assert len(module._forward_hooks) == left
+
+
+def test_a_module_that_is_seen_through():
+    module = nn.Linear(2, 2)
+    assert not is_seen_through(module)
+    see_through(module)
+    assert is_seen_through(module)
