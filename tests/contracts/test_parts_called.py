@@ -105,6 +105,32 @@ def test_the_model_in_one_step_and_a_part_in_the_next():
     assert all("was not called" in text or "gradients came to" in text for text in texts)
 
 
+def test_an_error_within_a_part_is_the_users():
+    """Torch's own way of calling hooks after an error fails where they change meanwhile."""
+
+    class Fails(nn.Linear):
+        def forward(self, x):
+            if self.fails:
+                raise LookupError("of the user's")
+            return super().forward(x)
+
+    def make():
+        model = TwoParts()
+        model.encoder.append(Fails(8, 8))
+        return model
+
+    Fails.fails = False
+    pair = Beside(make, Truncate(0.3))
+    for fails in (True, False, True, False):  # before the order is known, and after
+        Fails.fails = fails
+        if fails:
+            with pytest.raises(LookupError, match="of the user's"):
+                pair.train_alone(by_parts, steps=1)
+        else:
+            pair.train_alone(by_parts, steps=2)
+    assert pair.ldb.stats()["drop_steps"] == 3
+
+
 class Gan(nn.Module):
     def __init__(self):
         super().__init__()

@@ -62,14 +62,14 @@ class Passes:
         self._in_backward, self._handled = False, sys.exception()
         windows.before_first_pass()
         self._arguments = output_tensors((args, kwargs)) if self._looks_at_arguments() else []
-        windows.watch.before_forward(windows.window, windows.seen, self._arguments)
+        windows.watch.before_forward(windows.window, windows.seen, self._arguments, module)
         windows.seen.forward = True
         if not self._settled:
             self._settled = True
             settle_precision(windows.target.sharded)
         self._cuts = self._may_cut()
         windows.hold.begin_pass(windows.window, self._cuts)
-        windows.recording.begin_forward()
+        windows.recording.begin_forward(module)
 
     def _may_cut(self) -> bool:
         """Whether no argument wants a gradient; one that does is the user's, and right."""

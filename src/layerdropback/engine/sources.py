@@ -39,14 +39,19 @@ class Sources:
         self._handles: list[RemovableHandle] = []
         self._found: dict[str, None] = {}
 
-    def look(self, arguments: Sequence[Tensor]) -> None:
-        """Look at every module's output until `stop`, but at no argument of the model."""
+    def look(self, arguments: Sequence[Tensor], running: nn.Module | None = None) -> None:
+        """Look at every module's output until `stop`, but at no argument of the model.
+
+        Args:
+            arguments: of the call.
+            running: what is called; torch fails where its hooks change while they run.
+        """
         self.stop()
         inside = {id(m) for _, block in compiled_modules(self._model) for m in block.modules()}
         given = {id(tensor) for tensor in arguments}
         for name, module in self._model.named_modules():
             scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
-            if name and not scripted and id(module) not in inside:
+            if name and module is not running and not scripted and id(module) not in inside:
                 hook = partial(_detach, self._found, canonical_name(name), given)
                 self._handles.append(module.register_forward_hook(hook))
 

@@ -64,8 +64,10 @@ class Watch:
 
     # ---- passes ----------------------------------------------------------------------------------
 
-    def before_forward(self, window: Window, seen: Seen, arguments: Sequence[Tensor]) -> None:
-        """A forward pass begins."""
+    def before_forward(
+        self, window: Window, seen: Seen, arguments: Sequence[Tensor], running: nn.Module
+    ) -> None:
+        """A forward pass begins, which is a call of this module."""
         self._passes = self._passes + 1 if seen.forward else 1
         if self._looks_at_weights and "unseen" not in self._warned:
             moves = self._weights.moved_unseen(self.is_on)
@@ -77,7 +79,7 @@ class Watch:
         if not seen.forward:
             self._ungraded = [p for p in window.parameters if p.grad is None]
         if self._settings.strategy.needs_costs and window.parameters:
-            self._sources.look(arguments)
+            self._sources.look(arguments, running)
 
     @property
     def _looks_at_weights(self) -> bool:

@@ -35,16 +35,18 @@ class ModuleCalls:
 
     Args:
         model: whose modules; the root itself is left out.
+        running: whose call has begun; torch fails where its hooks change while they run.
 
     Attributes:
         calls: of each module, by its canonical name.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, running: nn.Module | None = None):
         self.calls: dict[str, list[ModuleCall]] = defaultdict(list)
         self._handles: list[RemovableHandle] = []
         for name, module in model.named_modules():
-            if name and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
+            scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
+            if name and module is not running and not scripted:
                 self._watch(canonical_name(name), module)
 
     def _watch(self, name: str, module: nn.Module) -> None:
@@ -67,8 +69,6 @@ def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
 
 
 def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
-    if not calls:  # it was called before anybody watched
-        return
     nodes = (tensor.grad_fn for tensor in output_tensors(output))
     calls[-1].outputs = [node_number(node) for node in nodes if node is not None]
     calls[-1].end = next_number()

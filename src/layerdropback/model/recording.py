@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable
 
+from torch import nn
+
 from ..interop.compiling import eagerly
 from .asked import AskedGradients
 from .call_trace import CallTrace
@@ -47,8 +49,8 @@ class Recording:
         self.end_pass()
         self.stop()
 
-    def begin_forward(self) -> None:
-        """A forward pass begins; of what is trainable now."""
+    def begin_forward(self, running: nn.Module | None = None) -> None:
+        """A forward pass begins, which is a call of this module; of what is trainable now."""
         if self.recorder is None or self._watched is None:
             return
         if self.recorder.was_called or self.recorder.saw_backward:
@@ -62,7 +64,7 @@ class Recording:
             self._pass.enter_context(self.recorder.counter)
         self._asked = self._pass.enter_context(AskedGradients())
         if self._watched.model is not None:
-            self._calls = ModuleCalls(self._watched.model)
+            self._calls = ModuleCalls(self._watched.model, running)
             self._pass.callback(self._calls.stop)
 
     def saw_forward(self, outputs: object, arguments: object, part: int = 0) -> CallTrace | None:

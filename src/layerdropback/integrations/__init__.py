@@ -1,0 +1,1 @@
+"""Callbacks for trainers that others wrote; each is imported by its own name."""

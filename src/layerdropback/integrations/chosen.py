@@ -1,0 +1,24 @@
+"""What a callback was given: a preset, and what goes before it."""
+
+from dataclasses import replace
+from typing import Any
+
+from ..presets import preset_of
+from ..settings import Settings
+from ..strategies import Strategy, strategy_of
+
+
+def chosen(preset: str, strategy: Strategy | str | None, **changes: Any) -> Settings:
+    """The settings of a preset, but for what is given; what is None is not.
+
+    Raises:
+        AttachError: a value makes no sense; at once, and not when the training begins.
+
+    Example:
+        >>> chosen("finetune", "uniform", seed=3, schedule=None).schedule.every
+        1
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    if strategy is not None:
+        given["strategy"] = strategy_of(strategy)
+    return replace(preset_of(preset), **given)

@@ -1,0 +1,203 @@
+"""A callback for the ``Trainer`` of Lightning, of ``pytorch_lightning`` as well.
+
+``pip install 'layerdropback[lightning]'``.
+"""
+
+import math
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.parallel import DistributedDataParallel
+
+from ..controller import LayerDropBack
+from ..engine.parts import see_through
+from ..epoch import Epoch
+from ..errors import AttachError, LoaderError, explain
+from ..schedule import Schedule
+from ..settings import LRScale
+from ..strategies import Strategy
+from .chosen import chosen
+from .optional import framework
+
+_PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+else:  # the one that is in use already, where both are installed
+    _loaded = [package for package in _PACKAGES if package in sys.modules]
+    Callback = framework(*_loaded, *_PACKAGES, extra="lightning").Callback
+
+
+class LayerDropBackCallback(Callback):
+    """Drops random layers from the backward pass of a run of Lightning's ``Trainer``.
+
+    It attaches when the training starts, to the module and the optimizers of the run, with
+    automatic or manual optimization, and detaches when it ends. What ``training_step`` calls is
+    found, ``self(x)`` or ``self.net(x)``. Its state is in every checkpoint. Numbers are logged as
+    ``ldb/share_dropped`` and ``ldb/drops`` at every ``log_every_n_steps``.
+
+    Args:
+        strategy: which layers a step drops, see `LayerDropBack`; by default the preset's.
+        schedule: when; by default the preset's, which is every step for ``"finetune"``.
+        preset: a name in `PRESETS`, whose settings count where no others are given.
+        lr_scale: see `LayerDropBack`, as for the following.
+        batch_scale: of the run's ``DataLoader``, in drop epochs.
+        seed: of the masks.
+        verify: check every step.
+
+    Attributes:
+        ldb: the controller; None before the training starts.
+
+    Raises:
+        AttachError: a value makes no sense.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from layerdropback import Truncate
+        >>> trainer = Trainer(callbacks=[LayerDropBackCallback(Truncate(0.5))], logger=False)
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy | str | None = None,
+        schedule: Schedule | None = None,
+        *,
+        preset: str = "finetune",
+        lr_scale: LRScale | None = None,
+        batch_scale: float | None = None,
+        seed: int | None = None,
+        verify: bool | None = None,
+    ):
+        more = {"lr_scale": lr_scale, "batch_scale": batch_scale, "seed": seed, "verify": verify}
+        self.settings = chosen(preset, strategy, schedule=schedule, **more)
+        self.ldb: LayerDropBack | None = None
+        self._saved: dict[str, Any] | None = None
+        self._epoch: Epoch[Any] | None = None  # that is open; one that nobody holds is over
+        self._limits: _Limits | None = None
+
+    # ---- the run ---------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Attach, and go on where a checkpoint was saved."""
+        self._stop()
+        _refuse_compiled(pl_module)
+        model = trainer.strategy.model
+        self.ldb = LayerDropBack(model, trainer.optimizers, **vars(self.settings))
+        if isinstance(model, DistributedDataParallel) and not pl_module.automatic_optimization:
+            see_through(pl_module)  # its call is a whole training_step, optimizers' steps and all
+        if self._saved is not None:
+            self.ldb.load_state_dict(self._saved)
+            self._saved = None
+        elif trainer.global_step > 0:
+            fact = f"the run goes on at step {trainer.global_step}, LayerDropBack begins anew"
+            cause = "the checkpoint has no state of LayerDropBackCallback"
+            cure = "resume from one that was saved with the callback, or ignore this"
+            warnings.warn(explain(fact, cause, cure), stacklevel=2)
+        self._warn_of_never(trainer)
+
+    def _warn_of_never(self, trainer: Any) -> None:
+        schedule, epochs = self.settings.schedule, trainer.max_epochs or 0
+        if not self.settings.ever_drops or schedule.steps is not None or epochs < 1:
+            return
+        if not any(map(self.settings.is_drop_epoch, range(epochs))):
+            fact = f"no epoch drops: the run has {epochs}"
+            cause = f"the schedule drops every {schedule.every} epochs from {schedule.start} on"
+            cure = "give Schedule(every=1, start=0), or periods of steps, Schedule(steps=...)"
+            warnings.warn(explain(fact, cause, cure), stacklevel=2)
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Only a batch factor must be there before the loader is iterated."""
+        if self.settings.batch_scale != 1:
+            self._begin(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Begin an epoch with its first batch.
+
+        By then all callbacks have thawed what they thaw, and it comes in a resumed epoch, too.
+        """
+        self._begin(trainer)
+
+    def _begin(self, trainer: Any) -> None:
+        number = trainer.current_epoch
+        if self.ldb is None or (self._epoch is not None and self._epoch.number == number):
+            return
+        self._end()
+        scaled = self.settings.batch_scale != 1
+        self._epoch = self.ldb.epoch(trainer.train_dataloader if scaled else None, number)
+        if scaled:
+            self._limits = _Limits(trainer, len(self._epoch))
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log."""
+        if self.ldb is not None and (trainer.global_step % trainer.log_every_n_steps) == 0:
+            stats = self.ldb.stats()
+            numbers = {"share_dropped": stats["share_dropped"], "drops": stats["is_drop_epoch"]}
+            pl_module.log_dict({f"ldb/{name}": float(n) for name, n in numbers.items()})
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """End the epoch."""
+        self._end()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Detach."""
+        self._stop()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Detach; a checkpoint may still be saved."""
+        self._stop()
+
+    def _end(self) -> None:
+        if self._limits is not None:
+            self._limits.restore()
+        self._epoch = self._limits = None
+        if self.ldb is not None:
+            self.ldb.end_epoch()
+
+    def _stop(self) -> None:
+        if self.ldb is not None:
+            self._end()
+            self.ldb.detach()
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """What every checkpoint of the run holds of LayerDropBack."""
+        return {} if self.ldb is None else self.ldb.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Kept until the training starts: there is nothing to attach to before."""
+        self._saved = dict(state_dict) or None
+
+
+class _Limits:
+    """What a trainer derives from the number of batches, which a batch factor changes."""
+
+    def __init__(self, trainer: Any, batches: int):
+        if not isinstance(trainer.limit_train_batches, float) or trainer.limit_train_batches != 1:
+            fact = "batch_scale cannot be applied"
+            cause = f"the trainer has limit_train_batches={trainer.limit_train_batches}"
+            raise LoaderError(explain(fact, cause, "leave one of the two out"))
+        self._trainer = trainer
+        self._users = trainer.fit_loop.max_batches, trainer.val_check_batch
+        trainer.fit_loop.max_batches = batches
+        interval = trainer.val_check_interval
+        if isinstance(interval, float) and not math.isinf(trainer.val_check_batch):
+            trainer.val_check_batch = max(1, int(batches * interval))
+
+    def restore(self) -> None:
+        """As they were."""
+        self._trainer.fit_loop.max_batches, self._trainer.val_check_batch = self._users
+
+
+def _refuse_compiled(pl_module: Any) -> None:
+    if getattr(pl_module, "_compiler_ctx", None) is not None:
+        fact = "the LightningModule was compiled as a whole"
+        cause = "its training_step is one graph then, in which no call can be seen"
+        cure = "compile what it calls, self.net.compile(), or block by block with unit='block'"
+        raise AttachError([explain(fact, cause, cure)])

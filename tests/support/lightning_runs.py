@@ -1,0 +1,135 @@
+"""Small runs of Lightning's Trainer, whole and interrupted."""
+
+import logging
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+
+from by_hand import block, seed_all
+
+BATCHES, SIZE, CLASSES = 10, 4, 3
+
+# What Lightning and torch say to each other, and to small runs.
+QUIET = [
+    "ignore:.*LeafSpec:FutureWarning",
+    "ignore:.*does not have many workers:UserWarning",
+    "ignore:.*smaller than the logging interval:UserWarning",
+    "ignore:.*No device id is provided:UserWarning",
+    "ignore:.*Checkpoint directory .* exists:UserWarning",
+    "ignore:.*treespec:FutureWarning",
+    "ignore:You defined a `validation_step` but have no",
+]
+
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 8), block(), block(), nn.Linear(8, CLASSES))
+
+
+class Classifier(LightningModule):
+    """Calls itself, what it holds, or both halves of what it holds.
+
+    Attributes:
+        weights: of all parameters after each step, by name.
+    """
+
+    def __init__(self, calls="self", optimizer=None):
+        super().__init__()
+        seed_all(0)
+        if calls == "halves":
+            whole = net()
+            self.body, self.head = whole[:-1], whole[-1]
+        else:
+            self.net = net()
+        self.calls, self.weights, self.sizes = calls, [], []
+        self._optimizer = optimizer or sgd
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, index):
+        inputs, labels = batch
+        self.sizes.append(len(inputs))
+        if self.calls == "halves":
+            logits = self.head(self.body(inputs).tanh())
+        else:
+            logits = self(inputs) if self.calls == "self" else self.net(inputs)
+        return nn.functional.cross_entropy(logits, labels)
+
+    def validation_step(self, batch, index):
+        self.validated = self.global_step
+
+    def on_train_batch_end(self, outputs, batch, index):
+        self.weights.append({n: p.detach().clone() for n, p in self.named_parameters()})
+
+    def configure_optimizers(self):
+        return self._optimizer(self.parameters())
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=0.01)
+
+
+def samples(count=BATCHES * SIZE):
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(count, 8, generator=generator)
+    return torch.utils.data.TensorDataset(
+        inputs, torch.randint(CLASSES, (count,), generator=generator)
+    )
+
+
+def loader(count=BATCHES * SIZE, **changes):
+    return torch.utils.data.DataLoader(samples(count), batch_size=SIZE, **changes)
+
+
+class GoingOn:
+    """A loader that knows where it is, so that a run can be resumed within an epoch."""
+
+    def __init__(self):
+        self.place = 0
+
+    def __len__(self):
+        return BATCHES
+
+    def __iter__(self):
+        for batch in list(loader())[self.place :]:
+            self.place += 1
+            yield batch
+        self.place = 0
+
+    def state_dict(self):
+        return {"place": self.place}
+
+    def load_state_dict(self, state):
+        self.place = state["place"]
+
+
+def trainer(*callbacks, **changes):
+    settings = {
+        "max_epochs": 2,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+        "devices": 1,
+        "num_sanity_val_steps": 0,
+        "callbacks": list(callbacks),
+    }
+    return Trainer(**(settings | changes))
+
+
+def fit(module, *callbacks, data=None, **changes):
+    """Train a module; it is returned."""
+    seed_all(0)
+    trainer(*callbacks, **changes).fit(module, loader() if data is None else data)
+    return module
+
+
+def assert_same_runs(one, other):
+    """All weights after all steps, to the last bit."""
+    assert len(one.weights) == len(other.weights)
+    for mine, theirs in zip(one.weights, other.weights, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
