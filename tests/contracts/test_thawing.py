@@ -294,3 +294,32 @@ def test_a_prompt_alone_trains_in_full_steps(strategy):
         stats = Beside(Prompted, strategy, of_trained).train()
     assert stats["drop_steps"] == 0
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "truncate"])
+def test_a_loop_whose_closure_clears_the_gradients_after_the_forward_pass(strategy):
+    """Lightning's order; the head's gradient of the step before is no sign of a backward pass."""
+    torch.manual_seed(0)
+    model = head_alone()
+    optimizer = sgd(model)
+    ldb = LayerDropBack(model, optimizer, dropping(strategy, 0.3), ALWAYS, verify=True)
+
+    def closure():
+        out = model(torch.randn(4, 8))
+        optimizer.zero_grad()
+        loss = out.square().mean()
+        loss.backward()
+        return loss
+
+    reached = []
+    with heard() as texts:
+        for epoch in range(3):
+            model.requires_grad_(epoch > 0)
+            model[-1].requires_grad_(True)
+            for _ in ldb.epoch(range(12), epoch):
+                optimizer.step(closure)
+                reached.append(set(ldb.state_dict()["order"]["first"]))
+    assert [text.partition(". Cause")[0] for text in texts] == [NOTHING.format(0)]
+    assert reached[:12] == [{"4.weight", "4.bias"}] * 12
+    assert reached[12:] == [{name for name, _ in model.named_parameters()}] * 24
+    assert ldb.stats()["share_dropped"] > 0.1

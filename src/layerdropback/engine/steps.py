@@ -42,9 +42,10 @@ class Steps:
             return None
         windows, closure = self._windows, _closure_in(args, kwargs)
         self._passes.put_back()
-        if closure is not None:  # the passes are still to come, in this window
+        if closure is not None:  # the passes may be still to come, in this window
             windows.before_first_pass()
-        self._look_at_gradients()
+        if closure is None or windows.seen.backward:  # else the gradients are an earlier step's
+            self._look_at_gradients()
         window = windows.window
         windows.hold.begin_step(window, optimizer)
         if window.mask is not None and window.parameters and (self._verify or self._looks > 0):

@@ -1,0 +1,112 @@
+"""Lightning's checkpoints: a resumed run ends like one that was not interrupted."""
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from layerdropback import Branch, Schedule, Truncate, Uniform
+from layerdropback.integrations.lightning import LayerDropBackCallback
+from lightning_runs import BATCHES, QUIET, Classifier, assert_same_runs, fit, same_batches, trainer
+
+pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
+
+EPOCHS = 4
+STRATEGIES = [Uniform(0.5), Uniform(0.5, pool=4), Truncate(0.4, "uniform"), Branch(0.5)]
+
+
+def callback(strategy, **changes):
+    settings = {"schedule": Schedule(every=2, start=1), "seed": 4, "verify": True} | changes
+    return LayerDropBackCallback(strategy, **settings)
+
+
+def saving(folder, **when):
+    return ModelCheckpoint(folder, "{step}", save_top_k=-1, **when)
+
+
+def whole_run(folder, strategy, when, **changes):
+    return fit(
+        Classifier(),
+        callback(strategy),
+        saving(folder, **when),
+        data=same_batches(),
+        enable_checkpointing=True,
+        max_epochs=EPOCHS,
+        **changes,
+    )
+
+
+def resumed(path, mine, **changes):
+    """The rest of a run, in a model with other weights; the callback's controller, too."""
+    module = Classifier()
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+    trainer(mine, max_epochs=EPOCHS, **changes).fit(module, same_batches(), ckpt_path=path)
+    return module
+
+
+@pytest.mark.parametrize("step", [5, 13, 20, 27, 34])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=["uniform", "pool", "truncate", "branch"])
+def test_from_the_middle_of_full_and_drop_epochs(tmp_path, strategy, step):
+    whole = whole_run(tmp_path, strategy, {"every_n_train_steps": 1})
+    rest = resumed(tmp_path / f"step={step}.ckpt", callback(strategy))
+    assert len(rest.weights) == EPOCHS * BATCHES - step
+    del whole.weights[:step]
+    assert_same_runs(whole, rest)
+
+
+def test_from_the_end_of_an_epoch(tmp_path):
+    strategy = Uniform(0.5)
+    whole = whole_run(tmp_path, strategy, {"every_n_epochs": 1, "save_on_train_epoch_end": True})
+    for step in (10, 20, 30):
+        rest = resumed(tmp_path / f"step={step}.ckpt", callback(strategy))
+        assert len(rest.weights) == EPOCHS * BATCHES - step
+        for mine, theirs in zip(whole.weights[step:], rest.weights, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_with_windows_of_several_batches(tmp_path):
+    strategy, changes = Uniform(0.5), {"accumulate_grad_batches": 2}
+    whole = whole_run(tmp_path, strategy, {"every_n_train_steps": 1}, **changes)
+    rest = resumed(tmp_path / "step=8.ckpt", callback(strategy), **changes)  # of 5 an epoch
+    del whole.weights[:16]
+    assert_same_runs(whole, rest)
+
+
+def test_counters_go_on(tmp_path):
+    strategy = Uniform(0.5)
+    first, second = callback(strategy), callback(strategy)
+    fit(
+        Classifier(),
+        first,
+        saving(tmp_path, every_n_train_steps=1),
+        data=same_batches(),
+        enable_checkpointing=True,
+        max_epochs=EPOCHS,
+    )
+    resumed(tmp_path / "step=13.ckpt", second)
+    assert first.ldb.stats() == second.ldb.stats()
+
+
+def test_a_checkpoint_without_a_state_is_told(tmp_path):
+    fit(
+        Classifier(),
+        saving(tmp_path, every_n_train_steps=1),
+        data=same_batches(),
+        enable_checkpointing=True,
+        max_epochs=2,
+    )
+    with pytest.warns(UserWarning, match="the run goes on at step 13, LayerDropBack begins anew"):
+        resumed(tmp_path / "step=13.ckpt", callback(Uniform(0.5)))
+
+
+def test_other_settings_than_the_checkpoints_are_told(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), {"every_n_train_steps": 1})
+    with pytest.warns(UserWarning, match=r"strategy\.rate is 0\.5 in the state and 0\.25 here"):
+        resumed(tmp_path / "step=13.ckpt", callback(Uniform(0.25)))
+
+
+def test_a_checkpoint_loads_without_running_code(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), {"every_n_train_steps": 1})
+    saved = torch.load(tmp_path / "step=13.ckpt", weights_only=True)
+    state = saved["callbacks"]["LayerDropBackCallback"]
+    assert (state["step"], state["epoch"], state["epoch_steps"]) == (13, 1, 3)
