@@ -1,9 +1,11 @@
 """What a callback was given: a preset, and what goes before it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..presets import preset_of
+from ..schedule import Schedule
 from ..settings import Settings
 from ..strategies import Strategy, strategy_of
 
@@ -22,3 +24,20 @@ def chosen(preset: str, strategy: Strategy | str | None, **changes: Any) -> Sett
     if strategy is not None:
         given["strategy"] = strategy_of(strategy)
     return replace(preset_of(preset), **given)
+
+
+def from_state(state: Mapping[str, Any]) -> Settings:
+    """The inverse of `Settings.to_state`.
+
+    Raises:
+        AttachError: a value makes no sense.
+
+    Example:
+        >>> settings = chosen("finetune", "uniform", seed=3)
+        >>> from_state(settings.to_state()) == settings
+        True
+    """
+    fields = dict(state["strategy"])
+    kind = type(strategy_of(fields.pop("name", "")))
+    own = {"strategy": kind(**fields), "schedule": Schedule(**state["schedule"])}
+    return Settings(**{**state, **own})

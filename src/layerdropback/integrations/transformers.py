@@ -1,0 +1,180 @@
+"""A callback for the ``Trainer`` of transformers, and for what is built on it (TRL's, say).
+
+``pip install 'layerdropback[transformers]'``.
+"""
+
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..controller import LayerDropBack
+from ..errors import EpochError, LoaderError, explain
+from ..schedule import Schedule
+from ..settings import LRScale
+from ..strategies import Strategy
+from .attaching import attached, warn_of_never, warn_of_no_state
+from .chosen import chosen, from_state
+from .optional import framework
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import ExportableState
+else:
+    _transformers = framework("transformers", extra="transformers")
+    TrainerCallback = _transformers.TrainerCallback
+    ExportableState = _transformers.trainer_callback.ExportableState
+
+
+class LayerDropBackCallback(TrainerCallback, ExportableState):
+    """Drops random layers from the backward pass of a run of ``Trainer``.
+
+    It attaches when the training starts, to what the run calls and steps, and detaches when it
+    ends. Its state is in every checkpoint (``trainer_state.json``), and is found when a run is
+    resumed. Numbers go where the trainer logs: ``ldb/share_dropped``, ``ldb/drops``.
+
+    Args:
+        strategy: which layers a step drops, see `LayerDropBack`; by default the preset's.
+        schedule: when; by default the preset's, which is every step for ``"finetune"``.
+        preset: a name in `PRESETS`, whose settings count where no others are given.
+        lr_scale: see `LayerDropBack`, as for the following.
+        seed: of the masks.
+        verify: check every step.
+        batch_scale: only 1. The trainer counts a run's steps, and an epoch's when it is resumed,
+            from the length that its loader has at the start.
+
+    Attributes:
+        ldb: the controller; None before the training starts.
+
+    Raises:
+        AttachError: a value makes no sense.
+        LoaderError: a batch factor is asked for.
+
+    Example:
+        >>> from layerdropback import Truncate
+        >>> callback = LayerDropBackCallback(Truncate(0.5))  # Trainer(..., callbacks=[callback])
+        >>> callback.settings.schedule.every
+        1
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy | str | None = None,
+        schedule: Schedule | None = None,
+        *,
+        preset: str = "finetune",
+        lr_scale: LRScale | None = None,
+        seed: int | None = None,
+        verify: bool | None = None,
+        batch_scale: float | None = None,
+    ):
+        more = {"lr_scale": lr_scale, "seed": seed, "verify": verify, "batch_scale": batch_scale}
+        self.settings = chosen(preset, strategy, schedule=schedule, **more)
+        self.ldb: LayerDropBack | None = None
+        self._saved: Mapping[str, Any] | None = None
+        self._trainer: Any = None
+        self._passes = 0  # over the data, so far
+        if self.settings.batch_scale != 1:
+            fact = f"batch_scale={self.settings.batch_scale:g} cannot be applied"
+            cause = (
+                "Trainer counts steps from the length that its loader has at the start, so "
+                "learning rates and resumed runs would be wrong"
+            )
+            cure = "give batch_scale=1, or use a loop of your own"
+            raise LoaderError(explain(fact, cause, cure))
+
+    # ---- the run ---------------------------------------------------------------------------------
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any
+    ) -> None:
+        """Attach, and go on where a checkpoint was saved."""
+        self._stop()  # the run before, which may have run out of memory
+        self._trainer = _trainer_in(sys._getframe(1))
+        cure = "ddp_find_unused_parameters=True in the TrainingArguments"
+        self.ldb = attached(self._trainer.model_wrapped, optimizer, self.settings, cure)
+        self._passes = 0
+        self._resume(state)
+        warn_of_never(self.settings, state.num_train_epochs, state.max_steps)
+
+    def _resume(self, state: Any) -> None:
+        name = type(self).__name__
+        kept = (state.stateful_callbacks or {}).get(name) or {}
+        kept = kept[0] if isinstance(kept, list) else kept
+        # The trainer updates this entry when it saves, and fails where there is none.
+        state.stateful_callbacks[name] = {"args": {}, "attributes": {}}
+        saved = self._saved or kept.get("attributes", {}).get("saved")
+        self._saved = None
+        if saved and state.global_step > 0 and self.ldb is not None:
+            self.ldb.load_state_dict(saved)
+            self._passes = int(saved["epoch"] or 0)
+        elif state.global_step > 0:
+            warn_of_no_state(state.global_step)
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
+    ) -> None:
+        """Begin an epoch."""
+        if self.ldb is None:
+            return
+        # The trainer's own number, which a run of unknown length has not.
+        known = hasattr(train_dataloader, "__len__") and state.epoch is not None
+        number = int(state.epoch + 1e-6) if known else self._passes
+        self._passes = number + 1
+        self.ldb.begin_epoch(number)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End it."""
+        if self.ldb is not None:
+            self.ldb.end_epoch()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Log, whenever the trainer does."""
+        if self.ldb is not None and control.should_log:
+            stats = self.ldb.stats()
+            numbers = {"share_dropped": stats["share_dropped"], "drops": stats["is_drop_epoch"]}
+            self._trainer.log({f"ldb/{name}": float(number) for name, number in numbers.items()})
+            control.should_log = True  # which that call has answered, but its own numbers are due
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Detach."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.ldb is not None:
+            self.ldb.detach()
+        self._trainer = None
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint's ``trainer_state.json`` holds of LayerDropBack."""
+        return {"args": {}, "attributes": {} if self.ldb is None else {"saved": self.saved}}
+
+    @property
+    def saved(self) -> Mapping[str, Any] | None:
+        """The controller's state; what is set here, with its settings, goes on in the next run.
+
+        The trainer sets it with ``restore_callback_states_from_checkpoint=True``.
+        """
+        return self._saved if self.ldb is None else self.ldb.state_dict()
+
+    @saved.setter
+    def saved(self, value: Mapping[str, Any]) -> None:
+        self._saved = value
+        self.settings = from_state(value["settings"])
+
+
+def _trainer_in(frame: FrameType | None) -> Any:
+    """The trainer that runs a callback, which is not given it: the nearest up the stack."""
+    from transformers import Trainer
+
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, Trainer):
+            return owner
+        frame = frame.f_back
+    fact = "LayerDropBackCallback was called by no Trainer"
+    cause = "it must know the model that the trainer has wrapped, and finds it up the stack"
+    cure = "give it to a transformers.Trainer, callbacks=[...]; elsewhere use LayerDropBack"
+    raise EpochError(explain(fact, cause, cure))

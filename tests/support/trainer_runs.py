@@ -1,0 +1,143 @@
+"""Small models of transformers, and small runs of its Trainer."""
+
+import os
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from by_hand import seed_all
+
+WORDS, LENGTH, SAMPLES = 41, 8, 22
+
+# What transformers, accelerate and torch say to small runs on the CPU.
+QUIET = [
+    "ignore:.*pin_memory.*:UserWarning",
+    "ignore:.*use_reentrant.*:UserWarning",
+    "ignore:.*gradient_checkpointing.*:FutureWarning",
+]
+
+_SMALL = {"num_attention_heads": 2, "num_hidden_layers": 4, "hidden_size": 16}
+
+
+def bert():
+    config = BertConfig(
+        vocab_size=WORDS, intermediate_size=32, max_position_embeddings=16, num_labels=3, **_SMALL
+    )
+    return BertForSequenceClassification(config)
+
+
+def gpt2():
+    config = GPT2Config(
+        vocab_size=WORDS,
+        n_positions=16,
+        n_embd=16,
+        n_layer=4,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def llama():
+    config = LlamaConfig(
+        vocab_size=WORDS, intermediate_size=32, max_position_embeddings=16, **_SMALL
+    )
+    return LlamaForCausalLM(config)
+
+
+def lora_llama(**changes):
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], **changes)
+    return get_peft_model(llama(), config)
+
+
+MODELS = {"bert": bert, "gpt2": gpt2, "llama": llama, "lora": lora_llama}
+
+
+def made(name):
+    seed_all(0)
+    return MODELS[name]()
+
+
+def samples(name, count=SAMPLES):
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randint(WORDS, (count, LENGTH), generator=generator)
+    labels = torch.randint(3, (count,), generator=generator).tolist() if name == "bert" else words
+    return [{"input_ids": w, "labels": label} for w, label in zip(words, labels, strict=True)]
+
+
+class Steps(TrainerCallback):
+    """Weights, optimizer states and masks after each step; it comes before the callback of ours.
+
+    Attributes:
+        weights: by name, after each step.
+        states: first moments by name, after each step.
+        dropped: the names of the parameters that each step dropped.
+    """
+
+    def __init__(self, ours=None):
+        self.weights, self.states, self.dropped = [], [], []
+        self._ours = ours
+
+    def on_pre_optimizer_step(self, args, state, control, **_):
+        ldb = None if self._ours is None else self._ours.ldb
+        if ldb is not None:
+            mask = [False] * len(ldb.layers) if ldb.mask is None else ldb.mask
+            layers = (layer for layer, gone in zip(ldb.layers, mask, strict=True) if gone)
+            self.dropped.append({name for layer in layers for name in layer.parameter_names})
+
+    def on_step_end(self, args, state, control, model=None, optimizer=None, **_):
+        named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.weights.append({n: p.detach().clone() for n, p in named.items()})
+        moments = {n: optimizer.state.get(p, {}).get("exp_avg") for n, p in named.items()}
+        self.states.append({n: None if m is None else m.clone() for n, m in moments.items()})
+
+
+def arguments(folder, **changes):
+    settings = {
+        "output_dir": str(folder),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-2,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "logging_steps": 5,
+    }
+    return TrainingArguments(**(settings | changes))
+
+
+def run(name, folder, *callbacks, model=None, resume=None, kind=Trainer, **changes):
+    """Train; the trainer."""
+    model = made(name) if model is None else model
+    seed_all(0)
+    trainer = kind(
+        model=model,
+        args=arguments(folder, **changes),
+        train_dataset=samples(name),
+        eval_dataset=samples(name, 4),
+        callbacks=list(callbacks),
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def assert_same_runs(one, other):
+    assert len(one.weights) == len(other.weights) > 0
+    for mine, theirs in zip(one.weights, other.weights, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
