@@ -55,6 +55,17 @@ def data_parallels(model: nn.Module) -> list[DistributedDataParallel]:
     return [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
 
 
+def is_adapted(module: nn.Module) -> bool:
+    """Whether PEFT has put an adapter (LoRA) around this module's ``base_layer``.
+
+    Example:
+        >>> is_adapted(nn.Linear(2, 2))
+        False
+    """
+    kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("peft."))
+    return any(kind.__name__ == "BaseTunerLayer" for kind in kinds)
+
+
 def canonical_name(name: str) -> str:
     """A parameter's or module's name without the parts that ``torch.compile`` adds.
 

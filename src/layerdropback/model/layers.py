@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from ..errors import AttachError, explain
 from ..interop.private import is_compile_wrapper
 from ..interop.sharding import is_sharded
-from ..interop.wrappers import canonical_name, unwrap
+from ..interop.wrappers import canonical_name, is_adapted, unwrap
 from ..option import UNITS, Unit
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -70,7 +70,8 @@ def find_layers(model: nn.Module, unit: Unit = "layer") -> tuple[Layer, ...]:
 
     Args:
         model: any module. ``DistributedDataParallel`` and ``torch.compile`` are looked through.
-        unit: ``"layer"``: the parameters that a module owns itself are one layer. ``"block"``:
+        unit: ``"layer"``: the parameters that a module owns itself are one layer; so are those that
+            PEFT adds to a module (LoRA's A and B, DoRA's magnitude). ``"block"``:
             the repeated blocks of a ``Sequential``, ``ModuleList`` or ``ModuleDict`` are one layer
             each (timm's ``group_matcher`` says which, where the model has one); what lies outside
             blocks is split as for ``"layer"``. ``"tensor"``: every parameter by itself, as in the
@@ -129,12 +130,22 @@ _Owned = tuple[str, str, nn.Parameter]  # parameter's name, owner's name, parame
 
 def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
     """Every (module, parameter) pair; a tied parameter comes once for each owner."""
+    adapted = ""
     for raw, module in model.named_modules():
-        # A parametrization (weight norm, spectral norm) is a part of the module it computes for.
-        owner = canonical_name(raw).partition(".parametrizations")[0]
         prefix = canonical_name(raw)
+        # A parametrization (weight norm, spectral norm) is a part of the module it computes for.
+        owner = prefix.partition(".parametrizations")[0]
+        if is_adapted(module):
+            adapted = prefix
+        elif adapted and owner.startswith(f"{adapted}.") and not _is_base(owner, adapted):
+            owner = adapted  # a pair A and B is of use together only
         for short, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             yield _join(prefix, short), owner, parameter
+
+
+def _is_base(owner: str, adapted: str) -> bool:
+    base = f"{adapted}.base_layer"
+    return owner == base or owner.startswith(f"{base}.")
 
 
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
