@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from foretelling import backward, count, foretell, leaf
+from foretelling import backward, count, foretell, leaf, spent
 from layerdropback.model.flops import ForwardFlops
 
 M, K, N = 3, 8, 4
@@ -124,7 +124,7 @@ def test_products_are_seen_and_their_gradients_foretold(name):
                 tensor.requires_grad_(name in some)
             out = work(*tensors.values())
             found, _ = count(partial(backward, [out]))
-            assert costs.of(some) == found, some
+            assert spent(costs, some) == found, some
 
 
 def test_fused_attention_counts_as_much_as_its_products():

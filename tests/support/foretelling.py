@@ -28,5 +28,10 @@ def foretell(work, parameters):
     return counter.total, costs
 
 
+def spent(costs, wanted):
+    """FLOPs of the backward passes when just these parameters want a gradient."""
+    return sum(costs.by_place(dict.fromkeys(wanted, 0)).values())
+
+
 def backward(outputs):
     sum(tensor.float().sum() for tensor in outputs if tensor.requires_grad).backward()

@@ -12,7 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import networkx
+from torch import nn
 
+from ..interop.wrappers import canonical_name
 from .call_trace import CallTrace
 from .formulas import NodeFlops
 from .graph import Edge
@@ -50,11 +52,16 @@ def branches_of(trace: CallTrace, sizes: Mapping[str, int]) -> tuple[ResidualBra
     Returns:
         The branches in the order in which the forward pass ends them; none where there is no skip
         connection.
-
-    Example:
-        `find_branches` calls a model and returns what this finds.
     """
     return _Graph(trace, sizes).branches()
+
+
+def module_sizes(model: nn.Module) -> dict[str, int]:
+    """How many numbers the parameters of each module hold, by its name."""
+    return {
+        canonical_name(name): sum(parameter.numel() for parameter in module.parameters())
+        for name, module in model.named_modules()
+    }
 
 
 def merged(

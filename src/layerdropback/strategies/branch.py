@@ -18,7 +18,7 @@ class Branch(Independently):
     """Drop every residual branch by itself, all of its layers together (issue 5; DropBP).
 
     A dropped branch's output is detached, so that its backward pass is skipped whole. Branches are
-    found in the autograd graph; `find_branches` shows them.
+    found in the autograd graph; `layerdropback.lab.find_branches` shows them.
 
     Attributes:
         rate: chance of each branch to be dropped in a drop step, in [0, 1); 0 is plain training.

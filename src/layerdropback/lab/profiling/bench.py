@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...model.find_branches import Loss, call
 from ...model.nested import tensors_in
+from ..calling import Loss, call
 from .cost import activations_only
 from .trial import summed
 

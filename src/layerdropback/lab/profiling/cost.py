@@ -17,13 +17,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...controller import LayerDropBack
 from ...model.backward import BackwardCosts
-from ...model.find_branches import Loss
 from ...model.flops import ForwardFlops, corrections
 from ...model.graph import edges, first_uses, graph_roots
 from ...model.layers import find_layers
 from ...model.nested import map_tensors, tensors_in
 from ...schedule import Schedule
 from ...strategies.base import Strategy
+from ..calling import Loss
 from .trial import Trial
 
 
@@ -100,7 +100,8 @@ def step_costs(
         moved = {n: p.numel() for n, p in trial.model.named_parameters() if p.grad is not None}
         optimizer.zero_grad()
         ldb.redraw()  # a step would have nothing to move, nor its checks anything to see
-        return passed.get_total_flops(), costs.of_weights(moved.keys()), sum(moved.values())
+        weights = costs.by_place(dict.fromkeys(moved, 0)).get(0, 0.0)
+        return passed.get_total_flops(), weights, sum(moved.values())
 
     with torch.random.fork_rng():
         with ldb.epoch(None, 0):
