@@ -1,7 +1,5 @@
 """Formulas on shapes alone, by what they are products of; test_flops.py has real operations."""
 
-import pytest
-
 from layerdropback.model import formulas
 
 
@@ -22,21 +20,9 @@ def test_attention_makes_its_scores_anew_in_the_backward_pass():
     assert backward == scores + 2 * (scores + mixed)
 
 
-@pytest.mark.parametrize(("padding", "places"), [(0, 3 * 3), (1, 5 * 3 - 2)])
-def test_padding_costs_nothing(padding, places):
-    flops = formulas.time_convolution((5, 2, 4), (3, 4, 6), None, padding)
-    assert flops == 2 * places * 2 * 4 * 6
-
-
 def test_experts_products_are_divided_among_them():
     assert formulas.grouped_product((24, 16), (2, 16, 8)) == 2 * 24 * 16 * 8
     assert formulas.grouped_product((2, 24, 16), (2, 16, 8)) == 2 * 2 * 24 * 16 * 8
-
-
-def test_a_bilinear_layer_is_two_products():
-    # (3, 8) and (3, 6) with a weight of (4, 8, 6), as functional.bilinear calls it.
-    flops = formulas.trilinear((3, 8), (4, 8, 6), (3, 6), [1, 3], [0], [1, 2], [2, 3])
-    assert flops == 2 * 3 * 4 * 8 * 6 + 2 * 3 * 4 * 6
 
 
 def test_a_recurrent_layer_has_no_gradient_of_states_that_nobody_wants():
