@@ -146,9 +146,8 @@ class LayerDropBack:
             AttachError: the model or an optimizer has changed in a way that cannot be followed.
         """
         self.begin_epoch(epoch, loader)
-        length, end = self._epoch.batch.scaler.__len__, self._epoch.ender(self.end_epoch)
-        current = Epoch(loader, epoch, length, end)
-        self._epoch.current = weakref.ref(current)  # one that nobody holds any more is over
+        current = Epoch(loader, epoch, self._epoch.batch.scaler.__len__, self.end_epoch)
+        self._epoch.current = weakref.ref(current)
         return current
 
     def begin_epoch(self, epoch: int, loader: Iterable[Any] | None = None) -> None:
@@ -172,7 +171,6 @@ class LayerDropBack:
         if self.settings.ever_drops:
             follow_changes(self._engine, int(epoch))
         self._epoch.batch.open(loader, self.settings.batch_scale if drops else 1)
-        self._epoch.serial += 1
         self._engine.windows.enter_epoch(int(epoch))
 
     def end_epoch(self) -> None:

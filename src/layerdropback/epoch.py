@@ -40,7 +40,7 @@ class Epoch(Generic[Batch]):
         self.ended = False
 
     def end(self) -> None:
-        """End the epoch; nothing happens when it has ended."""
+        """End the epoch; nothing happens when it has ended, or a later one has begun."""
         if not self.ended:
             self.ended = True
             self._end()
@@ -91,7 +91,6 @@ class OpenEpoch:
     def __init__(self) -> None:
         self.batch = OpenBatch()
         self.current: weakref.ref[Epoch[Any]] | None = None
-        self.serial = 0
         self._release: weakref.finalize[..., Any] | None = None
 
     def attach(self, owner: object, traces: ExitStack) -> None:
@@ -115,18 +114,8 @@ class OpenEpoch:
             cause, cure = "detach() was called", "make a new LayerDropBack"
             raise EpochError(explain("this LayerDropBack is not attached", cause, cure))
 
-    def ender(self, end: Callable[[], None]) -> Callable[[], None]:
-        """Ends the epoch that is open now, and no later one."""
-        serial = self.serial
-
-        def end_this() -> None:
-            if self.serial == serial and self.current is not None:
-                end()
-
-        return end_this
-
     def close(self) -> None:
-        """The batch size is the user's again."""
+        """It has ended; the batch size is the user's again."""
         self.batch.close()
         current = None if self.current is None else self.current()
         if current is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..interop.private import node_number
-from .nested import tensors_in
+from .graph import output_tensors
 
 _ASKING: frozenset[Callable[..., Any]] = frozenset(
     {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
@@ -53,7 +53,7 @@ class AskedGradients(TorchFunctionMode):
         if func in _ASKING and not _is_asked_by_torch():
             asked = args[1:2] if func is torch.autograd.grad else args[:1]
             named = (kwargs or {}).get("inputs", ())
-            for tensor in tensors_in((*asked, named)):
+            for tensor in output_tensors((*asked, named)):
                 number = None if tensor.grad_fn is None else node_number(tensor.grad_fn)
                 # Code that asks first whether it may does without, too.
                 if number is not None and number not in self._looked_at:

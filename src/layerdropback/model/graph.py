@@ -14,12 +14,7 @@ from ..interop.private import node_number
 
 
 def output_tensors(outputs: object) -> list[torch.Tensor]:
-    """Every tensor in a model's output, however it is nested, in an order that stays.
-
-    Example:
-        >>> len(output_tensors({"logits": [torch.ones(2), torch.ones(1)], "names": "ab"}))
-        2
-    """
+    """Every tensor in a model's output, however it is nested, in an order that stays."""
     tensors: list[torch.Tensor] = []
     waiting, seen = [outputs], set()
     while waiting:
@@ -46,13 +41,7 @@ def _parts(value: object) -> list[object]:
 
 
 def graph_roots(outputs: object) -> list[Node]:
-    """The graph nodes of every tensor in a model's output, however it is nested.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [node.name() for node in graph_roots({"logits": [weight.exp()], "names": "ab"})]
-        ['ExpBackward0']
-    """
+    """The graph nodes of every tensor in a model's output, however it is nested."""
     nodes = (tensor.grad_fn for tensor in output_tensors(outputs))
     return list(dict.fromkeys(node for node in nodes if node is not None))
 
@@ -86,30 +75,13 @@ def edges(
 
     Raises:
         AttachError: the graph hides which parameters are used where.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [edge.leaf is weight for edge in edges(graph_roots(weight.exp()))]
-        [True]
     """
     ends = arguments or {}
-    stack = [node for node in roots if node not in ends]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
+    for node, position, child in _walk(roots, ends.keys()):
         _refuse_opaque(node)
-        number = node_number(node)
-        for position, (child, _) in enumerate(node.next_functions):
-            if child is None:
-                continue
-            leaf = ends[child] if child in ends else leaf_of(child)
-            if leaf is not None:
-                yield Edge(number, position, None, leaf)
-                continue
-            yield Edge(number, position, node_number(child), None)
-            if child not in seen:
-                seen.add(child)
-                stack.append(child)
+        leaf = ends[child] if child in ends else leaf_of(child)
+        below = node_number(child) if leaf is None else None
+        yield Edge(node_number(node), position, below, leaf)
 
 
 def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torch.Tensor, int]:
@@ -118,37 +90,34 @@ def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torc
     Args:
         roots: where the graph begins.
         arguments: of the model, by the node that made each; what lies behind them is left out.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [leaf is weight for leaf in first_uses(graph_roots(weight.exp()), frozenset())]
-        [True]
     """
-    stack = [node for node in roots if node not in arguments]
-    seen = set(stack)
     found: dict[torch.Tensor, int] = {}
-    while stack:
-        node = stack.pop()
-        number = node_number(node)
-        for child, _ in node.next_functions:
-            if child is None or child in arguments:
-                continue
-            leaf = leaf_of(child)
-            if leaf is not None:
-                found[leaf] = min(number, found.get(leaf, number))
-            elif child not in seen:
-                seen.add(child)
-                stack.append(child)
+    for node, _, child in _walk(roots, arguments):
+        leaf = None if child in arguments else leaf_of(child)
+        if leaf is not None:
+            number = node_number(node)
+            found[leaf] = min(number, found.get(leaf, number))
     return found
 
 
-def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
-    """The arguments of a call that were made by a graph, by the node that made each.
+def _walk(roots: Iterable[Node], ends: AbstractSet[Node]) -> Iterator[tuple[Node, int, Node]]:
+    """Each node of the graph with the position and the end of each of its edges."""
+    stack = [node for node in roots if node not in ends]
+    seen = {*stack, *ends}
+    while stack:
+        node = stack.pop()
+        for position, (child, _) in enumerate(node.next_functions):
+            if child is None:
+                continue
+            yield node, position, child
+            if child not in seen:
+                seen.add(child)
+                if leaf_of(child) is None:
+                    stack.append(child)
 
-    Example:
-        >>> argument_nodes((torch.ones(2), {"x": torch.ones(2, requires_grad=True)}))
-        {}
-    """
+
+def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
+    """The arguments of a call that were made by a graph, by the node that made each."""
     tensors = output_tensors(arguments)
     return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
 
