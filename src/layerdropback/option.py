@@ -99,6 +99,11 @@ def is_number(value: object) -> bool:
         return False
 
 
+def is_share(value: object) -> bool:
+    """Whether it is a number in [0, 1)."""
+    return is_number(value) and 0 <= value < 1  # type: ignore[operator]
+
+
 def is_count(value: object, least: int = 0) -> bool:
     """Whether it is a whole number from `least` on, and no bool.
 

@@ -14,7 +14,7 @@ from ..option import (
     UNITS,
     Unit,
     is_count,
-    is_number,
+    is_share,
     names_of,
     option,
     plain,
@@ -107,9 +107,8 @@ def pool_problems(pool: object) -> Iterator[str]:
 
 def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
     """What is wrong with a number that should be in [0, 1)."""
-    good = is_number(value) and 0 <= value < 1  # type: ignore[operator]
     cure = "give a number in [0, 1), 0 for plain training"
-    yield from unusable(good, name, value, cause, cure)
+    yield from unusable(is_share(value), name, value, cause, cure)
 
 
 def ramped(rate: float, position: float, reach: float = 1.0) -> float:

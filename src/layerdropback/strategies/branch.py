@@ -10,7 +10,7 @@ from .uniform import Independently
 
 if TYPE_CHECKING:
     from .facts import Facts
-    from .odds import Mask, Odds
+    from .odds import Mask
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,6 @@ class Branch(Independently):
     name: ClassVar[str] = "branch"
     needs_branches: ClassVar[bool] = True
     rate: float = option(0.3, "Chance of a branch to drop.", flag="drop_rate")
-
-    def odds(self, facts: Facts, position: float) -> Odds:
-        """See `Strategy`."""
-        import numpy as np
-
-        from .odds import Independent
-
-        leaders = np.arange(len(facts.layers))
-        for group in facts.groups:
-            leaders[list(group.layers)] = group.layers[0]
-        return Independent(self.own_rates(facts, position), leaders)
 
     def switches(self, facts: Facts, mask: Mask) -> tuple[str, ...]:
         """See `Strategy`."""

@@ -78,10 +78,11 @@ class Plan:
         reached = np.flatnonzero(self.reached).tolist()
         ranked = sorted(reached, key=lambda i: lateness(layers[i], order), reverse=True)
         # For each optimizer its layers by their last use, each with what is kept with it.
-        self._rankings = [
-            [_with_siblings(i, ids, layers) for i in ranked if _holds(ids, layers[i])]
-            for ids in held
-        ]
+        self._rankings: list[list[tuple[int, ...]]] = []
+        for ids in held:
+            own = {i for i in range(len(layers)) if ids & set(map(id, layers[i].parameters))}
+            siblings = (_siblings(i, layers) for i in ranked if i in own)
+            self._rankings.append([tuple(i for i in some if i in own) for some in siblings])
         # For each end the layers that it is made with, in the same way.
         self._ends: list[list[tuple[int, ...]]] = []
         place = {name: i for i, own in enumerate(names) for name in own}
@@ -184,14 +185,6 @@ def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reache
     ascending = tuple(i for i in by_first_use(layers, order, early) if reached[i])
     detached = dict.fromkeys([*early.values(), *learned.sources])
     return Facts(tuple(layers), free, ascending, learned.shares, groups, tuple(detached))
-
-
-def _holds(held: AbstractSet[int], layer: Layer) -> bool:
-    return any(id(parameter) in held for parameter in layer.parameters)
-
-
-def _with_siblings(index: int, held: AbstractSet[int], layers: Sequence[Layer]) -> tuple[int, ...]:
-    return tuple(i for i in _siblings(index, layers) if _holds(held, layers[i]))
 
 
 def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
