@@ -28,10 +28,6 @@ def preset_of(name: str) -> Settings:
 
     Raises:
         AttachError: there is no such preset.
-
-    Example:
-        >>> preset_of("paper-finetune").batch_scale
-        2
     """
     if name not in PRESETS:
         cure = f"give one of {', '.join(PRESETS)}"

@@ -18,10 +18,6 @@ class Settings:
 
     Raises:
         AttachError: a value makes no sense, or two do not fit together.
-
-    Example:
-        >>> Settings(lr_scale="inverse").lr_factor(mean_rate=0.5)
-        2.0
     """
 
     strategy: Strategy = field(default_factory=Uniform)

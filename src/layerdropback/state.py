@@ -53,10 +53,6 @@ def differences(saved: State, here: State) -> list[str]:
     Args:
         saved: settings in plain values, as `Settings.to_state` gives them.
         here: the same of this run.
-
-    Example:
-        >>> differences({"schedule": {"every": 2}}, {"schedule": {"every": 1}})
-        ['schedule.every is 2 in the state and 1 here']
     """
     found = []
     for name, value in here.items():

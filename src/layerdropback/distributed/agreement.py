@@ -18,10 +18,6 @@ class Ranks:
 
     Args:
         model: around it or in it ``DistributedDataParallel``, or sharded by ``fully_shard``.
-
-    Example:
-        >>> Ranks(nn.Linear(2, 2)).gathered("mine")
-        ['mine']
     """
 
     def __init__(self, model: nn.Module):
@@ -97,12 +93,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def digest(value: object) -> str:
-    """A few letters that differ where the texts of two values do.
-
-    Example:
-        >>> digest("a") == digest("a"), len(digest("a"))
-        (True, 8)
-    """
+    """A few letters that differ where the texts of two values do."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
 
 

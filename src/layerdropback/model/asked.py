@@ -30,13 +30,6 @@ class AskedGradients(TorchFunctionMode):
 
     Attributes:
         numbers: of the nodes that made them.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> with AskedGradients() as asked:
-        ...     weight.exp().retain_grad()
-        >>> len(asked.numbers)
-        1
     """
 
     def __init__(self) -> None:

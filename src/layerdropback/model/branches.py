@@ -73,11 +73,6 @@ def merged(
         older: found before.
         newer: found now.
         seen: parameters that the newer pass used, in branches or not.
-
-    Example:
-        >>> one, two = ResidualBranch("a", ("a.w",), 0.1), ResidualBranch("b", ("b.w",), 0.1)
-        >>> [branch.name for branch in merged([one], [two], {"b.w"})]
-        ['a', 'b']
     """
     return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
 

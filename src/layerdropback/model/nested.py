@@ -9,13 +9,7 @@ from torch import Tensor
 
 
 def map_tensors(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """The same containers, of the same kinds, with every tensor changed.
-
-    Example:
-        >>> import torch
-        >>> map_tensors(lambda tensor: tensor + 1, {"x": (torch.tensor(1), "name")})
-        {'x': (tensor(2), 'name')}
-    """
+    """The same containers, of the same kinds, with every tensor changed."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):

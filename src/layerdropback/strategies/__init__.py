@@ -20,10 +20,6 @@ def strategy_of(given: Strategy | str) -> Strategy:
 
     Raises:
         AttachError: there is no such strategy.
-
-    Example:
-        >>> strategy_of("truncate").share
-        0.5
     """
     if isinstance(given, Strategy):
         return given

@@ -118,10 +118,6 @@ def ramped(rate: float, position: float, reach: float = 1.0) -> float:
         rate: the mean.
         position: from 0, the lowest, to 1, the highest.
         reach: no rate is above this.
-
-    Example:
-        >>> [round(ramped(0.3, position), 3) for position in (0, 0.5, 1)]
-        [0.0, 0.3, 0.6]
     """
     room = min(rate, reach - rate)
     return rate + (2 * position - 1) * room

@@ -14,12 +14,6 @@ class Masks:
     Args:
         seed: of the random numbers.
         pool: draw one of so many; None draws anew. A pool is made once for the same odds.
-
-    Example:
-        >>> from .odds import Independent
-        >>> odds, masks = Independent(np.full(3, 0.5), np.arange(3)), Masks(seed=0, pool=4)
-        >>> len({tuple(masks.draw(odds, index).tolist()) for index in range(99)}) <= 4
-        True
     """
 
     def __init__(self, seed: int, pool: int | None = None):

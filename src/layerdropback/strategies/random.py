@@ -38,11 +38,6 @@ def random_numbers(seed: int, stream: Stream, index: int, count: int) -> Rates:
 
     Returns:
         Shape ``(count,)``. Only raw generator output is used, which numpy promises never to change.
-
-    Example:
-        >>> first, again = (random_numbers(0, Stream.MASK, 7, 3) for _ in range(2))
-        >>> bool((first == again).all())
-        True
     """
     # As arrays: numpy would turn a list with a seed of 2**63 or more into rounded floats.
     key = np.array([seed, int(stream)], dtype=np.uint64)
