@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from .engine.batching import OpenBatch
@@ -16,13 +15,7 @@ class Epoch(Generic[Batch]):
     """What ``ldb.epoch(loader, epoch)`` returns; the epoch has begun when you have it.
 
     It ends when its iteration ends (also by ``break`` or an exception), when its ``with`` block
-    ends, or when the next epoch begins.
-
-    Args:
-        loader: the batches, or None for a loop of one's own inside ``with``.
-        number: the epoch's number.
-        length: called for the number of batches.
-        end: called to end the epoch; may be called more than once.
+    ends, or when the next epoch begins. Without a loader it is for a loop of one's own in ``with``.
     """
 
     def __init__(
@@ -75,12 +68,7 @@ class Epoch(Generic[Batch]):
         self._entered = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._entered = False
         self.end()
 
@@ -105,11 +93,7 @@ class OpenEpoch:
             self._release()
 
     def require_attached(self) -> None:
-        """Make sure that nobody has detached.
-
-        Raises:
-            EpochError: somebody has.
-        """
+        """Make sure that nobody has detached."""
         if self._release is None or not self._release.alive:
             cause, cure = "detach() was called", "make a new LayerDropBack"
             raise EpochError(explain("this LayerDropBack is not attached", cause, cure))

@@ -16,11 +16,8 @@ UNITS: tuple[str, ...] = get_args(Unit)
 def option(default: Any, text: str, choices: tuple[str, ...] = (), flag: str | None = None) -> Any:
     """A dataclass field that is a flag of the command line, too.
 
-    Args:
-        default: of the field; it stands nowhere else.
-        text: what the command line says of it.
-        choices: the words that it can be.
-        flag: its name as a flag and in a settings file, where that is not the field's own.
+    Its default stands nowhere else; `text` and `choices` are what the command line says of it, and
+    `flag` its name there and in a settings file, where that is not the field's own.
     """
     return field(default=default, metadata={"help": text, "choices": choices, "flag": flag})
 
@@ -38,15 +35,7 @@ def unknown(choices: tuple[str, ...], name: str, value: object) -> Iterator[str]
 
 
 def require(problems: Iterable[str], what: str) -> None:
-    """Raise the problems that there are.
-
-    Args:
-        problems: one text each.
-        what: cannot be made, for the first line.
-
-    Raises:
-        AttachError: there is one.
-    """
+    """Raise the problems that there are, if any, as those of making `what`."""
     found = list(problems)
     if found:
         raise AttachError(found, f"cannot make this {what}")

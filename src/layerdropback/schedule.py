@@ -106,7 +106,7 @@ class Schedule:
 
     def to_state(self) -> dict[str, Any]:
         """Every field by its name, in plain values."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return dict(plain(vars(self)))
 
     @property
     def _end(self) -> float:

@@ -48,12 +48,7 @@ def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> State:
 
 
 def differences(saved: State, here: State) -> list[str]:
-    """The settings that a state was saved with, where they are others here.
-
-    Args:
-        saved: settings in plain values, as `Settings.to_state` gives them.
-        here: the same of this run.
-    """
+    """The settings, in plain values, that a state was saved with, where they are others here."""
     found = []
     for name, value in here.items():
         other = saved.get(name)

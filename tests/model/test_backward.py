@@ -9,8 +9,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from foretelling import foretell, spent
+from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.model.backward import BackwardCosts
-from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.flops import ForwardFlops
 from layerdropback.model.graph import edges, graph_roots
 from zoo import ZOO
 

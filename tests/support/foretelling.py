@@ -3,8 +3,9 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.model.backward import BackwardCosts
-from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.flops import ForwardFlops
 from layerdropback.model.graph import edges, graph_roots
 
 

@@ -16,8 +16,7 @@ Value = TypeVar("Value")
 class Ranks:
     """The ranks of one model, which this process is one of; alone where it is one process's own.
 
-    Args:
-        model: around it or in it ``DistributedDataParallel``, or sharded by ``fully_shard``.
+    Around the model or in it is ``DistributedDataParallel``, or ``fully_shard`` has sharded it.
     """
 
     def __init__(self, model: nn.Module):
@@ -35,11 +34,8 @@ class Ranks:
     def first_of(self, work: Callable[[], Value]) -> Value:
         """Do the same work on every rank, and take the first rank's result.
 
-        The others' may differ: they are of other batches, maybe of other lengths.
-
-        Raises:
-            LayerDropBackError: the work raised one on some rank; it is raised on all, so that none
-                waits for another.
+        The others' may differ: they are of other batches, maybe of other lengths. A
+        `LayerDropBackError` on some rank is raised on all, so that none waits for another.
         """
         try:
             found: tuple[Any, LayerDropBackError | None] = (work(), None)

@@ -26,11 +26,7 @@ _ON_THE_WAY = frozenset({"torch.overrides", "torch._tensor", "torch.autograd"})
 
 
 class AskedGradients(TorchFunctionMode):
-    """While it is entered, notes the activations whose gradient is asked for.
-
-    Attributes:
-        numbers: of the nodes that made them.
-    """
+    """Notes the activations whose gradient is asked for while it is entered, by node number."""
 
     def __init__(self) -> None:
         super().__init__()

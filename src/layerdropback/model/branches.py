@@ -42,16 +42,9 @@ class ResidualBranch:
 def branches_of(trace: CallTrace, sizes: Mapping[str, int]) -> tuple[ResidualBranch, ...]:
     """The branches of one forward pass that can be dropped, all at once if need be.
 
-    Where parallel branches are all the ways there are (a block's convolutions and the projection
-    beside them), the one that costs least is left out, so that gradients can always flow.
-
-    Args:
-        trace: of the pass, with FLOPs and the calls of modules.
-        sizes: parameters in each module, by name.
-
-    Returns:
-        The branches in the order in which the forward pass ends them; none where there is no skip
-        connection.
+    They come in the order in which the pass ends them. Where parallel branches are all the ways
+    there are (a block's convolutions and the projection beside them), the one that costs least is
+    left out, so that gradients can always flow. `sizes` are those of `module_sizes`.
     """
     return _Graph(trace, sizes).branches()
 
@@ -67,13 +60,7 @@ def module_sizes(model: nn.Module) -> dict[str, int]:
 def merged(
     older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: AbstractSet[str]
 ) -> tuple[ResidualBranch, ...]:
-    """The branches of two forward passes, of which the newer did not see all parameters.
-
-    Args:
-        older: found before.
-        newer: found now.
-        seen: parameters that the newer pass used, in branches or not.
-    """
+    """The branches of two forward passes, of which the newer used just the parameters `seen`."""
     return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
 
 

@@ -5,25 +5,21 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from ..interop.private import TorchDispatchMode, next_number
 from . import formulas
 from .formulas import Formula, NodeFlops
+from .graph import output_tensors
 
-# Operations that torch's own counter leaves out or has wrong.
-_FORMULAS: Mapping[str, Formula] = {
-    "convolution_backward": formulas.convolution_backward,
+# Operations that torch's own counter leaves out.
+FORMULAS: Mapping[str, Formula] = {
     "_scaled_dot_product_flash_attention_for_cpu": formulas.attention,
-    "_scaled_dot_product_flash_attention_for_cpu_backward": formulas.attention_backward,
     "_grouped_mm": formulas.grouped_product,
     "mv": formulas.vector_product,
     "addmv": formulas.vector_product,
     "mkldnn_rnn_layer": formulas.recurrent_layer,
-    "mkldnn_rnn_layer_backward": formulas.recurrent_layer_backward,
     "_cudnn_rnn": formulas.recurrent_stack,
-    "_cudnn_rnn_backward": formulas.recurrent_stack_backward,
 }
 
 # What an operation's gradients cost: at these of its inputs a product as large as the forward
@@ -52,15 +48,10 @@ _GRADIENTS: Mapping[str, tuple[int, ...] | float | Callable[..., NodeFlops]] = {
 Value = TypeVar("Value")
 
 
-def _by_operation(table: Mapping[str, Value]) -> dict[Any, Value]:
+def by_operation(table: Mapping[str, Value]) -> dict[Any, Value]:
     """By the operations that this torch has; old releases lack some."""
     aten = torch.ops.aten
     return {getattr(aten, name): value for name, value in table.items() if hasattr(aten, name)}
-
-
-def corrections() -> dict[Any, Formula]:
-    """For ``FlopCounterMode(custom_mapping=...)``."""
-    return _by_operation(_FORMULAS)
 
 
 class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -81,9 +72,9 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.total = 0
         self._of_operations: set[int] = set()
         self._formulas: dict[Any, Any] = dict(flop_registry)
-        for packet, formula in corrections().items():
+        for packet, formula in by_operation(FORMULAS).items():
             self._formulas[packet] = shape_wrapper(formula)  # type: ignore[no-untyped-call]
-        self._gradients = _by_operation(_GRADIENTS)
+        self._gradients = by_operation(_GRADIENTS)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -101,7 +92,7 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # In an autograd.Function gradients are off, and its node was just made. Under no_grad the
         # last node is another operation's, and no backward pass will follow.
         differentiable = records or number not in self._of_operations
-        if differentiable and any(_wants_gradient(value) for value in args):
+        if differentiable and any(tensor.requires_grad for tensor in output_tensors(args)):
             before = self.nodes.get(number, NodeFlops())
             known = self._known(packet, flops, args, kwargs, out)
             if known is None or not records:
@@ -124,9 +115,3 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         node: NodeFlops = shape_wrapper(gradients)(*args, **kwargs, out_val=out)  # type: ignore[no-untyped-call]
         return node
-
-
-def _wants_gradient(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_wants_gradient(part) for part in value)
-    return isinstance(value, Tensor) and value.requires_grad

@@ -1,7 +1,7 @@
-"""FLOPs of operations that `torch.utils.flop_counter` counts as nothing, or counts wrongly.
+"""FLOPs of operations that `torch.utils.flop_counter` counts as nothing.
 
 It has no fused recurrent layers, no fused attention of the CPU, no products with vectors and no
-experts' products; and the weights' gradient of a grouped convolution is a dense one's to it.
+experts' products.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,26 +28,9 @@ class NodeFlops:
     shared: float = 0.0
 
 
-def convolution_backward(
-    grad_out: Shape, inputs: Shape, weight: Shape, *others: Any, **_: object
-) -> int:
-    """The gradients of inputs and of weights cost what the forward pass does, each."""
-    transposed: bool = others[4]
-    wanted: Sequence[bool] = others[7]  # of inputs, weights and biases
-    places = inputs if transposed else grad_out
-    return 2 * prod(places) * prod(weight[1:]) * sum(wanted[:2])
-
-
 def attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
     """Scores, and their product with the values."""
     return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
-
-
-def attention_backward(
-    grad_out: Shape, query: Shape, key: Shape, value: Shape, *_: object, **__: object
-) -> int:
-    """The scores anew, and two products for each of the forward pass's two."""
-    return 2 * prod(query[:-1]) * key[-2] * (3 * query[-1] + 2 * value[-1])
 
 
 def grouped_product(left: Shape, right: Shape, *_: object, **__: object) -> int:
@@ -68,11 +51,6 @@ def recurrent_layer(
     return 2 * prod(inputs[:-1]) * (prod(weight_ih) + prod(weight_hh))
 
 
-def recurrent_layer_backward(*shapes: Any, **_: object) -> int:
-    """Every gradient, wanted or not: oneDNN is never told which are."""
-    return 2 * recurrent_layer(*shapes)
-
-
 def recurrent_layer_node(
     inputs: Shape, weight_ih: Shape, weight_hh: Shape, *others: Any, **_: object
 ) -> NodeFlops:
@@ -88,14 +66,6 @@ def recurrent_layer_node(
 def recurrent_stack(inputs: Shape, weights: Sequence[Shape], *_: object, **__: object) -> int:
     """All layers and directions of cuDNN's: each matrix meets each time step."""
     return 2 * prod(inputs[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
-
-
-def recurrent_stack_backward(
-    inputs: Shape, weights: Sequence[Shape], *others: Any, **_: object
-) -> int:
-    """One kernel gives the gradients of inputs and of first states, another all weights'."""
-    output_mask: Sequence[bool] = others[-1]
-    return recurrent_stack(inputs, weights) * (1 + output_mask[3])
 
 
 def recurrent_stack_node(

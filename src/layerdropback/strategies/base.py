@@ -7,7 +7,7 @@ Nothing outside a strategy's own file asks for its name; adding one is adding a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..option import (
@@ -88,8 +88,7 @@ class Strategy:
 
     def to_state(self) -> dict[str, Any]:
         """The name and every field, in values that JSON has."""
-        values = {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
-        return {"name": self.name} | values
+        return {"name": self.name, **plain(vars(self))}
 
     def _problems(self) -> Iterator[str]:
         yield from unknown(UNITS, "unit", self.unit)
@@ -112,12 +111,9 @@ def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
 
 
 def ramped(rate: float, position: float, reach: float = 1.0) -> float:
-    """The drop rate at a position of its ramp: as widely around the mean as is even.
+    """The drop rate at a position of its ramp: as widely around the mean `rate` as is even.
 
-    Args:
-        rate: the mean.
-        position: from 0, the lowest, to 1, the highest.
-        reach: no rate is above this.
+    The position goes from 0, the lowest, to 1, the highest; no rate is above `reach`.
     """
     room = min(rate, reach - rate)
     return rate + (2 * position - 1) * room

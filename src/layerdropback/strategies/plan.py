@@ -20,12 +20,12 @@ Heads = frozenset[int]
 
 @dataclass(frozen=True)
 class Learned:
-    """What recorded steps have told of a model.
+    """What recorded steps have told of a model; None is what the strategy need not know.
 
     Attributes:
         order: of use.
-        shares: see `Facts`; None for strategies that need no costs.
-        branches: None for strategies that need none.
+        shares: see `Facts`.
+        branches: the residual ones.
         early: by tied parameter the module that makes its early uses.
         sources: modules whose outputs require a gradient with no parameter before them.
         by_hand: whether the loop takes gradients with ``torch.autograd.grad``.
@@ -49,17 +49,8 @@ class Plan:
     """Each layer's part in the drop steps.
 
     What is frozen plays no part here: the user may unfreeze it at any step, and masking a frozen
-    layer changes nothing. Only the heads are chosen anew for each mask.
-
-    Args:
-        strategy: the user's.
-        layers: all layers of the model.
-        learned: of the model.
-        held: for each optimizer, the ``id`` of each of its parameters.
-
-    Attributes:
-        reached: which layers the loss reaches, shape ``(layers,)``.
-        reached_count: how many these are.
+    layer changes nothing. Only the heads are chosen anew for each mask. `held` has for each
+    optimizer the ``id`` of each of its parameters.
     """
 
     def __init__(
@@ -132,11 +123,7 @@ class Plan:
         return self._last
 
     def check(self) -> None:
-        """Look whether the strategy can be followed at all.
-
-        Raises:
-            AttachError: what is asked for cannot be had.
-        """
+        """Look whether the strategy can be followed at all; an `AttachError` says why not."""
         self._strategy.check(self.facts(self.heads()))
 
     def can_drop(self, heads: Heads, position: float) -> bool:

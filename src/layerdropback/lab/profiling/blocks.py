@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...model.flops import corrections
 from ...model.graph import output_tensors
 from ...model.layers import find_layers
 from .bench import Bench
+from .corrections import corrections
 from .trial import Trial
 
 REST = "(outside)"

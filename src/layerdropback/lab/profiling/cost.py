@@ -17,13 +17,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...controller import LayerDropBack
 from ...model.backward import BackwardCosts
-from ...model.flops import ForwardFlops, corrections
+from ...model.flops import ForwardFlops
 from ...model.graph import edges, first_uses, graph_roots, output_tensors
 from ...model.layers import find_layers
 from ...model.nested import map_tensors
 from ...schedule import Schedule
 from ...strategies.base import Strategy
 from ..calling import Loss
+from .corrections import corrections
 from .trial import Trial
 
 
