@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from layerdropback import LayerDropBack, Schedule
+from layerdropback.lab.calling import call
 from layerdropback.lab.profiling.bench import Bench
 from layerdropback.lab.profiling.trying import PROFILED, tried
 from layerdropback.lab.tables import markdown_table
-from layerdropback.model.find_branches import call
 from layerdropback.training.blocks import repeated_blocks
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.machine import machine

@@ -11,6 +11,7 @@ from layerdropback import AttachError
 from layerdropback.option import (
     is_count,
     is_number,
+    is_share,
     names_of,
     option,
     plain,
@@ -58,6 +59,14 @@ def test_what_is_no_count(value):
 def test_a_count_from_some_number_on():
     assert is_count(2, least=2)
     assert not is_count(1, least=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [(0, True), (0.999, True), (1, False), (-0.1, False), (True, False), ("0", False)],
+)
+def test_shares(value, good):
+    assert is_share(value) is good
 
 
 def test_a_problem_has_its_three_parts():

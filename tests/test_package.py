@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import layerdropback
+from layerdropback import lab
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +70,14 @@ def test_every_public_name_exists_and_no_other():
         assert getattr(home, name) is getattr(layerdropback, name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = layerdropback.Nothing
+
+
+def test_the_labs_names_come_only_when_asked_for():
+    result = run("import sys, layerdropback.lab; assert 'torch' not in sys.modules")
+    assert result.returncode == 0, result.stderr
+    assert all(callable(getattr(lab, name)) for name in lab.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = lab.Nothing
 
 
 def test_the_oldest_torch_that_is_allowed_is_the_one_that_is_tested():

@@ -90,6 +90,8 @@ def test_a_state_saved_before_the_first_step_records_the_order_later():
         (lambda s: s | {"version": 3, "release": "0.0.9"}, "version 3, this release reads 4"),
         (lambda s: s | {"version": 99, "release": "9"}, "layerdropback 9 saved it"),
         (lambda s: {k: v for k, v in s.items() if k != "step"}, "no usable 'step'"),
+        (lambda s: {k: v for k, v in s.items() if k != "epoch"}, "no usable 'epoch'"),
+        (lambda s: {k: v for k, v in s.items() if k != "order"}, "no usable 'order'"),
         (lambda s: s | {"step": "many"}, "no usable 'step'.*cut or changed"),
         (lambda s: s | {"step": True}, "no usable 'step'"),
         (lambda s: s | {"seed": -1}, "no usable 'seed'"),

@@ -7,71 +7,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .controller import LayerDropBack
-    from .errors import (
-        AttachError,
-        EpochError,
-        LayerDropBackError,
-        LoaderError,
-        StateError,
-        UsageError,
-        VerificationError,
-    )
-    from .lab.profiling.profile import profile
-    from .model.branches import ResidualBranch
-    from .model.find_branches import find_branches
-    from .model.layers import Layer, find_layers
-    from .presets import PRESETS
-    from .schedule import Schedule
-    from .strategies import Branch, Control, Strategy, Truncate, Uniform
+    from .controller import LayerDropBack as LayerDropBack
+    from .errors import AttachError as AttachError
+    from .errors import EpochError as EpochError
+    from .errors import LayerDropBackError as LayerDropBackError
+    from .errors import LoaderError as LoaderError
+    from .errors import StateError as StateError
+    from .errors import UsageError as UsageError
+    from .errors import VerificationError as VerificationError
+    from .model.branches import ResidualBranch as ResidualBranch
+    from .model.layers import Layer as Layer
+    from .model.layers import find_layers as find_layers
+    from .presets import PRESETS as PRESETS
+    from .schedule import Schedule as Schedule
+    from .strategies import Branch as Branch
+    from .strategies import Control as Control
+    from .strategies import Strategy as Strategy
+    from .strategies import Truncate as Truncate
+    from .strategies import Uniform as Uniform
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "LayerDropBack": "controller",
-    "Uniform": "strategies",
-    "Truncate": "strategies",
-    "Branch": "strategies",
-    "Control": "strategies",
-    "Strategy": "strategies",
-    "Schedule": "schedule",
-    "PRESETS": "presets",
-    "Layer": "model.layers",
-    "find_layers": "model.layers",
-    "ResidualBranch": "model.branches",
-    "find_branches": "model.find_branches",
-    "profile": "lab.profiling.profile",
-    "AttachError": "errors",
-    "EpochError": "errors",
-    "LayerDropBackError": "errors",
-    "LoaderError": "errors",
-    "StateError": "errors",
-    "UsageError": "errors",
-    "VerificationError": "errors",
+_NAMES = {
+    "controller": ["LayerDropBack"],
+    "errors": [
+        "AttachError",
+        "EpochError",
+        "LayerDropBackError",
+        "LoaderError",
+        "StateError",
+        "UsageError",
+        "VerificationError",
+    ],
+    "model.branches": ["ResidualBranch"],
+    "model.layers": ["Layer", "find_layers"],
+    "presets": ["PRESETS"],
+    "schedule": ["Schedule"],
+    "strategies": ["Branch", "Control", "Strategy", "Truncate", "Uniform"],
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "PRESETS",
-    "AttachError",
-    "Branch",
-    "Control",
-    "EpochError",
-    "Layer",
-    "LayerDropBack",
-    "LayerDropBackError",
-    "LoaderError",
-    "ResidualBranch",
-    "Schedule",
-    "StateError",
-    "Strategy",
-    "Truncate",
-    "Uniform",
-    "UsageError",
-    "VerificationError",
-    "find_branches",
-    "find_layers",
-    "profile",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> object:

@@ -146,9 +146,8 @@ class LayerDropBack:
             AttachError: the model or an optimizer has changed in a way that cannot be followed.
         """
         self.begin_epoch(epoch, loader)
-        length, end = self._epoch.batch.scaler.__len__, self._epoch.ender(self.end_epoch)
-        current = Epoch(loader, epoch, length, end)
-        self._epoch.current = weakref.ref(current)  # one that nobody holds any more is over
+        current = Epoch(loader, epoch, self._epoch.batch.scaler.__len__, self.end_epoch)
+        self._epoch.current = weakref.ref(current)
         return current
 
     def begin_epoch(self, epoch: int, loader: Iterable[Any] | None = None) -> None:
@@ -167,12 +166,10 @@ class LayerDropBack:
             raise EpochError(explain(f"epoch={epoch!r} is no epoch", cause, "give its number"))
         self._epoch.require_attached()
         self.end_epoch()
-        by_epochs = self.settings.schedule.steps is None
-        drops = by_epochs and self.settings.is_drop_epoch(int(epoch))
         if self.settings.ever_drops:
             follow_changes(self._engine, int(epoch))
+        drops = self.settings.has_drop_batch(int(epoch))
         self._epoch.batch.open(loader, self.settings.batch_scale if drops else 1)
-        self._epoch.serial += 1
         self._engine.windows.enter_epoch(int(epoch))
 
     def end_epoch(self) -> None:
@@ -208,8 +205,7 @@ class LayerDropBack:
         Raises:
             LoaderError: see `epoch`.
         """
-        by_epochs = self.settings.schedule.steps is None
-        dropping = sum(by_epochs and self.settings.is_drop_epoch(epoch) for epoch in range(epochs))
+        dropping = sum(map(self.settings.has_drop_batch, range(epochs)))
         with self._epoch.batch.closed():
             return total_batches(loader, epochs - dropping, dropping, self.settings.batch_scale)
 

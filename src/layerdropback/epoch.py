@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from .engine.batching import OpenBatch
@@ -16,13 +15,7 @@ class Epoch(Generic[Batch]):
     """What ``ldb.epoch(loader, epoch)`` returns; the epoch has begun when you have it.
 
     It ends when its iteration ends (also by ``break`` or an exception), when its ``with`` block
-    ends, or when the next epoch begins.
-
-    Args:
-        loader: the batches, or None for a loop of one's own inside ``with``.
-        number: the epoch's number.
-        length: called for the number of batches.
-        end: called to end the epoch; may be called more than once.
+    ends, or when the next epoch begins. Without a loader it is for a loop of one's own in ``with``.
     """
 
     def __init__(
@@ -40,7 +33,7 @@ class Epoch(Generic[Batch]):
         self.ended = False
 
     def end(self) -> None:
-        """End the epoch; nothing happens when it has ended."""
+        """End the epoch; nothing happens when it has ended, or a later one has begun."""
         if not self.ended:
             self.ended = True
             self._end()
@@ -75,12 +68,7 @@ class Epoch(Generic[Batch]):
         self._entered = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._entered = False
         self.end()
 
@@ -91,7 +79,6 @@ class OpenEpoch:
     def __init__(self) -> None:
         self.batch = OpenBatch()
         self.current: weakref.ref[Epoch[Any]] | None = None
-        self.serial = 0
         self._release: weakref.finalize[..., Any] | None = None
 
     def attach(self, owner: object, traces: ExitStack) -> None:
@@ -106,27 +93,13 @@ class OpenEpoch:
             self._release()
 
     def require_attached(self) -> None:
-        """Make sure that nobody has detached.
-
-        Raises:
-            EpochError: somebody has.
-        """
+        """Make sure that nobody has detached."""
         if self._release is None or not self._release.alive:
             cause, cure = "detach() was called", "make a new LayerDropBack"
             raise EpochError(explain("this LayerDropBack is not attached", cause, cure))
 
-    def ender(self, end: Callable[[], None]) -> Callable[[], None]:
-        """Ends the epoch that is open now, and no later one."""
-        serial = self.serial
-
-        def end_this() -> None:
-            if self.serial == serial and self.current is not None:
-                end()
-
-        return end_this
-
     def close(self) -> None:
-        """The batch size is the user's again."""
+        """It has ended; the batch size is the user's again."""
         self.batch.close()
         current = None if self.current is None else self.current()
         if current is not None:

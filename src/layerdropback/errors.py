@@ -50,21 +50,11 @@ class WorkerError(UsageError):
 
 
 def explain(fact: str, cause: str, cure: str) -> str:
-    """Put an error's three parts into one line.
-
-    Example:
-        >>> explain("rate is 2", "a rate is a probability", "give one in [0, 1)")
-        'rate is 2. Cause: a rate is a probability. Cure: give one in [0, 1).'
-    """
+    """Put an error's three parts into one line."""
     return f"{fact}. Cause: {cause}. Cure: {cure}."
 
 
 def name_some(names: Sequence[str], most: int = 5) -> str:
-    """List names for an error text, the first few of many.
-
-    Example:
-        >>> name_some(["a", "b", "c"], most=2)
-        "'a', 'b' and 1 more"
-    """
+    """List names for an error text, the first few of many."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

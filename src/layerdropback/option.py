@@ -16,55 +16,26 @@ UNITS: tuple[str, ...] = get_args(Unit)
 def option(default: Any, text: str, choices: tuple[str, ...] = (), flag: str | None = None) -> Any:
     """A dataclass field that is a flag of the command line, too.
 
-    Args:
-        default: of the field; it stands nowhere else.
-        text: what the command line says of it.
-        choices: the words that it can be.
-        flag: its name as a flag and in a settings file, where that is not the field's own.
-
-    Example:
-        >>> from dataclasses import dataclass, fields
-        >>> @dataclass(frozen=True)
-        ... class Some:
-        ...     rate: float = option(0.5, "A chance.", flag="drop_rate")
-        >>> fields(Some)[0].metadata["flag"]
-        'drop_rate'
+    Its default stands nowhere else; `text` and `choices` are what the command line says of it, and
+    `flag` its name there and in a settings file, where that is not the field's own.
     """
     return field(default=default, metadata={"help": text, "choices": choices, "flag": flag})
 
 
 def unusable(good: bool, name: str, value: object, cause: str, cure: str) -> Iterator[str]:
-    """The problem of a value, if it has one.
-
-    Example:
-        >>> list(unusable(False, "seed", -1, "it keys the masks", "give one from 0 on"))
-        ['seed=-1 is not usable. Cause: it keys the masks. Cure: give one from 0 on.']
-    """
+    """The problem of a value, if it has one."""
     if not good:
         yield explain(f"{name}={value!r} is not usable", cause, cure)
 
 
 def unknown(choices: tuple[str, ...], name: str, value: object) -> Iterator[str]:
-    """The problem of a word that is none of some.
-
-    Example:
-        >>> list(unknown(("a", "b"), "kind", "c"))
-        ["kind='c' is not usable. Cause: there is no such kind. Cure: give one of a, b."]
-    """
+    """The problem of a word that is none of some."""
     cure = f"give one of {', '.join(choices)}"
     yield from unusable(value in choices, name, value, f"there is no such {name}", cure)
 
 
 def require(problems: Iterable[str], what: str) -> None:
-    """Raise the problems that there are.
-
-    Args:
-        problems: one text each.
-        what: cannot be made, for the first line.
-
-    Raises:
-        AttachError: there is one.
-    """
+    """Raise the problems that there are, if any, as those of making `what`."""
     found = list(problems)
     if found:
         raise AttachError(found, f"cannot make this {what}")
@@ -74,10 +45,6 @@ def names_of(names: object) -> object:
     """What was given as some names, as a tuple; anything else stays to be refused.
 
     A set's are sorted: each process has another order of them.
-
-    Example:
-        >>> names_of(["a", "b"]), names_of({"b", "a"}), names_of("a")
-        (('a', 'b'), ('a', 'b'), 'a')
     """
     if isinstance(names, set | frozenset):
         return tuple(sorted(names, key=str))
@@ -85,12 +52,7 @@ def names_of(names: object) -> object:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number, and no bool.
-
-    Example:
-        >>> is_number(0.5), is_number(float("nan")), is_number(True)
-        (True, False, False)
-    """
+    """Whether it is a finite number, and no bool."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:
@@ -99,23 +61,18 @@ def is_number(value: object) -> bool:
         return False
 
 
-def is_count(value: object, least: int = 0) -> bool:
-    """Whether it is a whole number from `least` on, and no bool.
+def is_share(value: object) -> bool:
+    """Whether it is a number in [0, 1)."""
+    return is_number(value) and 0 <= value < 1  # type: ignore[operator]
 
-    Example:
-        >>> is_count(3), is_count(0, least=1), is_count(2.0)
-        (True, False, False)
-    """
+
+def is_count(value: object, least: int = 0) -> bool:
+    """Whether it is a whole number from `least` on, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def plain(value: Any) -> Any:
-    """A value in the types that JSON has: tuples become lists, numpy's numbers Python's.
-
-    Example:
-        >>> plain({"keep": ("a", "b"), "rate": 0.5})
-        {'keep': ['a', 'b'], 'rate': 0.5}
-    """
+    """A value in the types that JSON has: tuples become lists, numpy's numbers Python's."""
     if isinstance(value, Mapping):
         return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -21,18 +21,7 @@ PRESETS = MappingProxyType(
 
 
 def preset_of(name: str) -> Settings:
-    """The settings of a preset.
-
-    Args:
-        name: one in `PRESETS`.
-
-    Raises:
-        AttachError: there is no such preset.
-
-    Example:
-        >>> preset_of("paper-finetune").batch_scale
-        2
-    """
+    """The settings of a preset, by its name in `PRESETS`."""
     if name not in PRESETS:
         cure = f"give one of {', '.join(PRESETS)}"
         raise AttachError([explain(f"preset={name!r} is unknown", "no such preset exists", cure)])

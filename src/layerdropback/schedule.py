@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from .errors import explain
-from .option import is_count, is_number, option, plain, require, unknown, unusable
+from .option import is_count, is_number, is_share, option, plain, require, unknown, unusable
 
 Ramp = Literal["constant", "rising", "falling"]
 RAMPS: tuple[str, ...] = get_args(Ramp)
@@ -60,9 +60,8 @@ class Schedule:
         cure = "give an integer from 1 on, or None"
         yield from unusable(good, "steps", self.steps, "steps are counted", cure)
         yield from unknown(RAMPS, "ramp", self.ramp)
-        good = is_number(self.anneal) and 0 <= self.anneal < 1
         cause, cure = "it is a share of the run", "give a number in [0, 1)"
-        yield from unusable(good, "anneal", self.anneal, cause, cure)
+        yield from unusable(is_share(self.anneal), "anneal", self.anneal, cause, cure)
         good = self.length is None or (is_number(self.length) and self.length > 0)
         cause, cure = "a run has some length", "give a number above 0, or None"
         yield from unusable(good, "length", self.length, cause, cure)
@@ -107,7 +106,7 @@ class Schedule:
 
     def to_state(self) -> dict[str, Any]:
         """Every field by its name, in plain values."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return dict(plain(vars(self)))
 
     @property
     def _end(self) -> float:

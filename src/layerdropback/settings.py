@@ -14,15 +14,7 @@ LRScale = float | Literal["inverse"]
 
 @dataclass(frozen=True)
 class Settings:
-    """A strategy, a schedule, and the factors of drop steps; see `LayerDropBack` for each.
-
-    Raises:
-        AttachError: a value makes no sense, or two do not fit together.
-
-    Example:
-        >>> Settings(lr_scale="inverse").lr_factor(mean_rate=0.5)
-        2.0
-    """
+    """A strategy, a schedule, and the factors of drop steps; see `LayerDropBack` for each."""
 
     strategy: Strategy = field(default_factory=Uniform)
     schedule: Schedule = field(default_factory=Schedule)
@@ -43,18 +35,18 @@ class Settings:
         """Whether an epoch, or a period of steps, drops."""
         return self.ever_drops and self.schedule.is_drop_epoch(period)
 
-    def lr_factor(self, mean_rate: float) -> float:
-        """The learning-rate factor of a drop step.
+    def has_drop_batch(self, epoch: int) -> bool:
+        """Whether an epoch as a whole drops; where steps are counted none does."""
+        return self.schedule.steps is None and self.is_drop_epoch(epoch)
 
-        Args:
-            mean_rate: the drop rate averaged over the layers that can drop; below 1.
-        """
+    def lr_factor(self, mean_rate: float) -> float:
+        """The learning-rate factor of a drop step, by the mean drop rate of what can drop."""
         return 1 / (1 - mean_rate) if self.lr_scale == "inverse" else self.lr_scale
 
     def to_state(self) -> dict[str, Any]:
         """Each setting by name, those of strategy and schedule in a level of their own."""
         own = {"strategy": self.strategy.to_state(), "schedule": self.schedule.to_state()}
-        return {name: plain(value) for name, value in vars(self).items()} | own
+        return {**plain(vars(self)), **own}
 
     def _problems(self) -> Iterator[str]:
         kind = type(self.strategy).__name__

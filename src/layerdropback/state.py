@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, TypeGuard
+from typing import Any
 
 from .errors import StateError, explain
 from .model.layers import Layer, fingerprint
@@ -33,35 +33,22 @@ def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> State:
         fact = f"the state has version {saved['version']!r}, this release reads {VERSION}"
         cause = f"layerdropback {saved.get('release', 'of another release')} saved it"
         raise StateError(explain(fact, cause, "load it with that release"))
-    here: list[list[Any]] = fingerprint(layers)
-    there: Any = saved.get("layers")
-    if not _is_fingerprint(there):
-        _refuse("layers")
-    names = {name for layer in layers for name in layer.parameter_names}
-    known = _Known(len(layers), {layer.name for layer in layers}, names, modules)
-    # Another model's names come with another fingerprint, which is told in its own words.
     for key, usable in _SCHEMA.items():
-        if not usable(saved.get(key), known if here == there else None):
-            _refuse(key)
-    if here != there:
-        fact = f"the state belongs to another model: {_difference(here, there)}"
+        _require(key in saved and usable(saved[key]), key)
+    for key, usable in _LEARNED.items():
+        _require(saved.get(key) is None or usable(saved[key]), key)
+    here: list[list[Any]] = fingerprint(layers)
+    if here != saved["layers"]:
+        fact = f"the state belongs to another model: {_difference(here, saved['layers'])}"
         cause = "the model or the unit changed since it was saved"
         cure = "build the same model, with the same unit, then load"
         raise StateError(explain(fact, cause, cure))
+    _require_names(saved, layers, modules)
     return saved
 
 
 def differences(saved: State, here: State) -> list[str]:
-    """The settings that a state was saved with, where they are others here.
-
-    Args:
-        saved: settings in plain values, as `Settings.to_state` gives them.
-        here: the same of this run.
-
-    Example:
-        >>> differences({"schedule": {"every": 2}}, {"schedule": {"every": 1}})
-        ['schedule.every is 2 in the state and 1 here']
-    """
+    """The settings, in plain values, that a state was saved with, where they are others here."""
     found = []
     for name, value in here.items():
         other = saved.get(name)
@@ -72,126 +59,99 @@ def differences(saved: State, here: State) -> list[str]:
     return found
 
 
-def _refuse(key: str) -> None:
-    fact = f"the state has no usable {key!r}"
-    raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
+def _require(good: bool, key: str) -> None:
+    if not good:
+        fact = f"the state has no usable {key!r}"
+        raise StateError(explain(fact, "it was cut or changed", "load an intact checkpoint"))
 
 
-class _Known:
-    """The names that a state of this model can have."""
+def _require_names(saved: State, layers: Sequence[Layer], modules: Set[str]) -> None:
+    """Make sure that every name in a state is one of this model's."""
+    parameters = {name for layer in layers for name in layer.parameter_names}
+    order = saved["order"] or {"first": {}, "unreached": [], "ends": []}
+    branches, early = saved.get("branches") or [], saved.get("early") or {}
+    for key, names, known in (
+        ("order", {*order["first"], *order["unreached"], *order["ends"]}, parameters),
+        ("branches", {name for name, _, _ in branches}, modules),
+        ("branches", {name for _, members, _ in branches for name in members}, parameters),
+        ("early", set(early), parameters),
+        ("early", set(early.values()), modules),
+        ("sources", set(saved.get("sources") or ()), modules),
+    ):
+        _require(names <= known, key)
+    _require(len(saved["times_dropped"]) == len(layers), "times_dropped")
+    shares = saved.get("shares")
+    _require(shares is None or set(shares) == {layer.name for layer in layers}, "shares")
 
-    def __init__(self, count: int, layers: Set[str], parameters: Set[str], modules: Set[str]):
-        self.count, self.layers, self.parameters = count, layers, parameters
-        self.modules = modules
+
+_Check = Callable[[Any], bool]
 
 
-_Usable = Callable[[Any, _Known | None], bool]
+def _list_of(check: _Check) -> _Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
 
 
-def _count(value: Any, known: _Known | None = None) -> bool:
-    return is_count(value) and value < 2**63
+def _map_to(check: _Check) -> _Check:
+    return lambda value: isinstance(value, Mapping) and all(map(check, value.values()))
 
 
-def _is_number(value: object) -> bool:
+def _row(*checks: _Check) -> _Check:
+    def is_row(value: Any) -> bool:
+        good = isinstance(value, list | tuple) and len(value) == len(checks)
+        return good and all(check(part) for check, part in zip(checks, value, strict=True))
+
+    return is_row
+
+
+def _is_a(kind: type) -> _Check:
+    return lambda value: isinstance(value, kind)
+
+
+def _is_amount(value: Any) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
-def _are_names(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+def _fits(bits: int) -> _Check:
+    return lambda value: is_count(value) and value < 2**bits
 
 
-def _is_fingerprint(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(entry, list | tuple)
-        and len(entry) == 2
-        and isinstance(entry[0], str)
-        and isinstance(entry[1], list)
-        for entry in value
-    )
+_is_name, _are_names = _is_a(str), _list_of(_is_a(str))
 
 
-def _times(value: Any, known: _Known | None) -> bool:
-    good = isinstance(value, list) and all(map(_count, value))
-    return good and (known is None or len(value) == known.count)
-
-
-def _order(value: Any, known: _Known | None) -> bool:
-    if value is None:
-        return True
+def _is_order(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
-    first, last, unreached, ends = (
-        value.get(key) for key in ("first", "last", "unreached", "ends")
-    )
-    behind = value.get("behind", {})
+    ranks, names, behind = _map_to(is_count), _are_names, value.get("behind", {})
     return (
-        isinstance(first, Mapping)
-        and isinstance(last, Mapping)
-        and _are_names(unreached)
-        and _are_names(ends)
-        and isinstance(behind, Mapping)
-        and all(end in ends and _are_names(names) for end, names in behind.items())
-        and first.keys() == last.keys()
-        and all(is_count(rank) for ranks in (first, last) for rank in ranks.values())
-        and (known is None or {*first, *unreached, *ends} <= known.parameters)
-    )
-
-
-def _shares(value: Any, known: _Known | None) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, Mapping):
-        return False
-    good = all(_is_number(share) and share <= 1.001 for share in value.values())
-    return good and (known is None or set(value) == known.layers)
-
-
-def _early(value: Any, known: _Known | None) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-        return False
-    return known is None or (
-        set(value.values()) <= known.modules and set(value) <= known.parameters
-    )
-
-
-def _modules(value: Any, known: _Known | None) -> bool:
-    if value is None:
-        return True
-    return _are_names(value) and (known is None or set(value) <= known.modules)
-
-
-def _branches(value: Any, known: _Known | None) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, list) and all(
-        isinstance(entry, list)
-        and len(entry) == 3
-        and isinstance(entry[0], str)
-        and _are_names(entry[1])
-        and _is_number(entry[2])
-        and (known is None or (entry[0] in known.modules and set(entry[1]) <= known.parameters))
-        for entry in value
+        all(ranks(value.get(key)) for key in ("first", "last"))
+        and all(names(value.get(key)) for key in ("unreached", "ends"))
+        and _map_to(names)(behind)
+        and value["first"].keys() == value["last"].keys()
+        and behind.keys() <= set(value["ends"])
     )
 
 
 # What `load_state_dict` can take, by key.
-_SCHEMA: dict[str, _Usable] = {
-    "settings": lambda value, _: isinstance(value, Mapping),
-    "seed": lambda value, _: is_count(value) and value < 2**64,
-    "epoch": lambda value, _: value is None or is_count(value),
-    "step": _count,
-    "drop_steps": _count,
-    "epoch_steps": _count,
-    "epoch_dropped": lambda value, _: _is_number(value),
-    "times_dropped": _times,
-    "order": _order,
-    "shares": _shares,
-    "branches": _branches,
-    "early": _early,
-    "sources": _modules,
-    "by_hand": lambda value, _: value is None or isinstance(value, bool),
+_SCHEMA: dict[str, _Check] = {
+    "layers": _list_of(_row(_is_name, _is_a(list))),
+    "settings": _is_a(Mapping),
+    "seed": _fits(64),
+    "epoch": lambda value: value is None or is_count(value),
+    "step": _fits(63),
+    "drop_steps": _fits(63),
+    "epoch_steps": _fits(63),
+    "epoch_dropped": _is_amount,
+    "times_dropped": _list_of(_fits(63)),
+    "order": lambda value: value is None or _is_order(value),
+}
+
+# What is there only where it was learnt.
+_LEARNED: dict[str, _Check] = {
+    "shares": _map_to(lambda share: _is_amount(share) and share <= 1.001),
+    "branches": _list_of(_row(_is_name, _are_names, _is_amount)),
+    "early": _map_to(_is_name),
+    "sources": _are_names,
+    "by_hand": _is_a(bool),
 }
 
 

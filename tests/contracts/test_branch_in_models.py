@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from attached import SKIPPING, attach, sgd
-from layerdropback import AttachError, Branch, LayerDropBack, Schedule, StateError, find_branches
+from layerdropback import AttachError, Branch, LayerDropBack, Schedule, StateError
 from layerdropback.engine.switches import ATTRIBUTE
+from layerdropback.lab import find_branches
 from twins import ALWAYS
 from zoo import CLASSES, ZOO, Skip
 

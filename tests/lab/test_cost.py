@@ -8,9 +8,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from layerdropback import LayerDropBack, Uniform
+from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.lab.profiling.cost import StepCost, activations_only, step_costs
 from layerdropback.lab.profiling.trial import summed
-from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.flops import ForwardFlops
 from zoo import ZOO
 
 BATCH, WIDTH = 3, 8

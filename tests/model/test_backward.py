@@ -1,14 +1,17 @@
 """What a backward pass costs, against a counter that watches a real one."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from foretelling import foretell
+from foretelling import foretell, spent
+from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.model.backward import BackwardCosts
-from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.flops import ForwardFlops
 from layerdropback.model.graph import edges, graph_roots
 from zoo import ZOO
 
@@ -38,7 +41,7 @@ def test_costs_of_any_set_are_those_of_a_real_backward_pass(name):
         loss = entry.loss(entry.select(model(batch[0])), batch[1])
         with FlopCounterMode(display=False, custom_mapping=corrections()) as real:
             loss.backward()
-        assert costs.of(wanted) == real.get_total_flops(), share
+        assert spent(costs, wanted) == real.get_total_flops(), share
 
 
 def test_a_graph_that_a_wrapper_shows_again_counts_once():
@@ -48,19 +51,19 @@ def test_a_graph_that_a_wrapper_shows_again_counts_once():
         out = model(torch.ones(2, 8))
     names = set(dict(model.named_parameters()))
     costs.add(edges(graph_roots(out)), counter.nodes)
-    once = costs.of(names)
+    once = spent(costs, names)
     costs.add(edges(graph_roots(out)), counter.nodes)
-    assert costs.of(names) == once > 0
+    assert spent(costs, names) == once > 0
 
 
 def test_two_forward_passes_cost_twice():
     model = chain()
     names = set(dict(model.named_parameters()))
-    once = costs_of(model, torch.ones(2, 8)).of(names)
+    once = spent(costs_of(model, torch.ones(2, 8)), names)
     _, twice = foretell(
         lambda: [model(torch.ones(2, 8)), model(torch.ones(2, 8))], dict(model.named_parameters())
     )
-    assert twice.of(names) == 2 * once
+    assert spent(twice, names) == 2 * once
 
 
 def test_a_function_of_the_users_own_costs_twice_its_forward():
@@ -77,7 +80,7 @@ def test_a_function_of_the_users_own_costs_twice_its_forward():
 
     weight = nn.Parameter(torch.ones(4, 4))
     _, costs = foretell(lambda: Product.apply(torch.ones(2, 4), weight), {"weight": weight})
-    assert costs.of({"weight"}) == 2 * (2 * 2 * 4 * 4)
+    assert spent(costs, {"weight"}) == 2 * (2 * 2 * 4 * 4)
 
 
 def test_a_frozen_tower_beside_the_model_costs_nothing():
@@ -91,7 +94,7 @@ def test_a_frozen_tower_beside_the_model_costs_nothing():
             return self.head(self.mine(x) + self.frozen(x).relu())
 
     costs = costs_of(Towers(), torch.ones(1, 8))
-    assert costs.of({"mine.weight", "head.weight"}) == 2 * 8 * 8 + 2 * (2 * 8 * 2)
+    assert spent(costs, {"mine.weight", "head.weight"}) == 2 * 8 * 8 + 2 * (2 * 8 * 2)
 
 
 ONE = 2 * 8 * 8  # a product for one sample of a chain
@@ -119,9 +122,9 @@ def test_weights_costs_are_what_no_gradient_towards_the_inputs_needs():
     model = chain(3)
     costs = costs_of(model, torch.ones(1, 8, requires_grad=True))
     names = set(dict(model.named_parameters()))
-    assert costs.of(names) == 6 * ONE
-    assert costs.of_weights(names) == 3 * ONE
-    assert costs.of_weights({"2.weight"}) == ONE
+    assert spent(costs, names) == 6 * ONE
+    assert costs.by_place(dict.fromkeys(names, 0)) == {0: 3 * ONE, math.inf: 3 * ONE}
+    assert costs.by_place({"2.weight": 0}) == {0: ONE, math.inf: 3 * ONE}
 
 
 @pytest.mark.parametrize(("inputs", "spared"), [("all", False), ("none", True), ("it", False)])
@@ -133,4 +136,4 @@ def test_a_leaf_that_is_no_argument_is_spared_by_cuts(inputs, spared):
         out = layer(x)
     given = {"all": None, "none": set(), "it": {id(x)}}[inputs]
     costs.add(edges(graph_roots(out)), counter.nodes, given)
-    assert costs.of(set()) == (0 if spared else ONE)
+    assert spent(costs, set()) == (0 if spared else ONE)

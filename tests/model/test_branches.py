@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerdropback.model.branches import ResidualBranch, branches_of, merged
-from layerdropback.model.find_branches import module_sizes
+from layerdropback.model.branches import ResidualBranch, branches_of, merged, module_sizes
 from recorded import recorded, recorded_entry
 from zoo import ZOO, Skip
 

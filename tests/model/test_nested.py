@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from layerdropback.model.nested import map_tensors, tensors_in
+from layerdropback.model.graph import output_tensors
+from layerdropback.model.nested import map_tensors
 
 Pair = namedtuple("Pair", "one two")
 
@@ -39,15 +40,17 @@ def test_kinds_stay_and_tensors_change(kind):
     value = NESTED[kind]
     changed = map_tensors(lambda tensor: tensor + 1, value)
     assert type(changed) is type(value)
-    assert [tensor.tolist() for tensor in tensors_in(changed)] == [[2.0, 2.0]]
-    assert [tensor.tolist() for tensor in tensors_in(value)] == [[1.0, 1.0]], "the old one stays"
+    assert [tensor.tolist() for tensor in output_tensors(changed)] == [[2.0, 2.0]]
+    assert [tensor.tolist() for tensor in output_tensors(value)] == [[1.0, 1.0]], (
+        "the old one stays"
+    )
 
 
 def test_what_is_no_container_is_returned_as_it_is():
     thing = object()
     assert map_tensors(torch.neg, thing) is thing
     assert map_tensors(torch.neg, Output) is Output
-    assert list(tensors_in("text")) == []
+    assert output_tensors("text") == []
 
 
 def test_outputs_of_hugging_face_keep_their_class():

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from foretelling import backward, count, foretell, leaf
+from foretelling import backward, count, foretell, leaf, spent
 from layerdropback.model import formulas
 
 TIME, BATCH, FEATURES, SIZE = 7, 3, 5, 4
@@ -111,10 +111,10 @@ def test_recurrent_layers_cost_what_they_cost_written_out(name, frozen, of_input
     torch.testing.assert_close(in_one(net, x), out, **close)
     assert total == expected > 0
     if not out.requires_grad:
-        assert costs.of(wanted) == 0
+        assert spent(costs, wanted) == 0
         return
     expected, _ = count(lambda: backward([out]))
-    assert costs.of(wanted) == expected > 0
+    assert spent(costs, wanted) == expected > 0
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -133,7 +133,7 @@ def test_packed_sequences_cost_what_each_costs_by_itself(name):
         torch.testing.assert_close(padded[:n, i], out[:, 0])
     assert total == expected
     expected, _ = count(lambda: backward(outs))
-    assert costs.of(dict(net.named_parameters()).keys()) == expected
+    assert spent(costs, dict(net.named_parameters()).keys()) == expected
 
 
 def states_of(net):
@@ -153,7 +153,7 @@ def test_counters_see_what_onednn_computes(name):
     wanted, _ = count(lambda: backward([out]))
     expected, out = count(lambda: written_out(net, x, states))
     assert forward == expected
-    assert (wanted, costs.of(parameters.keys())) == (2 * forward, 2 * forward)
+    assert (wanted, spent(costs, parameters.keys())) == (2 * forward, 2 * forward)
     expected, _ = count(lambda: backward([out]))
     assert wanted == expected
 
@@ -211,7 +211,7 @@ def test_cudnns_layers_cost_what_they_cost_written_out(name, of_inputs, of_state
         assert total == expected > 0
         if out.requires_grad:
             expected, _ = count(partial(backward, [out]))
-            assert costs.of(wanted) == expected > 0
+            assert spent(costs, wanted) == expected > 0
 
 
 def test_cudnn_counts_packed_sequences_by_their_steps():
@@ -228,15 +228,12 @@ def test_cudnn_counts_packed_sequences_by_their_steps():
     expected, outs = count(alone)
     assert total == expected
     expected, _ = count(lambda: backward(outs))
-    assert costs.of(parameters.keys()) == expected
+    assert spent(costs, parameters.keys()) == expected
 
 
-def test_cudnns_backward_pass_is_counted_by_what_it_is_asked_for():
+def test_a_stack_costs_what_it_costs_written_out():
     net = network("both ways")
     shapes = [tuple(weight.shape) for weight in net._flat_weights]
     forward = formulas.recurrent_stack((TIME, BATCH, FEATURES), shapes)
-    for mask, passes in (((True,) * 4, 2), ((True, False, False, False), 1)):
-        found = formulas.recurrent_stack_backward((TIME, BATCH, FEATURES), shapes, 4, mask)
-        assert found == passes * forward
     expected, _ = count(lambda: written_out(net, torch.randn(TIME, BATCH, FEATURES)))
     assert forward == expected

@@ -15,7 +15,7 @@ def facts(kept=(3,), **known):
 
 def test_a_fixed_share_is_the_default():
     odds = Truncate().odds(facts(), 0.5)
-    assert (odds.layers, odds.shares.tolist()) == ((0, 1, 2), [0.25, 0.5, 0.75])
+    assert (odds.layers, odds.shares.tolist()) == ((0, 1, 2), [0.0, 0.25, 0.5, 0.75])
     assert (odds.share, odds.depth) == (0.5, "fixed")
     assert odds.chances.tolist() == [1.0, 1.0, 0.0, 0.0]
 

@@ -3,8 +3,9 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.model.backward import BackwardCosts
-from layerdropback.model.flops import ForwardFlops, corrections
+from layerdropback.model.flops import ForwardFlops
 from layerdropback.model.graph import edges, graph_roots
 
 
@@ -26,6 +27,11 @@ def foretell(work, parameters):
         outputs = work()
     costs.add(edges(graph_roots(outputs)), counter.nodes)
     return counter.total, costs
+
+
+def spent(costs, wanted):
+    """FLOPs of the backward passes when just these parameters want a gradient."""
+    return sum(costs.by_place(dict.fromkeys(wanted, 0)).values())
 
 
 def backward(outputs):

@@ -16,12 +16,7 @@ Value = TypeVar("Value")
 class Ranks:
     """The ranks of one model, which this process is one of; alone where it is one process's own.
 
-    Args:
-        model: around it or in it ``DistributedDataParallel``, or sharded by ``fully_shard``.
-
-    Example:
-        >>> Ranks(nn.Linear(2, 2)).gathered("mine")
-        ['mine']
+    Around the model or in it is ``DistributedDataParallel``, or ``fully_shard`` has sharded it.
     """
 
     def __init__(self, model: nn.Module):
@@ -39,11 +34,8 @@ class Ranks:
     def first_of(self, work: Callable[[], Value]) -> Value:
         """Do the same work on every rank, and take the first rank's result.
 
-        The others' may differ: they are of other batches, maybe of other lengths.
-
-        Raises:
-            LayerDropBackError: the work raised one on some rank; it is raised on all, so that none
-                waits for another.
+        The others' may differ: they are of other batches, maybe of other lengths. A
+        `LayerDropBackError` on some rank is raised on all, so that none waits for another.
         """
         try:
             found: tuple[Any, LayerDropBackError | None] = (work(), None)
@@ -97,12 +89,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def digest(value: object) -> str:
-    """A few letters that differ where the texts of two values do.
-
-    Example:
-        >>> digest("a") == digest("a"), len(digest("a"))
-        (True, 8)
-    """
+    """A few letters that differ where the texts of two values do."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
 
 

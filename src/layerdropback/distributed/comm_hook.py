@@ -4,7 +4,7 @@ DDP reduces gradients in buckets, and with ``find_unused_parameters=True`` a dro
 them is zeros. A communication hook of ours packs what was kept, and leaves the rest at home.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -20,12 +20,7 @@ CommHook = Callable[[Any, Any], Any]
 
 
 class KeptBucket:
-    """The kept part of a bucket, packed; with the face of ``torch.distributed.GradBucket``.
-
-    Args:
-        bucket: of DDP.
-        places: of the kept gradients in it.
-    """
+    """The kept part of a bucket, packed; with the face of ``torch.distributed.GradBucket``."""
 
     def __init__(self, bucket: Any, places: Sequence[int]):
         gradients, parameters = bucket.gradients(), bucket.parameters()
@@ -79,30 +74,21 @@ def register(
     hook: CommHook | None,
     state: Any,
 ) -> Traffic:
-    """Register `kept_only` with a model's DDP; see `LayerDropBack.register_comm_hook`.
-
-    Raises:
-        AttachError: the model is no DDP model, or has a communication hook already.
-    """
-    wrappers = data_parallels(model)
+    """Register `kept_only` with a model's DDP; see `LayerDropBack.register_comm_hook`."""
+    wrappers, subject = data_parallels(model), "cannot register a communication hook"
     if not wrappers:
         fact = f"{type(model).__name__} takes no communication hook"
         cause = "it is no DistributedDataParallel"
         cure = "leave the call out (fully_shard sends no gradients of what is dropped anyway)"
-        raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
-    if any(has_comm_hook(wrapper) for wrapper in wrappers):
+        raise AttachError([explain(fact, cause, cure)], subject)
+    if any(map(has_comm_hook, wrappers)):
         fact, cause = "the DDP model has a communication hook already", "DDP takes only one"
         cure = "register yours through this method: ldb.register_comm_hook(hook, state)"
-        raise AttachError([explain(fact, cause, cure)], "cannot register a communication hook")
+        raise AttachError([explain(fact, cause, cure)], subject)
     traffic = Traffic()
     for wrapper in wrappers:
-        if hook is None:
-            from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-
-            chosen: tuple[Any, CommHook] = (wrapper.process_group, allreduce_hook)
-        else:
-            chosen = (state, hook)
-        wrapper.register_comm_hook(chosen[0], kept_only(dropped, chosen[1], traffic))
+        own = wrapper.process_group if hook is None else state
+        wrapper.register_comm_hook(own, kept_only(dropped, hook or _all_reduce, traffic))
     return traffic
 
 
@@ -111,10 +97,7 @@ def kept_only(
 ) -> CommHook:
     """A communication hook that gives another one only the gradients of what was kept.
 
-    Args:
-        dropped: the ``id`` of each parameter that is dropped now; the same ones on every rank.
-        hook: reduces a bucket, whole or packed.
-        traffic: counts.
+    What is `dropped` now, by ``id``, must be the same on every rank.
     """
 
     def layerdropback_hook(state: Any, bucket: Any) -> Any:
@@ -134,7 +117,13 @@ def kept_only(
     return layerdropback_hook
 
 
-def _views(flat: Tensor, shapes: Iterable[Tensor]) -> Iterator[Tensor]:
+def _all_reduce(group: Any, bucket: Any) -> Any:
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+    return allreduce_hook(group, bucket)
+
+
+def _views(flat: Tensor, shapes: Sequence[Tensor]) -> Iterator[Tensor]:
     """Parts of a flat tensor, each in the shape of another one."""
     start = 0
     for like in shapes:

@@ -8,14 +8,11 @@ from ..interop.wrappers import data_parallels
 
 
 class SyncWatch:
-    """Watches for ``no_sync()``, from one optimizer step to the next.
+    """Watches for ``no_sync()``, from one optimizer step to the next; only in a model of DDP.
 
     A window's gradients may be accumulated under ``no_sync()`` as long as one of its passes, the
     last one, is not: that one reduces them all. A step without it uses each rank's own gradients,
     and the next mask leaves some layers unreduced for good (pytorch#69031).
-
-    Args:
-        model: where it is no ``DistributedDataParallel`` there is nothing to watch.
     """
 
     def __init__(self, model: nn.Module):
@@ -32,11 +29,7 @@ class SyncWatch:
             self._last_is_reduced = all(w.require_backward_grad_sync for w in self._wrappers)
 
     def require_reduced(self) -> None:
-        """Before an optimizer's step.
-
-        Raises:
-            AttachError: the gradients are this rank's own.
-        """
+        """Before an optimizer's step: an `AttachError` where the gradients are this rank's own."""
         if self._last_is_reduced is not False:
             return
         groups = (wrapper.process_group for wrapper in self._wrappers)

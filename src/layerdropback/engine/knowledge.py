@@ -10,8 +10,7 @@ from torch import nn
 from ..distributed.agreement import Ranks
 from ..errors import AttachError, explain
 from ..interop.wrappers import unwrap
-from ..model.branches import ResidualBranch, branches_of, merged
-from ..model.find_branches import module_sizes
+from ..model.branches import ResidualBranch, branches_of, merged, module_sizes
 from ..model.layers import Layer
 from ..model.order import Order
 from ..model.recorder import Recorder

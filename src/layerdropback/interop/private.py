@@ -22,26 +22,13 @@ FACT_TABLES = (
 
 
 def node_number(node: Node) -> int:
-    """The number of a node of the graph, which rises as the forward pass makes nodes.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> first = weight.exp()
-        >>> node_number(first.grad_fn) < node_number(first.exp().grad_fn)
-        True
-    """
+    """The number of a node of the graph, which rises as the forward pass makes nodes."""
     number: int = node._sequence_nr()
     return number
 
 
 def next_number() -> int:
-    """The number that the next node of this thread will have.
-
-    Example:
-        >>> number = next_number()
-        >>> number <= node_number(torch.ones(2, requires_grad=True).exp().grad_fn)
-        True
-    """
+    """The number that the next node of this thread will have."""
     number: int = torch.autograd._get_sequence_nr()  # type: ignore[attr-defined]
     return number
 
@@ -86,13 +73,7 @@ def will_run(node: Node) -> bool:
 
 
 def is_watched(tensor: Tensor) -> bool:
-    """Whether a tensor's gradient is kept, or hooked.
-
-    Example:
-        >>> out = torch.ones(2, requires_grad=True).exp()
-        >>> is_watched(out), is_watched(out) or out.retain_grad() or is_watched(out)
-        (False, True)
-    """
+    """Whether a tensor's gradient is kept, or hooked."""
     return tensor.retains_grad or bool(tensor._backward_hooks)
 
 
@@ -102,25 +83,12 @@ def is_transformed() -> bool:
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor was written to in place.
-
-    Example:
-        >>> tensor = torch.zeros(2)
-        >>> before = version(tensor)
-        >>> _ = tensor.add_(1)
-        >>> version(tensor) > before
-        True
-    """
+    """How often a tensor was written to in place."""
     return tensor._version
 
 
 def stored_values(tensor: Tensor) -> Tensor:
-    """The numbers that a sparse tensor holds, coalesced or not; those of a dense one.
-
-    Example:
-        >>> stored_values(torch.eye(2).to_sparse())
-        tensor([1., 1.])
-    """
+    """The numbers that a sparse tensor holds, coalesced or not; those of a dense one."""
     if tensor.layout == torch.strided:
         return tensor
     return tensor._values() if tensor.layout == torch.sparse_coo else tensor.values()

@@ -18,12 +18,7 @@ Sharded = tuple[str, nn.Module]
 
 
 def sharded_modules(model: nn.Module) -> tuple[Sharded, ...]:
-    """The modules that ``fully_shard`` was called with, the outer ones first.
-
-    Example:
-        >>> sharded_modules(nn.Linear(2, 2))
-        ()
-    """
+    """The modules that ``fully_shard`` was called with, the outer ones first."""
     # Not before FSDP is imported, which takes a second.
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
     if kind is None:
@@ -33,13 +28,7 @@ def sharded_modules(model: nn.Module) -> tuple[Sharded, ...]:
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is but this rank's part of one.
-
-    Example:
-        >>> import torch
-        >>> is_sharded(torch.ones(2))
-        False
-    """
+    """Whether a tensor is but this rank's part of one."""
     return hasattr(tensor, "full_tensor")
 
 

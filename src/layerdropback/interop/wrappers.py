@@ -9,25 +9,13 @@ from .private import has_step_hooks, is_compile_wrapper
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The user's own model inside ``DistributedDataParallel`` and ``torch.compile``.
-
-    Example:
-        >>> net = nn.Linear(2, 2)
-        >>> unwrap(net) is net
-        True
-    """
+    """The user's own model inside ``DistributedDataParallel`` and ``torch.compile``."""
     *_, inner = _layers_of(model)
     return inner
 
 
 def called_module(model: nn.Module) -> nn.Module:
-    """The module whose call is the forward pass; nothing inside a compiled one can be hooked.
-
-    Example:
-        >>> net = nn.Linear(2, 2)
-        >>> called_module(net) is net
-        True
-    """
+    """The module whose call is the forward pass; nothing inside a compiled one can be hooked."""
     wrappers = list(_layers_of(model))
     return next((module for module in wrappers if is_compile_wrapper(module)), wrappers[-1])
 
@@ -46,12 +34,7 @@ def _layers_of(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def data_parallels(model: nn.Module) -> list[DistributedDataParallel]:
-    """Every ``DistributedDataParallel`` around a model or inside it.
-
-    Example:
-        >>> data_parallels(nn.Linear(2, 2))
-        []
-    """
+    """Every ``DistributedDataParallel`` around a model or inside it."""
     return [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
 
 
@@ -67,22 +50,12 @@ def is_adapted(module: nn.Module) -> bool:
 
 
 def canonical_name(name: str) -> str:
-    """A parameter's or module's name without the parts that ``torch.compile`` adds.
-
-    Example:
-        >>> canonical_name("blocks.0._orig_mod.weight")
-        'blocks.0.weight'
-    """
+    """A parameter's or module's name without the parts that ``torch.compile`` adds."""
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def named_module(model: nn.Module, name: str) -> nn.Module:
-    """The module of a canonical name.
-
-    Example:
-        >>> named_module(nn.Sequential(nn.Linear(2, 2)), "0")
-        Linear(in_features=2, out_features=2, bias=True)
-    """
+    """The module of a canonical name."""
     found: dict[str, nn.Module] = {canonical_name(n): m for n, m in model.named_modules()}
     return found[name]
 
@@ -92,12 +65,6 @@ def torch_optimizer(optimizer: object) -> object:
 
     Accelerate and Lightning keep it in ``.optimizer``; Lookahead and SAM in an attribute of their
     own. Its step hooks fire, theirs may not. What holds no optimizer is returned as it is.
-
-    Example:
-        >>> import torch
-        >>> inner = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-        >>> torch_optimizer(inner) is inner
-        True
     """
     seen, found, inner = {id(optimizer)}, optimizer, optimizer
     while True:

@@ -1,1 +1,21 @@
-"""Measuring: what a setting costs, what it gains, and against what."""
+"""Measuring: what a setting costs, what it gains, and against what.
+
+The names below are for a user's own scripts; they are imported on first use, as torch is with them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .branches import find_branches
+    from .profiling.profile import profile
+
+_HOME = {"find_branches": "branches", "profile": "profiling.profile"}
+
+__all__ = ["find_branches", "profile"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

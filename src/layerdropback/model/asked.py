@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..interop.private import node_number
-from .nested import tensors_in
+from .graph import output_tensors
 
 _ASKING: frozenset[Callable[..., Any]] = frozenset(
     {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
@@ -26,18 +26,7 @@ _ON_THE_WAY = frozenset({"torch.overrides", "torch._tensor", "torch.autograd"})
 
 
 class AskedGradients(TorchFunctionMode):
-    """While it is entered, notes the activations whose gradient is asked for.
-
-    Attributes:
-        numbers: of the nodes that made them.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> with AskedGradients() as asked:
-        ...     weight.exp().retain_grad()
-        >>> len(asked.numbers)
-        1
-    """
+    """Notes the activations whose gradient is asked for while it is entered, by node number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +42,7 @@ class AskedGradients(TorchFunctionMode):
         if func in _ASKING and not _is_asked_by_torch():
             asked = args[1:2] if func is torch.autograd.grad else args[:1]
             named = (kwargs or {}).get("inputs", ())
-            for tensor in tensors_in((*asked, named)):
+            for tensor in output_tensors((*asked, named)):
                 number = None if tensor.grad_fn is None else node_number(tensor.grad_fn)
                 # Code that asks first whether it may does without, too.
                 if number is not None and number not in self._looked_at:

@@ -12,7 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import networkx
+from torch import nn
 
+from ..interop.wrappers import canonical_name
 from .call_trace import CallTrace
 from .formulas import NodeFlops
 from .graph import Edge
@@ -40,38 +42,25 @@ class ResidualBranch:
 def branches_of(trace: CallTrace, sizes: Mapping[str, int]) -> tuple[ResidualBranch, ...]:
     """The branches of one forward pass that can be dropped, all at once if need be.
 
-    Where parallel branches are all the ways there are (a block's convolutions and the projection
-    beside them), the one that costs least is left out, so that gradients can always flow.
-
-    Args:
-        trace: of the pass, with FLOPs and the calls of modules.
-        sizes: parameters in each module, by name.
-
-    Returns:
-        The branches in the order in which the forward pass ends them; none where there is no skip
-        connection.
-
-    Example:
-        `find_branches` calls a model and returns what this finds.
+    They come in the order in which the pass ends them. Where parallel branches are all the ways
+    there are (a block's convolutions and the projection beside them), the one that costs least is
+    left out, so that gradients can always flow. `sizes` are those of `module_sizes`.
     """
     return _Graph(trace, sizes).branches()
+
+
+def module_sizes(model: nn.Module) -> dict[str, int]:
+    """How many numbers the parameters of each module hold, by its name."""
+    return {
+        canonical_name(name): sum(parameter.numel() for parameter in module.parameters())
+        for name, module in model.named_modules()
+    }
 
 
 def merged(
     older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: AbstractSet[str]
 ) -> tuple[ResidualBranch, ...]:
-    """The branches of two forward passes, of which the newer did not see all parameters.
-
-    Args:
-        older: found before.
-        newer: found now.
-        seen: parameters that the newer pass used, in branches or not.
-
-    Example:
-        >>> one, two = ResidualBranch("a", ("a.w",), 0.1), ResidualBranch("b", ("b.w",), 0.1)
-        >>> [branch.name for branch in merged([one], [two], {"b.w"})]
-        ['a', 'b']
-    """
+    """The branches of two forward passes, of which the newer used just the parameters `seen`."""
     return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
 
 

@@ -14,12 +14,7 @@ from ..interop.private import node_number
 
 
 def output_tensors(outputs: object) -> list[torch.Tensor]:
-    """Every tensor in a model's output, however it is nested, in an order that stays.
-
-    Example:
-        >>> len(output_tensors({"logits": [torch.ones(2), torch.ones(1)], "names": "ab"}))
-        2
-    """
+    """Every tensor in a model's output, however it is nested, in an order that stays."""
     tensors: list[torch.Tensor] = []
     waiting, seen = [outputs], set()
     while waiting:
@@ -46,13 +41,7 @@ def _parts(value: object) -> list[object]:
 
 
 def graph_roots(outputs: object) -> list[Node]:
-    """The graph nodes of every tensor in a model's output, however it is nested.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [node.name() for node in graph_roots({"logits": [weight.exp()], "names": "ab"})]
-        ['ExpBackward0']
-    """
+    """The graph nodes of every tensor in a model's output, however it is nested."""
     nodes = (tensor.grad_fn for tensor in output_tensors(outputs))
     return list(dict.fromkeys(node for node in nodes if node is not None))
 
@@ -89,30 +78,13 @@ def edges(
 
     Raises:
         AttachError: the graph hides which parameters are used where.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [edge.leaf is weight for edge in edges(graph_roots(weight.exp()))]
-        [True]
     """
     ends = arguments or {}
-    stack = [node for node in roots if node not in ends]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
+    for node, position, child in _walk(roots, ends.keys(), walked):
         _refuse_opaque(node)
-        number = node_number(node)
-        for position, (child, _) in enumerate(node.next_functions):
-            if child is None:
-                continue
-            leaf = ends[child] if child in ends else leaf_of(child)
-            if leaf is not None:
-                yield Edge(number, position, None, leaf)
-                continue
-            yield Edge(number, position, node_number(child), None)
-            if child not in seen and node_number(child) not in walked:
-                seen.add(child)
-                stack.append(child)
+        leaf = ends[child] if child in ends else leaf_of(child)
+        below = node_number(child) if leaf is None else None
+        yield Edge(node_number(node), position, below, leaf)
 
 
 def leads_to(node: Node | None, numbers: AbstractSet[int]) -> bool:
@@ -148,37 +120,37 @@ def first_uses(
         roots: where the graph begins.
         arguments: nodes that made arguments of the model; what lies behind them is left out.
         walked: numbers of nodes of which the same holds.
-
-    Example:
-        >>> weight = torch.ones(2, requires_grad=True)
-        >>> [leaf is weight for leaf in first_uses(graph_roots(weight.exp()))]
-        [True]
     """
-    stack = [n for n in roots if n not in arguments and node_number(n) not in walked]
-    seen = set(stack)
     found: dict[torch.Tensor, int] = {}
-    while stack:
-        node = stack.pop()
-        number = node_number(node)
-        for child, _ in node.next_functions:
-            if child is None or child in arguments or node_number(child) in walked:
-                continue
-            leaf = leaf_of(child)
-            if leaf is not None:
-                found[leaf] = min(number, found.get(leaf, number))
-            elif child not in seen:
-                seen.add(child)
-                stack.append(child)
+    roots = (node for node in roots if node_number(node) not in walked)
+    for node, _, child in _walk(roots, arguments, walked):
+        leaf = None if child in arguments else leaf_of(child)
+        if leaf is not None:
+            number = node_number(node)
+            found[leaf] = min(number, found.get(leaf, number))
     return found
 
 
-def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
-    """The arguments of a call that were made by a graph, by the node that made each.
+def _walk(
+    roots: Iterable[Node], ends: AbstractSet[Node], walked: AbstractSet[int]
+) -> Iterator[tuple[Node, int, Node]]:
+    """Each node of the graph with the position and the end of each of its edges."""
+    stack = [node for node in roots if node not in ends]
+    seen = {*stack, *ends}
+    while stack:
+        node = stack.pop()
+        for position, (child, _) in enumerate(node.next_functions):
+            if child is None:
+                continue
+            yield node, position, child
+            if child not in seen:
+                seen.add(child)
+                if leaf_of(child) is None and node_number(child) not in walked:
+                    stack.append(child)
 
-    Example:
-        >>> argument_nodes((torch.ones(2), {"x": torch.ones(2, requires_grad=True)}))
-        {}
-    """
+
+def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
+    """The arguments of a call that were made by a graph, by the node that made each."""
     tensors = output_tensors(arguments)
     return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
 

@@ -29,10 +29,7 @@ def make_groups(
 ) -> Iterator[Group]:
     """Join the branches that share a layer, and leave out what a layer has outside of branches.
 
-    Args:
-        layers: all layers of the model.
-        branches: of the model.
-        reached: parameters that the loss reaches; what is frozen has no say.
+    What the loss has not `reached`, as it is frozen, has no say.
     """
     of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
     graph: networkx.Graph = networkx.Graph()

@@ -17,12 +17,12 @@ from .graph import output_tensors
 
 @dataclass
 class ModuleCall:
-    """One call of a module.
+    """One call of a module, by the numbers of the graph's nodes.
 
     Attributes:
-        begin: the number that the graph's next node had when it began.
-        end: the same when it ended.
-        outputs: the numbers of its outputs' nodes.
+        begin: of the next node, when it began.
+        end: of the next node, when it ended.
+        outputs: of its outputs' nodes.
     """
 
     begin: int
@@ -31,14 +31,11 @@ class ModuleCall:
 
 
 class ModuleCalls:
-    """Notes the calls of a model's modules while it watches.
+    """Notes the calls of a model's modules, the root left out, by their canonical names.
 
     Args:
-        model: whose modules; the root itself is left out.
+        model: whose modules.
         running: whose call has begun; torch fails where its hooks change while they run.
-
-    Attributes:
-        calls: of each module, by its canonical name.
     """
 
     def __init__(self, model: nn.Module, running: nn.Module | None = None):

@@ -1,36 +1,15 @@
 """Tensors in nested containers."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested mappings, sequences and dataclasses."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from tensors_in(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from tensors_in(part)
-    elif is_dataclass(value):
-        for entry in fields(value):
-            yield from tensors_in(getattr(value, entry.name, None))
-
-
 def map_tensors(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """The same containers, of the same kinds, with every tensor changed.
-
-    Example:
-        >>> import torch
-        >>> map_tensors(lambda tensor: tensor + 1, {"x": (torch.tensor(1), "name")})
-        {'x': (tensor(2), 'name')}
-    """
+    """The same containers, of the same kinds, with every tensor changed."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):

@@ -38,12 +38,6 @@ class Order:
 
         What was frozen, or not reached, while the newer one was made is in the older one alone; it
         stays behind what it was behind.
-
-        Example:
-            >>> older = Order({"a": 0, "b": 1, "c": 2}, {"a": 0, "b": 1, "c": 2})
-            >>> newer = Order({"a": 0, "d": 1, "c": 2}, {"a": 0, "d": 1, "c": 2})
-            >>> list(older.updated(newer).first)
-            ['a', 'b', 'd', 'c']
         """
         only = self.first.keys() - newer.first.keys()
         # What lies behind an end that is frozen now takes its place, while it is.
@@ -76,12 +70,7 @@ class Order:
 
 
 def ranks(names: Iterable[str]) -> dict[str, int]:
-    """Each name's place.
-
-    Example:
-        >>> ranks(["a", "b"])
-        {'a': 0, 'b': 1}
-    """
+    """Each name's place."""
     return {name: rank for rank, name in enumerate(names)}
 
 

@@ -16,15 +16,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
 
 
 def strategy_of(given: Strategy | str) -> Strategy:
-    """A strategy, or the one of a name with its defaults.
-
-    Raises:
-        AttachError: there is no such strategy.
-
-    Example:
-        >>> strategy_of("truncate").share
-        0.5
-    """
+    """A strategy, or the one of a name with its defaults."""
     if isinstance(given, Strategy):
         return given
     if isinstance(given, str) and given in STRATEGIES:

@@ -7,14 +7,14 @@ Nothing outside a strategy's own file asks for its name; adding one is adding a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..option import (
     UNITS,
     Unit,
     is_count,
-    is_number,
+    is_share,
     names_of,
     option,
     plain,
@@ -88,8 +88,7 @@ class Strategy:
 
     def to_state(self) -> dict[str, Any]:
         """The name and every field, in values that JSON has."""
-        values = {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
-        return {"name": self.name} | values
+        return {"name": self.name, **plain(vars(self))}
 
     def _problems(self) -> Iterator[str]:
         yield from unknown(UNITS, "unit", self.unit)
@@ -107,22 +106,14 @@ def pool_problems(pool: object) -> Iterator[str]:
 
 def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
     """What is wrong with a number that should be in [0, 1)."""
-    good = is_number(value) and 0 <= value < 1  # type: ignore[operator]
     cure = "give a number in [0, 1), 0 for plain training"
-    yield from unusable(good, name, value, cause, cure)
+    yield from unusable(is_share(value), name, value, cause, cure)
 
 
 def ramped(rate: float, position: float, reach: float = 1.0) -> float:
-    """The drop rate at a position of its ramp: as widely around the mean as is even.
+    """The drop rate at a position of its ramp: as widely around the mean `rate` as is even.
 
-    Args:
-        rate: the mean.
-        position: from 0, the lowest, to 1, the highest.
-        reach: no rate is above this.
-
-    Example:
-        >>> [round(ramped(0.3, position), 3) for position in (0, 0.5, 1)]
-        [0.0, 0.3, 0.6]
+    The position goes from 0, the lowest, to 1, the highest; no rate is above `reach`.
     """
     room = min(rate, reach - rate)
     return rate + (2 * position - 1) * room

@@ -10,7 +10,7 @@ from .uniform import Independently
 
 if TYPE_CHECKING:
     from .facts import Facts
-    from .odds import Mask, Odds
+    from .odds import Mask
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Branch(Independently):
     """Drop every residual branch by itself, all of its layers together (issue 5; DropBP).
 
     A dropped branch's output is detached, so that its backward pass is skipped whole. Branches are
-    found in the autograd graph; `find_branches` shows them.
+    found in the autograd graph; `layerdropback.lab.find_branches` shows them.
 
     Attributes:
         rate: chance of each branch to be dropped in a drop step, in [0, 1); 0 is plain training.
@@ -38,17 +38,6 @@ class Branch(Independently):
     name: ClassVar[str] = "branch"
     needs_branches: ClassVar[bool] = True
     rate: float = option(0.3, "Chance of a branch to drop.", flag="drop_rate")
-
-    def odds(self, facts: Facts, position: float) -> Odds:
-        """See `Strategy`."""
-        import numpy as np
-
-        from .odds import Independent
-
-        leaders = np.arange(len(facts.layers))
-        for group in facts.groups:
-            leaders[list(group.layers)] = group.layers[0]
-        return Independent(self.own_rates(facts, position), leaders)
 
     def switches(self, facts: Facts, mask: Mask) -> tuple[str, ...]:
         """See `Strategy`."""

@@ -39,11 +39,6 @@ class Independent:
     Attributes:
         rates: of each layer, shape ``(layers,)``; 0 for one that is kept.
         leaders: for each layer the one whose random number decides, shape ``(layers,)``.
-
-    Example:
-        >>> odds = Independent(np.array([0.0, 1.0]), np.array([0, 1]))
-        >>> odds.draw(lambda count: np.full(count, 0.5)).tolist()
-        [False, True]
     """
 
     rates: Rates
@@ -86,15 +81,10 @@ class Cuts:
     Attributes:
         count: of the model's layers.
         layers: the indices of those that can lie below a cut, the one that is used first first.
-        shares: of the backward pass's cost, what is skipped with the cut right above each of them,
-            shape ``(len(layers),)``, never falling.
+        shares: of the backward pass's cost, what is skipped with none, one, two, ... of them below
+            a cut, shape ``(len(layers) + 1,)``, from 0, never falling.
         share: to skip on average, at most the last of `shares`.
         depth: how the share of one step is distributed, see `QUANTILES`.
-
-    Example:
-        >>> cuts = Cuts(3, layers=(1, 0), shares=np.array([0.5, 0.75]), share=0.5, depth="fixed")
-        >>> cuts.draw(lambda count: np.full(count, 0.5)).tolist()
-        [False, True, False]
     """
 
     count: int
@@ -137,15 +127,14 @@ class Cuts:
         return mask
 
     def _quantile(self, number: float) -> float:
-        reach = float(self.shares[-1]) if len(self.shares) else 0.0
-        return QUANTILES[self.depth](self.share, reach, number)
+        return QUANTILES[self.depth](self.share, float(self.shares[-1]), number)
 
     def _around(self, share: float) -> tuple[int, int, float]:
         """The counts that skip just less and just more than a share, and the odds of the latter.
 
         With those odds it is the share on average. What costs nothing goes with what is below it.
         """
-        shares = np.concatenate([[0.0], self.shares])
+        shares = self.shares
         below = int(np.searchsorted(shares, share, side="right")) - 1
         if below == len(self.layers):
             return below, below, 0.0

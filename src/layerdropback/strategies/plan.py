@@ -20,12 +20,12 @@ Heads = frozenset[int]
 
 @dataclass(frozen=True)
 class Learned:
-    """What recorded steps have told of a model.
+    """What recorded steps have told of a model; None is what the strategy need not know.
 
     Attributes:
         order: of use.
-        shares: see `Facts`; None for strategies that need no costs.
-        branches: None for strategies that need none.
+        shares: see `Facts`.
+        branches: the residual ones.
         early: by tied parameter the module that makes its early uses.
         sources: modules whose outputs require a gradient with no parameter before them.
         by_hand: whether the loop takes gradients with ``torch.autograd.grad``.
@@ -49,17 +49,8 @@ class Plan:
     """Each layer's part in the drop steps.
 
     What is frozen plays no part here: the user may unfreeze it at any step, and masking a frozen
-    layer changes nothing. Only the heads are chosen anew for each mask.
-
-    Args:
-        strategy: the user's.
-        layers: all layers of the model.
-        learned: of the model.
-        held: for each optimizer, the ``id`` of each of its parameters.
-
-    Attributes:
-        reached: which layers the loss reaches, shape ``(layers,)``.
-        reached_count: how many these are.
+    layer changes nothing. Only the heads are chosen anew for each mask. `held` has for each
+    optimizer the ``id`` of each of its parameters.
     """
 
     def __init__(
@@ -78,10 +69,11 @@ class Plan:
         reached = np.flatnonzero(self.reached).tolist()
         ranked = sorted(reached, key=lambda i: lateness(layers[i], order), reverse=True)
         # For each optimizer its layers by their last use, each with what is kept with it.
-        self._rankings = [
-            [_with_siblings(i, ids, layers) for i in ranked if _holds(ids, layers[i])]
-            for ids in held
-        ]
+        self._rankings: list[list[tuple[int, ...]]] = []
+        for ids in held:
+            own = {i for i in range(len(layers)) if ids & set(map(id, layers[i].parameters))}
+            siblings = (_siblings(i, layers) for i in ranked if i in own)
+            self._rankings.append([tuple(i for i in some if i in own) for some in siblings])
         # For each end the layers that it is made with, in the same way.
         self._ends: list[list[tuple[int, ...]]] = []
         place = {name: i for i, own in enumerate(names) for name in own}
@@ -131,11 +123,7 @@ class Plan:
         return self._last
 
     def check(self) -> None:
-        """Look whether the strategy can be followed at all.
-
-        Raises:
-            AttachError: what is asked for cannot be had.
-        """
+        """Look whether the strategy can be followed at all; an `AttachError` says why not."""
         self._strategy.check(self.facts(self.heads()))
 
     def can_drop(self, heads: Heads, position: float) -> bool:
@@ -184,14 +172,6 @@ def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reache
     ascending = tuple(i for i in by_first_use(layers, order, early) if reached[i])
     detached = dict.fromkeys([*early.values(), *learned.sources])
     return Facts(tuple(layers), free, ascending, learned.shares, groups, tuple(detached))
-
-
-def _holds(held: AbstractSet[int], layer: Layer) -> bool:
-    return any(id(parameter) in held for parameter in layer.parameters)
-
-
-def _with_siblings(index: int, held: AbstractSet[int], layers: Sequence[Layer]) -> tuple[int, ...]:
-    return tuple(i for i in _siblings(index, layers) if _holds(held, layers[i]))
 
 
 def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:

@@ -11,15 +11,7 @@ from .random import Stream, random_numbers
 class Masks:
     """Draws masks from odds; a pure function of the seed, the index and the odds.
 
-    Args:
-        seed: of the random numbers.
-        pool: draw one of so many; None draws anew. A pool is made once for the same odds.
-
-    Example:
-        >>> from .odds import Independent
-        >>> odds, masks = Independent(np.full(3, 0.5), np.arange(3)), Masks(seed=0, pool=4)
-        >>> len({tuple(masks.draw(odds, index).tolist()) for index in range(99)}) <= 4
-        True
+    With a `pool` they are of so many, which are made once for the same odds.
     """
 
     def __init__(self, seed: int, pool: int | None = None):
@@ -35,10 +27,8 @@ class Masks:
     def draw(self, odds: Odds, index: int) -> Mask:
         """A mask: True where the layer is dropped, shape ``(layers,)``.
 
-        Args:
-            odds: see `Odds`.
-            index: the step's number; with a pool that of the drop step, as a turn through the
-                pool takes every mask once, in an order of its own.
+        The index is the step's number; with a pool that of the drop step, as a turn through it
+        takes every mask once, in an order of its own.
         """
         if self._size is None:
             return odds.draw(partial(random_numbers, self.seed, Stream.MASK, index))

@@ -13,10 +13,7 @@ Rates = NDArray[np.float64]
 
 
 class Stream(IntEnum):
-    """What draws from a seed; no two share a random number.
-
-    Everything that draws from the same seed has its name here, the trainer's data too.
-    """
+    """What draws from a seed, the trainer's data too; no two share a random number."""
 
     MASK = 0
     POOL = 1
@@ -28,21 +25,9 @@ class Stream(IntEnum):
 
 
 def random_numbers(seed: int, stream: Stream, index: int, count: int) -> Rates:
-    """Draw `count` numbers, uniform on [0, 1).
+    """Numbers uniform on [0, 1), shape ``(count,)``, for any seed in [0, 2**64).
 
-    Args:
-        seed: any integer in [0, 2**64).
-        stream: what they are for.
-        index: the step's number, say.
-        count: how many.
-
-    Returns:
-        Shape ``(count,)``. Only raw generator output is used, which numpy promises never to change.
-
-    Example:
-        >>> first, again = (random_numbers(0, Stream.MASK, 7, 3) for _ in range(2))
-        >>> bool((first == again).all())
-        True
+    Only raw generator output is used, which numpy promises never to change.
     """
     # As arrays: numpy would turn a list with a seed of 2**63 or more into rounded floats.
     key = np.array([seed, int(stream)], dtype=np.uint64)

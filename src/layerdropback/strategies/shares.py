@@ -20,11 +20,7 @@ def depth_shares(
 ) -> Shares:
     """What is skipped of the backward pass's cost by a cut above each layer.
 
-    Args:
-        layers: all layers of the model.
-        order: the recorded order.
-        costs: recorded with it.
-        early: parameters of which every cut drops all uses but the last.
+    Of the parameters in `early` every cut drops all uses but the last.
 
     Raises:
         AttachError: no cost was counted, so that no cut can be weighed.

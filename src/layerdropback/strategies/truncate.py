@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from ..errors import AttachError, explain
@@ -61,14 +62,14 @@ class Truncate(Strategy):
         from .odds import Cuts
 
         below, skipped = self._below(facts)
-        reach = float(skipped[-1]) if below else 0.0
+        reach = float(skipped[-1])
         share = ramped(min(self.share, reach), position, reach)
         return Cuts(len(facts.layers), below, skipped, share, self.depth)
 
     def check(self, facts: Facts) -> None:
         """See `Strategy`."""
         below, skipped = self._below(facts)
-        reach = float(skipped[-1]) if below else 0.0
+        reach = float(skipped[-1])
         if not 0 < reach < self.share:
             return  # nothing to cut as things stand is a warning of its own
         kept = facts.layers[facts.ascending[len(below)]].name
@@ -82,19 +83,15 @@ class Truncate(Strategy):
         return facts.early if mask.any() else ()
 
     def _below(self, facts: Facts) -> tuple[tuple[int, ...], Rates]:
-        """Where backward can stop: below the first layer that is kept."""
+        """Where backward can stop: below the first layer that is kept; see `Cuts`."""
         import numpy as np
 
-        below: list[int] = []
-        for i in facts.ascending:
-            if not facts.free[i]:
-                break
-            below.append(i)
+        below = tuple(takewhile(facts.free.__getitem__, facts.ascending))
         shares = facts.shares or {}
-        skipped = np.array([shares[facts.layers[i].name] for i in below])
+        skipped = np.array([0.0, *(shares[facts.layers[i].name] for i in below)])
         if not skipped.any():  # an embedding alone, say: dropping it would save nothing
-            return (), skipped[:0]
-        return tuple(below), skipped
+            return (), np.zeros(1)
+        return below, skipped
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()

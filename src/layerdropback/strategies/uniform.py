@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from ..option import is_number, option, unusable
+from ..option import is_share, option, unusable
 from .base import Strategy, pool_problems, ramped, share_problems
 
 if TYPE_CHECKING:
     from .facts import Facts
     from .odds import Odds
-    from .random import Rates
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,21 @@ class Independently(Strategy):
         """See `Strategy`."""
         return f"rate {self.rate:g}"
 
-    def own_rates(self, facts: Facts, position: float) -> Rates:
-        """Each layer's drop rate, by the last pattern that names it or its branch."""
+    def odds(self, facts: Facts, position: float) -> Odds:
+        """See `Strategy`; the last pattern that names a layer, or one of its group, counts."""
         import numpy as np
 
+        from .odds import Independent
+
+        leaders = np.arange(len(facts.layers))
+        for group in facts.groups:
+            leaders[list(group.layers)] = group.layers[0]
         own = np.full(len(facts.layers), float(self.rate))
         for pattern, rate in (self.rates or {}).items():
-            for i, layer in enumerate(facts.layers):
-                if layer.matches(pattern):
-                    together = next((g.layers for g in facts.groups if i in g.layers), (i,))
-                    own[list(together)] = rate
-        return np.where(facts.free, [ramped(rate, position) for rate in own], 0.0)
+            named = [i for i, layer in enumerate(facts.layers) if layer.matches(pattern)]
+            own[np.isin(leaders, leaders[named])] = rate
+        rates = np.where(facts.free, [ramped(rate, position) for rate in own], 0.0)
+        return Independent(rates, leaders)
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
@@ -55,7 +58,7 @@ class Independently(Strategy):
             yield from unusable(False, "rates", self.rates, cause, cure)
             return
         for pattern, own in (self.rates or {}).items():
-            good = isinstance(pattern, str) and is_number(own) and 0 <= own < 1
+            good = isinstance(pattern, str) and is_share(own)
             yield from unusable(good, "rates", {pattern: own}, cause, cure)
 
 
@@ -83,11 +86,3 @@ class Uniform(Independently):
     """
 
     name: ClassVar[str] = "uniform"
-
-    def odds(self, facts: Facts, position: float) -> Odds:
-        """See `Strategy`."""
-        import numpy as np
-
-        from .odds import Independent
-
-        return Independent(self.own_rates(facts, position), np.arange(len(facts.layers)))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...model.find_branches import Loss, call
-from ...model.nested import tensors_in
+from ...model.graph import output_tensors
+from ..calling import Loss, call
 from .cost import activations_only
 from .trial import summed
 
@@ -76,7 +76,7 @@ class Bench:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = torch.zeros_like(rate) if isinstance(rate := group["lr"], Tensor) else 0.0
-        self.device = next(tensors_in(batch)).device
+        self.device = output_tensors(batch)[0].device
 
     def step(self) -> StepTimes:
         """One step of training."""

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...model.flops import corrections
+from ...model.graph import output_tensors
 from ...model.layers import find_layers
-from ...model.nested import tensors_in
 from .bench import Bench
+from .corrections import corrections
 from .trial import Trial
 
 REST = "(outside)"
@@ -186,14 +186,14 @@ class _Watch:
         if name not in self.order:
             self.order.append(name)
         # With its inputs' gradients the block is through, if no other block is next.
-        for tensor in tensors_in((args, kwargs)):
+        for tensor in output_tensors((args, kwargs)):
             between = self._outputs.get(id(tensor)) is not tensor
             if tensor.requires_grad and not tensor.is_leaf and between:
                 self._stamp(tensor, REST)
 
     def _leave(self, name: str, module: nn.Module, args: Any, outputs: Any) -> None:
         self._mark(REST)
-        for tensor in tensors_in(outputs):
+        for tensor in output_tensors(outputs):
             if tensor.requires_grad:
                 self._outputs[id(tensor)] = tensor
                 self._stamp(tensor, name)

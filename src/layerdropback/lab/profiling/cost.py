@@ -17,13 +17,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...controller import LayerDropBack
 from ...model.backward import BackwardCosts
-from ...model.find_branches import Loss
-from ...model.flops import ForwardFlops, corrections
-from ...model.graph import edges, first_uses, graph_roots
+from ...model.flops import ForwardFlops
+from ...model.graph import edges, first_uses, graph_roots, output_tensors
 from ...model.layers import find_layers
-from ...model.nested import map_tensors, tensors_in
+from ...model.nested import map_tensors
 from ...schedule import Schedule
 from ...strategies.base import Strategy
+from ..calling import Loss
+from .corrections import corrections
 from .trial import Trial
 
 
@@ -100,7 +101,8 @@ def step_costs(
         moved = {n: p.numel() for n, p in trial.model.named_parameters() if p.grad is not None}
         optimizer.zero_grad()
         ldb.redraw()  # a step would have nothing to move, nor its checks anything to see
-        return passed.get_total_flops(), costs.of_weights(moved.keys()), sum(moved.values())
+        weights = costs.by_place(dict.fromkeys(moved, 0)).get(0, 0.0)
+        return passed.get_total_flops(), weights, sum(moved.values())
 
     with torch.random.fork_rng():
         with ldb.epoch(None, 0):
@@ -133,7 +135,7 @@ def activations_only(model: nn.Module, batch: Any, loss: Loss | None = None) -> 
         (True, torch.Size([1, 3]))
     """
     needed: set[int] = set()
-    if not any(tensor.is_floating_point() for tensor in tensors_in(batch)):
+    if not any(tensor.is_floating_point() for tensor in output_tensors(batch)):
         needed = {id(parameter) for _, parameter in _first_used(model, batch, loss)}
     frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in needed]
     for parameter in frozen:
@@ -148,8 +150,8 @@ def activations_only(model: nn.Module, batch: Any, loss: Loss | None = None) -> 
 def _backward_costs(model: nn.Module, batch: Any, loss: Loss | None) -> BackwardCosts:
     """Of one full step, with what stands for the inputs left out of the parameters."""
     trial = Trial(model, batch, loss)
-    inputs = {id(tensor) for tensor in tensors_in(trial.batch) if tensor.is_floating_point()}
-    for tensor in tensors_in(trial.batch):
+    inputs = {id(tensor) for tensor in output_tensors(trial.batch) if tensor.is_floating_point()}
+    for tensor in output_tensors(trial.batch):
         tensor.requires_grad_(id(tensor) in inputs)
     first = set() if inputs else {name for name, _ in _first_used(model, batch, loss)}
     named = trial.model.named_parameters()

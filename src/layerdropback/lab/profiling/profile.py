@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from ...errors import AttachError
 from ...model.branches import ResidualBranch
-from ...model.find_branches import Loss, find_branches
 from ...strategies.base import Strategy
+from ..branches import find_branches
+from ..calling import Loss
 from .bench import Bench
 from .blocks import BlockCost, block_costs
 from .phases import Phases, time_phases

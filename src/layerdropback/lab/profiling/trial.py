@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...model.find_branches import Loss, call, first_output
 from ...model.nested import map_tensors
+from ..calling import Loss, call, first_output
 
 
 def summed(outputs: Any) -> Tensor:

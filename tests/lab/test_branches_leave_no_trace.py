@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from attached import attach, dropping
-from layerdropback import find_branches
+from layerdropback.lab import find_branches
 from zoo import Skip
 
 

@@ -1,6 +1,6 @@
 """A model's residual branches, for a user who wants to see them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -9,14 +9,11 @@ from torch import Tensor, nn
 from ..errors import AttachError, explain
 from ..interop.sharding import sharded_modules
 from ..interop.wrappers import canonical_name, unwrap
-from .analysis import undisturbed
-from .branches import ResidualBranch, branches_of
-from .graph import output_tensors
-from .nested import map_tensors
-from .recorder import Watched
-from .recording import Recording
-
-Loss = Callable[[Any], Tensor]
+from ..model.branches import ResidualBranch, branches_of, module_sizes
+from ..model.nested import map_tensors
+from ..model.recorder import Watched
+from ..model.recording import Recording
+from .calling import Loss, call, first_output, undisturbed
 
 
 def find_branches(
@@ -74,49 +71,6 @@ def find_branches(
         cause = "no module's output can be detached so that gradients still flow past it"
         raise AttachError([explain(fact, cause, "use Truncate() or Uniform()")])
     return branches
-
-
-def module_sizes(model: nn.Module) -> dict[str, int]:
-    """How many numbers the parameters of each module hold, by its name.
-
-    Example:
-        >>> module_sizes(nn.Sequential(nn.Linear(2, 2)))
-        {'': 6, '0': 6}
-    """
-    return {
-        canonical_name(name): sum(parameter.numel() for parameter in module.parameters())
-        for name, module in model.named_modules()
-    }
-
-
-def call(model: nn.Module, batch: Any) -> Any:
-    """Call a model with a batch: a tensor, a tuple of arguments, or keyword arguments.
-
-    Example:
-        >>> import torch
-        >>> call(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
-        torch.Size([4, 2])
-    """
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(*batch) if isinstance(batch, tuple | list) else model(batch)
-
-
-def first_output(outputs: Any) -> Tensor:
-    """The first floating-point tensor in a model's outputs.
-
-    Raises:
-        TypeError: there is none.
-
-    Example:
-        >>> import torch
-        >>> first_output({"classes": torch.ones(2, dtype=int), "logits": torch.ones(2, 3)}).shape
-        torch.Size([2, 3])
-    """
-    for tensor in output_tensors(outputs):
-        if tensor.is_floating_point():
-            return tensor
-    raise TypeError("the model's outputs hold no floating-point tensor; give a loss")
 
 
 @contextmanager
