@@ -89,7 +89,11 @@ class Run:
             self.optimizer.zero_grad()
 
 
-def make(accelerator, name="vit", strategy=None, attach="after", loader=None, **settings):
+def adamw(model):
+    return torch.optim.AdamW(model.parameters(), lr=0.01)
+
+
+def make(accelerator, name="vit", strategy=None, attach="after", kind=adamw, **settings):
     """Model, optimizer, loader and scheduler, prepared.
 
     Args:
@@ -97,20 +101,19 @@ def make(accelerator, name="vit", strategy=None, attach="after", loader=None, **
         name: of the model in the zoo.
         strategy: or the name of one, see `attached.dropping`; None for a plain run.
         attach: whether LayerDropBack is made ``"before"`` or ``"after"`` they are prepared.
-        loader: by default that of `loader_of`.
+        kind: makes the optimizer of a model.
         **settings: of LayerDropBack.
     """
     entry = ZOO[name]
     model = entry.model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = kind(model)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 5)
-    loader = loader_of(entry) if loader is None else loader
     chosen = dropping(strategy) if isinstance(strategy, str) else strategy
     settings = {"verify": True, "seed": 4} | settings
     ldb = None
     if chosen is not None and attach == "before":
         ldb = LayerDropBack(model, optimizer, chosen, **settings)
-    prepared = accelerator.prepare(model, optimizer, loader, scheduler)
+    prepared = accelerator.prepare(model, optimizer, loader_of(entry), scheduler)
     if chosen is not None and attach == "after":
         ldb = LayerDropBack(prepared[0], prepared[1], chosen, **settings)
     return Run(entry, accelerator, *prepared, ldb, [])
