@@ -6,7 +6,8 @@ import pytest
 import torch
 from accelerate import DataLoaderConfiguration
 
-from accelerated import SAMPLES, WINDOW, accelerator, loader_of, make
+import recipes
+from accelerated import SAMPLES, WINDOW, accelerator, forget, loader_of, make
 from attached import (
     assert_same_weights,
     dropped_names,
@@ -187,3 +188,25 @@ def test_a_state_of_another_model_is_refused_on_loading(tmp_path):
         prepares.register_for_checkpointing(other.ldb)
         with pytest.raises(StateError, match="the state belongs to another model"):
             prepares.load_state(str(tmp_path / "saved"))
+
+
+# ---- the recipe ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _state_of_its_own():
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("_state_of_its_own")
+@each_strategy
+def test_the_recipe_drops_and_what_is_dropped_stands_still(strategy):
+    recipes.check_drops("Accelerate", dropping(strategy))
+
+
+@pytest.mark.usefixtures("_state_of_its_own")
+@each_strategy
+def test_the_recipe_at_rate_0_is_plain_accelerate_bit_for_bit(strategy):
+    recipes.check_rate_0("Accelerate", dropping(strategy, 0.0))

@@ -9,6 +9,9 @@ import torch
 from torch import nn
 
 import layerdropback
+from attached import assert_same_weights, dropped_names, flags
+from layerdropback import LayerDropBack
+from twins import ALWAYS
 from zoo import Skip
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
@@ -97,3 +100,80 @@ def yours(heading):
     names["loader"] = torch.utils.data.DataLoader(data, batch_size=BATCH)
     names["schedulefree"] = SimpleNamespace(SGDScheduleFree=ScheduleFree)
     return names
+
+
+class Plain:
+    """In the place of LayerDropBack: nothing of it."""
+
+    def __init__(self, model, optimizer, strategy):
+        self.model = model
+
+    def epoch(self, loader, epoch):
+        return loader
+
+    def state_dict(self):
+        return {}
+
+    load_state_dict = None  # Accelerate looks for it
+
+
+def state_of(optimizers):
+    optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+    return [optimizer.state_dict() for optimizer in optimizers]
+
+
+def watched(strategy, found):
+    """A LayerDropBack that drops in every epoch, and writes down what each batch moved."""
+
+    class Watched(LayerDropBack):
+        def __init__(self, model, optimizer, _):
+            super().__init__(model, optimizer, strategy, ALWAYS, verify=True, seed=2, lr_scale=2.0)
+
+        def epoch(self, loader, epoch):
+            inner = super().epoch(loader, epoch)
+
+            def batches():
+                for batch in inner:
+                    steps, names = self.stats()["step"], dropped_names(self)
+                    before = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+                    yield batch
+                    still = {
+                        n for n, p in self.model.named_parameters() if torch.equal(before[n], p)
+                    }
+                    stepped = self.stats()["step"] > steps
+                    found.append((names if stepped else set(before), still))
+
+            return batches()
+
+    return Watched
+
+
+def run(heading, **changes):
+    names = yours(heading) | changes
+    exec(blocks()[heading], names)
+    return names
+
+
+def check_drops(heading, strategy, idle=frozenset()):
+    """It drops, and what is dropped in a step stands still; else only what is idle does."""
+    found = []
+    names = run(heading, LayerDropBack=watched(strategy, found))
+    stats = names["ldb"].stats()
+    assert stats["drop_steps"] > 0
+    assert stats["share_dropped"] > 0
+    assert any(dropped for dropped, _ in found)
+    assert [still - idle for _, still in found] == [dropped - idle for dropped, _ in found]
+    assert all(flags(names["ldb"].model).values())
+
+
+def check_rate_0(heading, strategy):
+    """With a strategy that drops nothing it is the block without LayerDropBack."""
+    plain = run(heading, LayerDropBack=Plain)
+    mine = run(heading, LayerDropBack=watched(strategy, []))
+    assert mine["ldb"].stats()["drop_steps"] == 0
+    assert_same_weights(plain["ldb"].model, mine["ldb"].model)
+    states = [state_of(names.get("optimizers", names["optimizer"])) for names in (plain, mine)]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    if "average" in mine:
+        assert_same_weights(plain["average"], mine["average"])
+    assert not torch.equal(mine["ldb"].model.head.weight, yours(heading)["model"].head.weight)
