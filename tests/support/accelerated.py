@@ -11,9 +11,11 @@ from accelerate.state import AcceleratorState, GradientState
 from torch.utils.data import DataLoader, TensorDataset
 
 from attached import dropping
+from language import LANGUAGE
 from layerdropback import LayerDropBack
 from zoo import ZOO
 
+MODELS = ZOO | LANGUAGE
 SAMPLES, BATCH, WINDOW = 44, 4, 3  # eleven batches, so that the last window has only two
 
 
@@ -98,13 +100,13 @@ def make(accelerator, name="vit", strategy=None, attach="after", kind=adamw, **s
 
     Args:
         accelerator: prepares them.
-        name: of the model in the zoo.
+        name: of a model in `MODELS`.
         strategy: or the name of one, see `attached.dropping`; None for a plain run.
         attach: whether LayerDropBack is made ``"before"`` or ``"after"`` they are prepared.
         kind: makes the optimizer of a model.
         **settings: of LayerDropBack.
     """
-    entry = ZOO[name]
+    entry = MODELS[name]
     model = entry.model()
     optimizer = kind(model)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 5)
