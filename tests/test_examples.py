@@ -91,23 +91,22 @@ def test_compiled_blocks_learn_with_few_graphs(strategy, backend, graphs, tmp_pa
 
 
 def test_timms_pieces_learn_while_they_drop(tmp_path):
-    text = printed(tmp_path, EXAMPLES / "timm_loop.py", "--epochs", "8")
+    text = printed(tmp_path, EXAMPLES / "timm_loop.py", "--epochs", "4")
     shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
     alternate(shares)
-    assert len(losses) == 8
+    assert len(losses) == 4
     (right,) = re.findall(r"([\d.]+) % of the training images are right", text)
-    assert float(right) > 50
+    assert float(right) > 30, "one in ten by chance"
 
 
 def test_a_vit_learns_with_accelerate_and_goes_on_after_a_stop(tmp_path):
     file = EXAMPLES / "accelerate_vit.py"
-    text = printed(tmp_path, file, "--epochs", "2")
-    text += printed(tmp_path, file, "--epochs", "4")
+    text = printed(tmp_path, file, "--epochs", "1")
+    text += printed(tmp_path, file, "--epochs", "2")
     shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
     alternate(shares)
-    assert len(losses) == 4
-    assert losses[-1] < 0.7 * losses[0]
-    unbroken = printed(tmp_path, file, "--epochs", "4", "--checkpoint", "another")
+    assert losses[1] < losses[0]
+    unbroken = printed(tmp_path, file, "--epochs", "2", "--checkpoint", "another")
     assert text == unbroken
 
 

@@ -43,15 +43,19 @@ def ddp(rank, unused=True):
 
 
 @contextlib.contextmanager
-def fsdp(rank):
+def fsdp(rank, precision="no"):
     """As with ``--use_fsdp --fsdp_version 2``, which Accelerate itself keeps for GPUs."""
     launched(rank)
     policy = {"auto_wrap_policy": "transformer_based_wrap"}
     policy |= {"transformer_cls_names_to_wrap": ["Block"], "reshard_after_forward": True}
-    with accelerator(gradient_accumulation_steps=WINDOW, dataloader_config=order()) as prepares:
+    settings = {"dataloader_config": order(), "mixed_precision": precision}
+    with accelerator(gradient_accumulation_steps=WINDOW, **settings) as prepares:
         for state in (prepares.state, PartialState()):
             state.distributed_type = DistributedType.FSDP
-        prepares.state.fsdp_plugin = FullyShardedDataParallelPlugin(fsdp_version=2, **policy)
+        plugin = FullyShardedDataParallelPlugin(fsdp_version=2, **policy)
+        if precision != "no":
+            plugin.set_mixed_precision(precision)
+        prepares.state.fsdp_plugin = plugin
         assert prepares.is_fsdp2
         yield prepares
 
@@ -103,6 +107,10 @@ def resumed(launch, rank, folder):
     return found
 
 
+# Its first pass is one of a drop step, also where FSDP2 casts the shards.
+RESUMED = {"ddp": ddp, "fsdp": fsdp, "fsdp bf16": partial(fsdp, precision="bf16")}
+
+
 def everything(rank, folder):
     found = {}
     for strategy in NAMES:
@@ -116,8 +124,7 @@ def everything(rank, folder):
             name = f"{attach} {getattr(launch, '__name__', 'plain ddp')}"
             with launch(rank) as prepares:
                 found[name] = trained(prepares, "uniform", attach)
-    for launch in (ddp, fsdp):
-        name = launch.__name__
+    for name, launch in RESUMED.items():
         found[f"resumed {name}"] = resumed(launch, rank, folder / name)
     return found
 
@@ -160,7 +167,7 @@ def test_dropped_gradients_are_not_sent(two):
     assert 0 < first["bytes"] < 0.8 * everything
 
 
-@pytest.mark.parametrize("launch", ["ddp", "fsdp"])
+@pytest.mark.parametrize("launch", RESUMED)
 def test_a_run_goes_on_from_the_middle_of_a_drop_epoch_bit_for_bit(launch, two):
     for rank in two:
         whole, first, second = rank[f"resumed {launch}"]
