@@ -74,13 +74,13 @@ def whole(model):
     return found
 
 
-def trained(prepares, strategy, attach="after", epochs=EPOCHS, hook=False):
+def trained(prepares, strategy, attach="after", hook=False, **settings):
     """Masks and weights; or the error, where there is one."""
     try:
-        run = make(prepares, "vit", strategy, attach, sgd, schedule=ALWAYS)
+        run = make(prepares, "vit", strategy, attach, sgd, schedule=ALWAYS, **settings)
         if hook:
             run.ldb.register_comm_hook()
-        run.epochs(epochs)
+        run.epochs(EPOCHS)
     except (LayerDropBackError, RuntimeError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
     sent = run.ldb.stats()["gradient_bytes"]
@@ -119,6 +119,8 @@ def everything(rank, folder):
                 found[f"{launch.__name__} {strategy}"] = trained(prepares, strategy)
     with ddp(rank) as prepares:
         found["hook"] = trained(prepares, "uniform", hook=True)
+    with ddp(rank) as prepares:
+        found["larger batches"] = trained(prepares, "uniform", batch_scale=2)
     for attach in ("before", "after"):
         for launch in (ddp, partial(ddp, unused=False), fsdp):
             name = f"{attach} {getattr(launch, '__name__', 'plain ddp')}"
@@ -165,6 +167,13 @@ def test_dropped_gradients_are_not_sent(two):
     torch.testing.assert_close(first["weights"], two[0]["ddp uniform"]["weights"], rtol=0, atol=0)
     everything = len(first["masks"]) * sum(4 * w.numel() for w in first["weights"].values())
     assert 0 < first["bytes"] < 0.8 * everything
+
+
+def test_a_batch_factor_is_refused_where_accelerate_makes_the_batches(two):
+    for rank in two:
+        text = rank["larger batches"]["error"]
+        assert text.startswith("LoaderError: the batch factor cannot be applied")
+        assert "BatchSamplerShard makes the batches itself" in text
 
 
 @pytest.mark.parametrize("launch", RESUMED)
