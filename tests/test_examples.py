@@ -29,6 +29,12 @@ def printed(folder, *command):
     return done.stdout
 
 
+def alternate(shares):
+    """Whether every second epoch dropped."""
+    assert set(shares[0::2]) == {0}
+    assert min(shares[1::2]) > 0.2
+
+
 def rows(text, what, *kinds):
     """The numbers of each epoch's line, one column after the other."""
     found = re.findall(rf"epoch \d: ([\d.]+) of the {what}", text)
@@ -79,3 +85,39 @@ def test_compiled_blocks_learn_with_few_graphs(strategy, backend, graphs, tmp_pa
     assert 2 <= counts[1] == counts[-1] <= graphs
     (right,) = re.findall(r"([\d.]+) % of the training images are right", text)
     assert float(right) > 80
+
+
+# ---- what others' loops are made of --------------------------------------------------------------
+
+
+def test_timms_pieces_learn_while_they_drop(tmp_path):
+    text = printed(tmp_path, EXAMPLES / "timm_loop.py", "--epochs", "4")
+    shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
+    alternate(shares)
+    assert len(losses) == 4
+    (right,) = re.findall(r"([\d.]+) % of the training images are right", text)
+    assert float(right) > 30, "one in ten by chance"
+
+
+def test_a_vit_learns_with_accelerate_and_goes_on_after_a_stop(tmp_path):
+    file = EXAMPLES / "accelerate_vit.py"
+    text = printed(tmp_path, file, "--epochs", "1")
+    text += printed(tmp_path, file, "--epochs", "2")
+    shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
+    alternate(shares)
+    assert losses[1] < losses[0]
+    unbroken = printed(tmp_path, file, "--epochs", "2", "--checkpoint", "another")
+    assert text == unbroken
+
+
+@pytest.mark.slow
+@needs_distributed
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_vit_learns_with_accelerate_on_two_ranks(precision, tmp_path):
+    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    launch += ("--num_machines", "1", "--main_process_port", "0", "--dynamo_backend", "no")
+    launch += ("--mixed_precision", precision)
+    text = printed(tmp_path, *launch, EXAMPLES / "accelerate_vit.py", "--epochs", "4")
+    shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
+    alternate(shares)
+    assert losses[-1] < 0.7 * losses[0]

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import accelerated
 import layerdropback
+import recipes
 from layerdropback import PRESETS, LayerDropBack
 from layerdropback.cli import main as cli
 from layerdropback.settings import Settings
@@ -111,6 +113,25 @@ def test_the_librarys_page_runs(block):
     assert (names["ldb"].stats()["drop_steps"] > 0) == trains
 
 
+@pytest.mark.parametrize("heading", recipes.blocks())
+def test_every_recipe_runs_and_drops(heading):
+    """What else holds of them is in tests/contracts/test_recipes.py and tests/integrations."""
+    names = recipes.yours(heading)
+    try:
+        exec(recipes.blocks()[heading], names)
+    finally:
+        accelerated.forget()
+    stats = names["ldb"].stats()
+    assert 0 < stats["drop_steps"] < stats["step"]
+
+
+def test_the_recipes_are_all_in_the_pages_table():
+    headings = re.findall(r"^## (.*)$", text_of("docs/recipes.md"), re.MULTILINE)
+    table = text_of("docs/recipes.md").partition("\n## ")[0]
+    assert re.findall(r"^\| \[(.*?)\]", table, re.MULTILINE) == headings
+    assert {*recipes.blocks(), *recipes.blocks("diff")} == set(headings)
+
+
 def test_compiling_is_as_its_page_has_it(monkeypatch):
     eager = functools.partialmethod(nn.Module.compile, backend="eager")
     monkeypatch.setattr(nn.Module, "compile", eager)
@@ -152,7 +173,7 @@ def test_a_profile_of_ones_own_model_is_made_as_the_docs_have_it(capsys):
 
 def test_no_page_has_code_that_no_test_runs():
     run = {"README.md", *(f"docs/{n}.md" for n in ("library", "compile", "distributed"))}
-    run |= {"docs/command-line.md", "docs/profile.md"}
+    run |= {"docs/command-line.md", "docs/profile.md", "docs/recipes.md"}
     assert {page for page in PAGES if "```" in text_of(page)} == run
 
 

@@ -42,7 +42,7 @@ def test_input_grads_change_nothing(kind):
 
 
 def test_the_check_sees_a_cut_that_does_not_hold(monkeypatch):
-    monkeypatch.setattr(watch.Sources, "look", lambda self, arguments: None)
+    monkeypatch.setattr(watch.Sources, "look", lambda self, *_: None)
     with pytest.warns(UserWarning, match="backward goes on below the cut"):
         _, cut = full_and_cut(subject("llama", "input grads"))
     assert cut.visited[0] == 0
