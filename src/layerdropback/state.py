@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import chain
 from typing import Any
 
 from .errors import StateError, explain
@@ -75,7 +76,7 @@ def _require_names(saved: State, layers: Sequence[Layer], modules: Set[str]) -> 
         ("branches", {name for name, _, _ in branches}, modules),
         ("branches", {name for _, members, _ in branches for name in members}, parameters),
         ("early", set(early), parameters),
-        ("early", set(early.values()), modules),
+        ("early", set(chain(*early.values())), modules),
         ("sources", set(saved.get("sources") or ()), modules),
     ):
         _require(names <= known, key)
@@ -149,9 +150,10 @@ _SCHEMA: dict[str, _Check] = {
 _LEARNED: dict[str, _Check] = {
     "shares": _map_to(lambda share: _is_amount(share) and share <= 1.001),
     "branches": _list_of(_row(_is_name, _are_names, _is_amount)),
-    "early": _map_to(_is_name),
+    "early": _map_to(_are_names),
     "sources": _are_names,
     "by_hand": _is_a(bool),
+    "scaled": _is_a(bool),
 }
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from attached import each_but_branch
-from by_hand import CLASSES, Beside, block, heard, loss_of
+from by_hand import ALWAYS, CLASSES, Beside, block, loss_of
+from layerdropback import LayerDropBack, Uniform
 
 WORDS = 12
 
@@ -57,28 +58,49 @@ def test_two_optimizers():
     assert Beside(Words, "uniform", mixed).train(read)["drop_steps"] == 9
 
 
-def test_a_cut_below_which_nothing_but_an_embedding_can_lie_is_told():
-    """Each optimizer's last layer is kept; what is before it costs nothing to train."""
+class Tables(Words):
+    """Two tables, which SparseAdam trains, and a body that AdamW does."""
 
-    class Two(Words):
-        def __init__(self):
-            super().__init__()
-            self.places = nn.Embedding(3, 8, sparse=True)
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Embedding(3, 8, sparse=True)
 
-        def forward(self, x):
-            x = self.words(x) + self.places(torch.arange(3))
-            return self.head(self.body(x.mean(1)))
+    def forward(self, x):
+        x = self.words(x) + self.places(torch.arange(3))
+        return self.head(self.body(x.mean(1)))
 
-    def optimizers(model):
-        tables = [model.words.weight, model.places.weight]
-        rest = [*model.body.parameters(), *model.head.parameters()]
-        return [torch.optim.SparseAdam(tables), torch.optim.AdamW(rest)]
 
-    with heard() as texts:
-        assert Beside(Two, "truncate", optimizers).train(read)["drop_steps"] == 0
-    (text,) = texts
-    assert text.startswith("no layer can be dropped in drop epoch 0, which trains in full")
-    assert "an optimizer's last one" in text
+def of_tables(model):
+    tables = [model.words.weight, model.places.weight]
+    rest = [*model.body.parameters(), *model.head.parameters()]
+    return [torch.optim.SparseAdam(tables), torch.optim.AdamW(rest)]
+
+
+@each_but_branch
+def test_embeddings_with_an_optimizer_of_their_own_can_all_be_dropped(strategy):
+    """A step of SparseAdam in which no gradient is there moves nothing (issue 16)."""
+    stats = Beside(Tables, strategy, of_tables).train(read)
+    assert stats["drop_steps"] == 9
+    assert min(stats["times_dropped"][name] for name in ("words", "places")) > 0
+
+
+def test_grad_scaler_fails_on_an_optimizer_without_a_gradient_so_one_layer_of_it_is_kept():
+    torch.manual_seed(0)
+    model = Tables()
+    optimizers, scaler = of_tables(model), torch.amp.GradScaler("cpu")
+    ldb = LayerDropBack(model, optimizers, Uniform(0.9), ALWAYS, verify=True)
+    for _ in ldb.epoch(range(12), 0):
+        loss = loss_of(model(torch.randint(WORDS, (4, 3))))
+        scaler.scale(loss).backward()
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+    dropped = ldb.stats()["times_dropped"]
+    assert dropped["words"] == 0 or dropped["places"] == 0
+    assert ldb.stats()["share_dropped"] > 0.2
+    assert ldb.state_dict()["scaled"]
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "truncate"])

@@ -90,7 +90,7 @@ def test_a_resumed_run_cuts_as_the_unbroken_one():
     ldb, optimizer = attach(model, cut(), schedule=ALWAYS)
     entry.train(ldb, model, optimizer, [0])
     kept = copy.deepcopy((model.state_dict(), optimizer.state_dict(), ldb.state_dict()))
-    assert kept[2]["early"] == {"head.weight": "tokens"}
+    assert kept[2]["early"] == {"head.weight": ["tokens"]}
     expected = entry.train(ldb, model, optimizer, [1])
     again = entry.model()
     other, other_optimizer = attach(again, cut(), schedule=ALWAYS)

@@ -44,7 +44,7 @@ def test_a_strategy_that_must_know_more_records_anew():
 
 def test_the_early_use_of_a_tied_head_is_known_where_cuts_are_made():
     learned = knowledge_of(ZOO["tied_gpt"], Truncate()).learned
-    assert learned.early == {"head.weight": "tokens"}
+    assert learned.early == {"head.weight": ("tokens",)}
     assert learned.cut_off == ("tokens",)
     assert knowledge_of(ZOO["vit"], Truncate()).learned.early == {}
 

@@ -125,6 +125,17 @@ def test_sparse_gradients_have_values_or_embeddings_cannot_be_looked_at():
     assert private.stored_values(sparse + sparse).tolist() == [2, 2]
 
 
+def test_a_scaled_step_is_told_or_the_scaler_fails_where_all_of_an_optimizer_is_dropped():
+    weight = nn.Parameter(torch.ones(1))
+    optimizer, seen = torch.optim.SGD([weight], lr=0.1), []
+    optimizer.register_step_pre_hook(lambda *_: seen.append(private.is_scaled_step()))
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(weight.sum()).backward()
+    scaler.step(optimizer)
+    optimizer.step()
+    assert seen == [True, False]
+
+
 def test_a_backward_pass_is_told_or_recomputed_parts_count_as_passes():
     seen = []
     weight = torch.ones(1, requires_grad=True)

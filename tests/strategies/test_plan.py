@@ -183,7 +183,7 @@ def test_a_cut_lies_below_what_is_kept(model):
 
 
 def test_early_uses_and_sources_are_detached_with_a_cut(model):
-    learned = {"shares": SHARES, "early": {"4.weight": "0"}, "sources": ("0", "1")}
+    learned = {"shares": SHARES, "early": {"4.weight": ("0",)}, "sources": ("0", "1")}
     plan = plan_of(model, Truncate(), **learned)
     mask = np.array([True, False, False, False, False])
     assert plan.switches(plan.heads(), 0.5, mask) == ("0", "1")

@@ -108,7 +108,12 @@ class Knowledge:
 
     def _compute(self, order: Order, recorder: Recorder, held: Held) -> Learned:
         before = self.learned or Learned(order)
-        learned = replace(before, order=order, by_hand=before.by_hand or recorder.by_hand)
+        learned = replace(
+            before,
+            order=order,
+            by_hand=before.by_hand or recorder.by_hand,
+            scaled=before.scaled or recorder.scaled,
+        )
         if self._strategy.needs_costs:
             self._require_costs(recorder)
             early = {**(learned.early or {}), **self._early(learned, recorder, held)}
@@ -121,7 +126,9 @@ class Knowledge:
             Plan(self._strategy, self._layers, learned, held).check()
         return learned
 
-    def _early(self, learned: Learned, recorder: Recorder, held: Held) -> dict[str, str]:
+    def _early(
+        self, learned: Learned, recorder: Recorder, held: Held
+    ) -> dict[str, tuple[str, ...]]:
         """Of what is always kept, the uses that cuts drop all the same."""
         order = learned.order
         plan = Plan(self._strategy, self._layers, learned, held)
@@ -132,7 +139,7 @@ class Knowledge:
             for name in layer.parameter_names
             if not may_drop and order.first.get(name, 0) < order.last.get(name, 0)
         }
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, ...]] = {}
         for trace in recorder.traces if owners else ():
             found |= early_users(trace, owners)
         return found
@@ -189,9 +196,12 @@ class Knowledge:
             "branches": None
             if branches is None
             else [[b.name, list(b.parameter_names), b.share] for b in branches],
-            "early": None if known.early is None else dict(known.early),
+            "early": None
+            if known.early is None
+            else {name: list(users) for name, users in known.early.items()},
             "sources": list(known.sources),
             "by_hand": known.by_hand,
+            "scaled": known.scaled,
         }
 
     def from_state(self, saved: Mapping[str, Any]) -> Learned | None:
@@ -209,7 +219,10 @@ class Knowledge:
             tuple(ResidualBranch(name, tuple(n), share) for name, n, share in branches or ())
             if self._strategy.needs_branches
             else None,
-            saved.get("early") if self._strategy.needs_costs else None,
+            {name: tuple(users) for name, users in (saved.get("early") or {}).items()}
+            if self._strategy.needs_costs
+            else None,
             tuple(saved.get("sources") or ()),
             bool(saved.get("by_hand", False)),
+            bool(saved.get("scaled", False)),
         )

@@ -49,7 +49,8 @@ class Planner:
         self.held = self._target.held()
         steps: set[int] = set().union(*self.held)
         self._unreached = [(name, p) for name, p in self.knowledge.unreached() if id(p) in steps]
-        self.plan = Plan(self._settings.strategy, self._target.layers, learned, self.held)
+        needing = self._target.needing(learned.scaled)
+        self.plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
 
     def must_record(self) -> bool:
         """Whether something trains whose place in the order is not known."""

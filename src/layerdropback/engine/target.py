@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, SparseAdam
 
 from ..interop.private import stored_values
 from ..interop.sharding import sharded_modules
@@ -41,6 +41,18 @@ class Target:
             {id(p) for group in optimizer.param_groups for p in group["params"]}
             for optimizer in self.optimizers
         ]
+
+    def needing(self, scaled: bool) -> list[set[int]]:
+        """As `held`, but only of the optimizers that must have a gradient in every step.
+
+        ``GradScaler`` fails on each that has none. `SparseAdam` is for embedding tables alone; with
+        a layer kept there, nothing above it could be cut off.
+
+        Args:
+            scaled: whether ``GradScaler`` makes the steps.
+        """
+        every = zip(self.optimizers, self.held(), strict=True)
+        return [held for o, held in every if scaled or not isinstance(o, SparseAdam)]
 
     def has_gradients(self) -> bool:
         """Whether any gradient is there that is not zero. Asks the device."""

@@ -174,7 +174,7 @@ class Windows:
         recorder = self.recording.recorder
         if recorder is None or not recorder.saw_backward:
             return
-        self.planner.knowledge.learn(recorder, self.target.held())
+        self.planner.knowledge.learn(recorder, self.target.needing(recorder.scaled))
         self.recording.stop()
         self.install()
 

@@ -3,7 +3,9 @@
 Each has a canary in tests/interop/test_private.py, which says what breaks when torch changes it.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -41,6 +43,16 @@ def after_backward(callback: Callable[[], None]) -> None:
 def is_in_backward() -> bool:
     """Whether autograd is running: a call of a module now recomputes a checkpointed one."""
     return bool(torch._C._current_graph_task_id() != -1)
+
+
+def is_scaled_step() -> bool:
+    """Whether ``GradScaler`` makes the step that a hook is called in."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), torch.amp.GradScaler):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_asked_for_by_name(parameter: Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.utils.hooks import RemovableHandle
 
-from ..interop.private import accumulates, node_number
+from ..interop.private import accumulates, is_scaled_step, node_number
 from ..interop.sharding import Sharded, whole_parameters
 from .backward import BackwardCosts
 from .call_trace import CallTrace
@@ -49,12 +49,13 @@ class Recorder:
         counter: to be entered around each forward pass whose cost is wanted.
         costs: of the backward passes, as far as `counter` saw the forward ones.
         by_hand: whether gradients are taken by name, with ``torch.autograd.grad``.
+        scaled: whether ``GradScaler`` makes the step.
     """
 
     def __init__(self, watched: Watched):
         trained = {n: p for n, p in watched.parameters.items() if p.requires_grad}
         self.counter = ForwardFlops()
-        self.by_hand = False
+        self.by_hand = self.scaled = False
         self._watched = watched
         self._trained = trained
         self._names = {id(p): name for name, p in trained.items()}
@@ -176,6 +177,7 @@ class Recorder:
         FSDP2 sets ``.grad`` itself, so no hook fires; a loop may do so, too. Then what has a
         gradient was reached.
         """
+        self.scaled |= is_scaled_step()
         if not self._arrived:
             for name, parameter in reversed(self._trained.items()):
                 if parameter.grad is not None:

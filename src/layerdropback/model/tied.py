@@ -1,7 +1,8 @@
-"""The early use of a tied parameter: which module makes it, so that a cut can detach that module.
+"""The early uses of a tied parameter: which modules make them, so that a cut can detach those.
 
 A head that shares its weight with the embedding is used first and last. It is always kept; what a
-cut drops of it is the early use, by detaching the output of the module that makes it (issue 5).
+cut drops of it is the early uses, by detaching the outputs of the modules that make them (issue 5):
+one embedding, or one for each half of an encoder-decoder (issue 16).
 """
 
 from collections import defaultdict
@@ -10,20 +11,18 @@ from collections.abc import Collection, Mapping
 from .call_trace import CallTrace
 
 
-def early_users(trace: CallTrace, owners: Mapping[str, Collection[str]]) -> dict[str, str]:
-    """For each tied parameter the module that makes all of its uses but the last.
+def early_users(
+    trace: CallTrace, owners: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """For each tied parameter the modules that make all of its uses but the last.
 
     Args:
         trace: of a forward pass of the recorded step, with the calls of its modules.
         owners: of each parameter that is used more than once, the modules that own it.
 
     Returns:
-        Names of modules. A parameter whose early uses are in no single module of its owners, called
-        once, is left out.
-
-    Example:
-        A model whose head shares its weight with the embedding ``tokens`` gives
-        ``{"tokens.weight": "tokens"}``; tests/model/test_tied.py has it.
+        Names of modules. A parameter is left out where an early use is in no call of an owner, or
+        the last is in a call of the same one.
     """
     uses: dict[str, set[int]] = defaultdict(set)
     for edge in trace.edges:
@@ -33,20 +32,17 @@ def early_users(trace: CallTrace, owners: Mapping[str, Collection[str]]) -> dict
     found = {}
     for name in sorted(uses):
         *early, last = sorted(uses[name])
-        if not early:
-            continue
-        user = _module_of(trace, owners[name], early, last)
-        if user is not None:
-            found[name] = user
+        users = [_user(trace, owners[name], number, last) for number in early]
+        if users and None not in users:
+            found[name] = tuple(dict.fromkeys(user for user in users if user is not None))
     return found
 
 
-def _module_of(
-    trace: CallTrace, owners: Collection[str], early: list[int], last: int
-) -> str | None:
-    """The owner whose one call holds these uses, and not the last."""
+def _user(trace: CallTrace, owners: Collection[str], number: int, last: int) -> str | None:
+    """The owner in a call of which a use is, if the last use is in none of its calls."""
     for owner in owners:
         calls = trace.calls.get(owner, ())
-        if len(calls) == 1 and calls[0].begin <= early[0] and early[-1] < calls[0].end <= last:
+        inside = any(call.begin <= number < call.end for call in calls)
+        if inside and all(call.end <= last for call in calls):
             return owner
     return None

@@ -26,23 +26,31 @@ class Learned:
         order: of use.
         shares: see `Facts`.
         branches: the residual ones.
-        early: by tied parameter the module that makes its early uses.
+        early: by tied parameter the modules that make its early uses.
         sources: modules whose outputs require a gradient with no parameter before them.
         by_hand: whether the loop takes gradients with ``torch.autograd.grad``.
+        scaled: whether ``GradScaler`` makes the steps.
     """
 
     order: Order
     shares: Mapping[str, float] | None = None
     branches: tuple[ResidualBranch, ...] | None = None
-    early: Mapping[str, str] | None = None
+    early: Mapping[str, tuple[str, ...]] | None = None
     sources: tuple[str, ...] = ()
     by_hand: bool = False
+    scaled: bool = False
 
     @property
     def cut_off(self) -> tuple[str, ...]:
         """The modules whose outputs masks may detach."""
-        names = [branch.name for branch in self.branches or ()]
-        return tuple(dict.fromkeys([*names, *(self.early or {}).values(), *self.sources]))
+        branches = (branch.name for branch in self.branches or ())
+        return tuple(dict.fromkeys([*branches, *self.below_cuts]))
+
+    @property
+    def below_cuts(self) -> tuple[str, ...]:
+        """The modules that every cut detaches."""
+        early = (name for names in (self.early or {}).values() for name in names)
+        return tuple(dict.fromkeys([*early, *self.sources]))
 
 
 class Plan:
@@ -170,8 +178,7 @@ def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reache
         groups = tuple(make_groups(layers, learned.branches or (), order.first.keys()))
         free &= np.isin(np.arange(len(layers)), [i for group in groups for i in group.layers])
     ascending = tuple(i for i in by_first_use(layers, order, early) if reached[i])
-    detached = dict.fromkeys([*early.values(), *learned.sources])
-    return Facts(tuple(layers), free, ascending, learned.shares, groups, tuple(detached))
+    return Facts(tuple(layers), free, ascending, learned.shares, groups, learned.below_cuts)
 
 
 def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
