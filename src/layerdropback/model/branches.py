@@ -7,8 +7,7 @@ connection say (issue 5; DropBP, NeurIPS 2024, does it for transformers that wer
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import networkx
@@ -58,7 +57,7 @@ def module_sizes(model: nn.Module) -> dict[str, int]:
 
 
 def merged(
-    older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: AbstractSet[str]
+    older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: Set[str]
 ) -> tuple[ResidualBranch, ...]:
     """The branches of two forward passes, of which the newer used just the parameters `seen`."""
     return (*(b for b in older if not seen & set(b.parameter_names)), *newer)

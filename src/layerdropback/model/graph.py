@@ -1,7 +1,6 @@
 """The autograd graph: where it begins in a model's outputs, and what lies behind them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -84,7 +83,7 @@ def edges(
         yield Edge(node_number(node), position, below, leaf)
 
 
-def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torch.Tensor, int]:
+def first_uses(roots: Iterable[Node], arguments: Set[Node]) -> dict[torch.Tensor, int]:
     """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
 
     Args:
@@ -100,7 +99,7 @@ def first_uses(roots: Iterable[Node], arguments: AbstractSet[Node]) -> dict[torc
     return found
 
 
-def _walk(roots: Iterable[Node], ends: AbstractSet[Node]) -> Iterator[tuple[Node, int, Node]]:
+def _walk(roots: Iterable[Node], ends: Set[Node]) -> Iterator[tuple[Node, int, Node]]:
     """Each node of the graph with the position and the end of each of its edges."""
     stack = [node for node in roots if node not in ends]
     seen = {*stack, *ends}

@@ -1,7 +1,6 @@
 """Which layers can drop as things stand, and which are always kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +57,7 @@ class Plan:
         strategy: Strategy,
         layers: Sequence[Layer],
         learned: Learned,
-        held: Iterable[AbstractSet[int]],
+        held: Iterable[Set[int]],
     ):
         order = learned.order
         names = [set(layer.parameter_names) for layer in layers]
