@@ -38,14 +38,9 @@ class ModuleCalls:
         self._handles: list[RemovableHandle] = []
         for name, module in model.named_modules():
             if name and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-                self._watch(canonical_name(name), module)
-
-    def _watch(self, name: str, module: nn.Module) -> None:
-        calls = self.calls[name]
-        self._handles += [
-            module.register_forward_pre_hook(partial(_begin, calls)),
-            module.register_forward_hook(partial(_end, calls)),
-        ]
+                calls = self.calls[canonical_name(name)]
+                self._handles.append(module.register_forward_pre_hook(partial(_begin, calls)))
+                self._handles.append(module.register_forward_hook(partial(_end, calls)))
 
     def stop(self) -> Mapping[str, list[ModuleCall]]:
         """Watch no longer; all calls so far."""
