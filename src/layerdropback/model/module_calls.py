@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import next_number, node_number
 from ..interop.wrappers import canonical_name
-from .graph import output_tensors
+from .graph import graph_roots
 
 
 @dataclass
@@ -55,6 +55,5 @@ def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
 
 
 def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
-    nodes = (tensor.grad_fn for tensor in output_tensors(output))
-    calls[-1].outputs = [node_number(node) for node in nodes if node is not None]
+    calls[-1].outputs = [node_number(node) for node in graph_roots(output)]
     calls[-1].end = next_number()
