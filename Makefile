@@ -10,6 +10,8 @@ OLDEST_NEEDS := numpy networkx timm transformers scikit-learn scipy hypothesis p
 OLDEST_TESTS := tests/contracts tests/engine tests/interop tests/model tests/parity \
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
+	tests/lab/test_branches.py tests/lab/test_branches_leave_no_trace.py \
+	tests/lab/test_calling.py tests/lab/test_corrections.py \
 	tests/test_controller.py tests/test_epoch.py tests/test_option.py \
 	tests/test_presets.py tests/test_schedule.py tests/test_settings.py tests/test_state.py \
 	tests/test_summary.py tests/test_errors.py

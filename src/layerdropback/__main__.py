@@ -1,7 +1,7 @@
 """``ldb``, also as ``python -m layerdropback``: the part that must run with nothing installed."""
 
 import sys
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ _EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "scipy", "matplotli
 _EXTRA |= {"safetensors", "PIL", "yaml"}
 
 
-def fail(text: str, stream: TextIO | None = None) -> NoReturn:
+def fail(text: str) -> NoReturn:
     """One line on standard error, and exit code 2."""
-    print(f"ldb: error: {' '.join(text.split())}", file=stream or sys.stderr)
+    print(f"ldb: error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)
 
 

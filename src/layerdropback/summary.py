@@ -5,7 +5,7 @@ from typing import Any
 
 from .engine.engine import Engine
 from .model.layers import Layer
-from .model.ranking import first_use
+from .model.ranking import by_first_use
 from .settings import Settings
 from .strategies.plan import Plan
 
@@ -35,10 +35,7 @@ def describe(engine: Engine) -> str:
     """
     layers, settings = engine.target.layers, engine.windows.settings
     plan, learned = engine.windows.planner.plan, engine.windows.planner.knowledge.learned
-    ranked = list(range(len(layers)))
-    if learned is not None:
-        ranks = [first_use(layer, learned.order) for layer in layers]
-        ranked.sort(key=ranks.__getitem__)
+    ranked = range(len(layers)) if learned is None else by_first_use(layers, learned.order)
     rows = [("layer", "parameters", "drop rate")]
     rows += [
         (layers[i].name, f"{layers[i].numel:,}", _rate(i, layers[i], settings, plan))

@@ -4,7 +4,7 @@ from torch import nn
 
 from layerdropback import find_layers
 from layerdropback.model.order import Order
-from layerdropback.model.ranking import by_first_use, first_use, last_use, lateness
+from layerdropback.model.ranking import by_first_use, first_use, lateness
 
 
 def order(*names):
@@ -16,7 +16,7 @@ def test_layers_come_by_their_first_use_and_the_unused_last():
     layers = find_layers(nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(3))))
     used = order("2.weight", "0.weight")
     assert by_first_use(layers, used) == [2, 0, 1]
-    assert last_use(layers[1], used) == -1
+    assert lateness(layers[1], used) == (True, -1)
     assert first_use(layers[1], used) == 2
 
 

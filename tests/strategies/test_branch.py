@@ -7,7 +7,7 @@ from facts_of import facts_of
 from layerdropback import AttachError, Branch
 from layerdropback.model.groups import Group
 
-GROUPS = (Group((0, 1), ("a",), 0.2), Group((2, 3, 4), ("b", "c"), 0.3))
+GROUPS = (Group((0, 1), ("a",)), Group((2, 3, 4), ("b", "c")))
 
 
 def test_a_branchs_layers_share_a_random_number():

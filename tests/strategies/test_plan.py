@@ -148,7 +148,7 @@ def test_odds_are_made_once_while_nothing_changes(model):
     for position in np.linspace(0, 1, 100):
         plan.odds(heads, position)
     assert plan._last is not None
-    assert plan._last[1] == 1.0, "one entry"
+    assert plan._last[0] == (heads, 1.0), "one entry"
 
 
 # ---- branches ------------------------------------------------------------------------------------

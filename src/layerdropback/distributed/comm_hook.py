@@ -4,8 +4,7 @@ DDP reduces gradients in buckets, and with ``find_unused_parameters=True`` a dro
 them is zeros. A communication hook of ours packs what was kept, and leaves the rest at home.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ class Traffic:
 
 def register(
     model: nn.Module,
-    dropped: Callable[[], AbstractSet[int] | None],
+    dropped: Callable[[], Set[int] | None],
     hook: CommHook | None,
     state: Any,
 ) -> Traffic:
@@ -92,9 +91,7 @@ def register(
     return traffic
 
 
-def kept_only(
-    dropped: Callable[[], AbstractSet[int] | None], hook: CommHook, traffic: Traffic
-) -> CommHook:
+def kept_only(dropped: Callable[[], Set[int] | None], hook: CommHook, traffic: Traffic) -> CommHook:
     """A communication hook that gives another one only the gradients of what was kept.
 
     What is `dropped` now, by ``id``, must be the same on every rank.

@@ -12,13 +12,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..interop.private import node_number
-from .graph import output_tensors
+from .graph import graph_roots
 
 _ASKING: frozenset[Callable[..., Any]] = frozenset(
     {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
 )
-
-
 _LOOKING = Tensor.requires_grad.__get__  # type: ignore[attr-defined]
 
 # Where a call passes through on its way here.
@@ -42,11 +40,9 @@ class AskedGradients(TorchFunctionMode):
         if func in _ASKING and not _is_asked_by_torch():
             asked = args[1:2] if func is torch.autograd.grad else args[:1]
             named = (kwargs or {}).get("inputs", ())
-            for tensor in output_tensors((*asked, named)):
-                number = None if tensor.grad_fn is None else node_number(tensor.grad_fn)
-                # Code that asks first whether it may does without, too.
-                if number is not None and number not in self._looked_at:
-                    self.numbers.append(number)
+            numbers = map(node_number, graph_roots((*asked, named)))
+            # Code that asks first whether it may does without, too.
+            self.numbers += [number for number in numbers if number not in self._looked_at]
         return func(*args, **(kwargs or {}))
 
 

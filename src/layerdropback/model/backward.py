@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Set
 
 from torch import nn
 
@@ -36,7 +35,7 @@ class BackwardCosts:
         self,
         edges: Iterable[Edge],
         flops: Mapping[int, NodeFlops],
-        inputs: AbstractSet[int] | None = None,
+        inputs: Set[int] | None = None,
     ) -> None:
         """Take one forward pass in.
 
@@ -60,7 +59,7 @@ class BackwardCosts:
             self._edges[edge.number, edge.position] = (edge.child, use, of_edge)
             self._whole[edge.number] = cost.whole
 
-    def _name(self, edge: Edge, inputs: AbstractSet[int] | None) -> str | None:
+    def _name(self, edge: Edge, inputs: Set[int] | None) -> str | None:
         leaf = edge.leaf
         if leaf is None or id(leaf) in self._names:
             return self._names.get(id(leaf))

@@ -7,8 +7,7 @@ connection say (issue 5; DropBP, NeurIPS 2024, does it for transformers that wer
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import networkx
@@ -58,7 +57,7 @@ def module_sizes(model: nn.Module) -> dict[str, int]:
 
 
 def merged(
-    older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: AbstractSet[str]
+    older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: Set[str]
 ) -> tuple[ResidualBranch, ...]:
     """The branches of two forward passes, of which the newer used just the parameters `seen`."""
     return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
@@ -92,16 +91,11 @@ class _Graph:
     def branches(self) -> tuple[ResidualBranch, ...]:
         """The branches that can be dropped together."""
         members: dict[int, list[str]] = defaultdict(list)
-        through = {number for entry in self._entries for number in self._chain(entry)}
-        reaching = self._reaching()
+        towards_input = (networkx.ancestors(self._graph, entry) for entry in self._entries)
+        passed_by_all = {number for entry in self._entries for number in self._chain(entry)}
+        candidates = (self._modules.keys() & set().union(*towards_input)) - passed_by_all
         for name in self._names.values():
-            if name not in self._dominator:
-                continue
-            ends = [
-                number
-                for number in self._chain(name)
-                if number in self._modules and number not in through and number in reaching
-            ]
+            ends = [number for number in self._chain(name) if number in candidates]
             if ends:
                 members[ends[-1]].append(name)  # the last is the nearest to the outputs
         costs = self._skipped(members)
@@ -121,12 +115,10 @@ class _Graph:
         """
         ends: dict[int, str] = {}
         for name, made in calls.items():
-            if len(made) != 1:
+            outputs = {n for call in made for n in call.outputs if n in self._graph}
+            if not len(made) == len(outputs) == 1:
                 continue
-            reached = {number for number in made[0].outputs if number in self._graph}
-            if len(reached) != 1:
-                continue
-            (end,) = reached
+            (end,) = outputs
             if end not in ends or sizes[name] > sizes[ends[end]]:
                 ends[end] = name
         return ends
@@ -139,10 +131,6 @@ class _Graph:
                 return
             node = above
             yield node
-
-    def _reaching(self) -> AbstractSet[_Node]:
-        """The nodes through which gradients towards the input flow."""
-        return set().union(*(networkx.ancestors(self._graph, entry) for entry in self._entries))
 
     def _skipped(self, ends: Iterable[int]) -> dict[int, float]:
         """FLOPs that are skipped when nothing flows through a node."""

@@ -1,7 +1,6 @@
 """The autograd graph: where it begins in a model's outputs, and what lies behind them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +66,7 @@ class Edge:
 def edges(
     roots: Iterable[Node],
     arguments: Mapping[Node, torch.Tensor] | None = None,
-    walked: AbstractSet[int] = frozenset(),
+    walked: Set[int] = frozenset(),
 ) -> Iterator[Edge]:
     """Walk the graph behind some nodes, in no order.
 
@@ -87,7 +86,7 @@ def edges(
         yield Edge(node_number(node), position, below, leaf)
 
 
-def leads_to(node: Node | None, numbers: AbstractSet[int]) -> bool:
+def leads_to(node: Node | None, numbers: Set[int]) -> bool:
     """Whether a node of these numbers lies behind a node, or is that node.
 
     Example:
@@ -111,8 +110,8 @@ def leads_to(node: Node | None, numbers: AbstractSet[int]) -> bool:
 
 def first_uses(
     roots: Iterable[Node],
-    arguments: AbstractSet[Node] = frozenset(),
-    walked: AbstractSet[int] = frozenset(),
+    arguments: Set[Node] = frozenset(),
+    walked: Set[int] = frozenset(),
 ) -> dict[torch.Tensor, int]:
     """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
 
@@ -132,7 +131,7 @@ def first_uses(
 
 
 def _walk(
-    roots: Iterable[Node], ends: AbstractSet[Node], walked: AbstractSet[int]
+    roots: Iterable[Node], ends: Set[Node], walked: Set[int]
 ) -> Iterator[tuple[Node, int, Node]]:
     """Each node of the graph with the position and the end of each of its edges."""
     stack = [node for node in roots if node not in ends]

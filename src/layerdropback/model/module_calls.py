@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import next_number, node_number
 from ..interop.wrappers import canonical_name
-from .graph import output_tensors
+from .graph import graph_roots
 
 
 @dataclass
@@ -44,14 +44,9 @@ class ModuleCalls:
         for name, module in model.named_modules():
             scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
             if name and module is not running and not scripted:
-                self._watch(canonical_name(name), module)
-
-    def _watch(self, name: str, module: nn.Module) -> None:
-        calls = self.calls[name]
-        self._handles += [
-            module.register_forward_pre_hook(partial(_begin, calls)),
-            module.register_forward_hook(partial(_end, calls)),
-        ]
+                calls = self.calls[canonical_name(name)]
+                self._handles.append(module.register_forward_pre_hook(partial(_begin, calls)))
+                self._handles.append(module.register_forward_hook(partial(_end, calls)))
 
     def stop(self) -> Mapping[str, list[ModuleCall]]:
         """Watch no longer; all calls so far."""
@@ -66,6 +61,5 @@ def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
 
 
 def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
-    nodes = (tensor.grad_fn for tensor in output_tensors(output))
-    calls[-1].outputs = [node_number(node) for node in nodes if node is not None]
+    calls[-1].outputs = [node_number(node) for node in graph_roots(output)]
     calls[-1].end = next_number()

@@ -19,8 +19,7 @@ class Order:
         unreached: trainable parameters that the loss did not reach.
         ends: parameters that are used last before an output that the loss reached, or before an
             activation whose gradient the loop asks for.
-        behind: where there are several ends, what each of them is made with, the parameter that is
-            used last first.
+        behind: of several ends, what each is made with, the parameter that is used last first.
     """
 
     first: Mapping[str, int]

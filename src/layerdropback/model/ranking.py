@@ -8,7 +8,8 @@ from .order import Order
 
 def lateness(layer: Layer, order: Order) -> tuple[bool, int]:
     """Sorts layers by last use, but single numbers (a temperature after the head) before all."""
-    return layer.numel > 1, last_use(layer, order)
+    last_uses = (order.last.get(name, -1) for name in layer.parameter_names)
+    return layer.numel > 1, max(last_uses, default=-1)
 
 
 def by_first_use(layers: Sequence[Layer], order: Order, early: Container[str] = ()) -> list[int]:
@@ -17,11 +18,6 @@ def by_first_use(layers: Sequence[Layer], order: Order, early: Container[str] = 
     Of the parameters in `early` the last use counts.
     """
     return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order, early))
-
-
-def last_use(layer: Layer, order: Order) -> int:
-    """Rank of a layer's last use; -1 where the loss does not reach it."""
-    return max((order.last.get(name, -1) for name in layer.parameter_names), default=-1)
 
 
 def first_use(layer: Layer, order: Order, early: Container[str] = ()) -> float:

@@ -147,10 +147,6 @@ def _uniform_depth(share: float, reach: float, number: float) -> float:
     return low + (high - low) * number
 
 
-def _fixed_depth(share: float, reach: float, number: float) -> float:
-    return share
-
-
 def _power_depth(share: float, reach: float, number: float) -> float:
     return float(reach * number ** (reach / share - 1)) if 0 < share < reach else share
 
@@ -159,6 +155,6 @@ def _power_depth(share: float, reach: float, number: float) -> float:
 # distribution's quantile. `power` reaches from nothing to the largest share.
 QUANTILES: dict[str, Callable[[float, float, float], float]] = {
     "uniform": _uniform_depth,
-    "fixed": _fixed_depth,
+    "fixed": lambda share, reach, number: share,
     "power": _power_depth,
 }

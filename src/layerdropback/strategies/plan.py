@@ -1,7 +1,6 @@
 """Which layers can drop as things stand, and which are always kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,7 +65,7 @@ class Plan:
         strategy: Strategy,
         layers: Sequence[Layer],
         learned: Learned,
-        held: Iterable[AbstractSet[int]],
+        held: Iterable[Set[int]],
     ):
         order = learned.order
         names = [set(layer.parameter_names) for layer in layers]
@@ -89,7 +88,7 @@ class Plan:
             behind = (end, *order.behind.get(end, ()))
             indices = dict.fromkeys(place[name] for name in behind if name in place)
             self._ends.append([tuple(_siblings(i, layers)) for i in indices])
-        self._last: tuple[Heads, float, Facts, Odds] | None = None
+        self._last: tuple[tuple[Heads, float], Facts, Odds] | None = None
 
     def heads(self) -> Heads:
         """The layers that are kept because they come last, as things stand.
@@ -118,17 +117,17 @@ class Plan:
 
     def odds(self, heads: Heads, position: float) -> Odds:
         """What masks are drawn from; worked out anew where heads or position are others."""
-        return self._at(heads, position)[3]
+        return self._at(heads, position)[1]
 
     def switches(self, heads: Heads, position: float, mask: Mask) -> tuple[str, ...]:
         """The modules to detach while a mask is in force."""
-        return self._strategy.switches(self._at(heads, position)[2], mask)
+        return self._strategy.switches(self._at(heads, position)[0], mask)
 
-    def _at(self, heads: Heads, position: float) -> tuple[Heads, float, Facts, Odds]:
-        if self._last is None or self._last[:2] != (heads, position):
+    def _at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
+        if self._last is None or self._last[0] != (heads, position):
             facts = self.facts(heads)
-            self._last = (heads, position, facts, self._strategy.odds(facts, position))
-        return self._last
+            self._last = (heads, position), facts, self._strategy.odds(facts, position)
+        return self._last[1:]
 
     def check(self) -> None:
         """Look whether the strategy can be followed at all; an `AttachError` says why not."""
@@ -157,9 +156,8 @@ class Plan:
             return "frozen"
         if not self.reached[index]:
             return "the loss does not reach it"
-        if self._strategy.needs_branches and not any(
-            index in group.layers for group in self._facts.groups
-        ):
+        grouped = any(index in group.layers for group in self._facts.groups)
+        if self._strategy.needs_branches and not grouped:
             return "in no branch"
         heads = self.heads()
         if not self.facts(heads).free[index]:

@@ -1,7 +1,6 @@
 """What is spared of the backward pass's cost, by layer."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -16,7 +15,7 @@ Shares = Mapping[str, float]
 
 
 def depth_shares(
-    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: AbstractSet[str]
+    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: Set[str]
 ) -> Shares:
     """What is skipped of the backward pass's cost by a cut above each layer.
 
