@@ -34,20 +34,18 @@ class Sentences(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index):
-        return {
-            "input_ids": self.tokens["input_ids"][index],
-            "attention_mask": self.tokens["attention_mask"][index],
-            "labels": self.labels[index],
-        }
+        sample = {name: values[index] for name, values in self.tokens.items()}
+        return sample | {"labels": self.labels[index]}
 
 
 def main() -> None:
-    """Train, and say how many of the test sentences are right."""
+    """Train, and say how many test sentences are right."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--out", default="bert")
     args = parser.parse_args()
 
@@ -61,7 +59,7 @@ def main() -> None:
         model=model,
         args=TrainingArguments(
             args.out, num_train_epochs=args.epochs, per_device_train_batch_size=32,
-            learning_rate=1e-4, warmup_steps=0.1, logging_steps=20, report_to="none",
+            learning_rate=args.lr, warmup_steps=0.1, logging_steps=20, report_to="none",
         ),
         train_dataset=train,
         eval_dataset=test,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parallel import needs_distributed
+from trainer_runs import tiny_bert
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -123,34 +124,9 @@ def test_a_vit_learns_with_accelerate_on_two_ranks(precision, tmp_path):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def tiny_bert(folder):
-    """A model folder with a tokenizer of a few words, and sentences of these."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-
-    words = {"<pad>": 0, "<unk>": 1, "good": 2, "bad": 3, "a": 4, "film": 5}
-    plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    plain.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=plain, pad_token="<pad>", unk_token="<unk>"
-    )
-    tokenizer.save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=6,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    text = folder / "sentences.txt"
-    text.write_text("pos a good film\nneg a bad film\n" * 160)
-    return text
-
-
 def test_a_bert_learns_with_trainer(tmp_path):
     text = tiny_bert(tmp_path)
-    flags = ("--model", tmp_path, "--train", text, "--test", text, "--epochs", 4)
+    flags = ("--model", tmp_path, "--train", text, "--test", text, "--epochs", 4, "--lr", 0.01)
     shown = printed(tmp_path, EXAMPLES / "transformers_bert.py", *flags)
     ((share, steps),) = re.findall(r"([\d.]+) of the layers dropped in (\d+) steps", shown)
     assert float(share) > 0.3
@@ -167,4 +143,4 @@ def test_a_gpt2_learns_with_trainer(tmp_path):
     )
     assert 0.1 < float(share) < 0.3
     assert int(steps) == 39
-    assert float(loss) < 3.5
+    assert float(loss) < 4

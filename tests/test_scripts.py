@@ -15,6 +15,7 @@ from torch import nn
 from folders import make_folder
 from layerdropback.lab.arms import parse_arm
 from layerdropback.training.config import TrainConfig
+from trainer_runs import tiny_bert
 
 ROOT = Path(__file__).parents[1]
 
@@ -179,3 +180,20 @@ def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):
     )
     for name, text in evidence.ARMS.items():  # each is a way to drop that the lab can read
         assert parse_arm(f"{name}:{text}", TrainConfig(epochs=12))[0] == name
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, monkeypatch):
+    text = tiny_bert(tmp_path)
+    text.rename(tmp_path / "train.txt")
+    (tmp_path / "test.txt").write_text("pos a good film\nneg a bad film\n")
+    module = script("benchmarks/trainer_minilm.py")
+    flags = ["--data", tmp_path, "--model", tmp_path, "--limit", 640, "--out", tmp_path / "card"]
+    monkeypatch.setattr(sys, "argv", ["trainer_minilm.py", *map(str, flags)])
+    monkeypatch.chdir(tmp_path)
+    module.main()
+    arms = json.loads((tmp_path / "card.json").read_text())["arms"]
+    assert [len(arm["seconds"]) for arm in arms] == [5] * 5
+    plain, cut, *_ = (arm["saved"] for arm in arms)
+    assert max(cut) < min(plain)
+    assert (tmp_path / "card.md").read_text().count("\n| ") == 7

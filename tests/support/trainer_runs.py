@@ -5,6 +5,7 @@ import os
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -12,6 +13,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedTokenizerFast,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -141,3 +143,25 @@ def assert_same_runs(one, other):
     assert len(one.weights) == len(other.weights) > 0
     for mine, theirs in zip(one.weights, other.weights, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def tiny_bert(folder):
+    """A model folder with a tokenizer of a few words, and sentences of these."""
+    words = {"<pad>": 0, "<unk>": 1, "good": 2, "bad": 3, "a": 4, "film": 5}
+    plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain, pad_token="<pad>", unk_token="<unk>"
+    )
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=6,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    text = folder / "sentences.txt"
+    text.write_text("pos a good film\nneg a bad film\n" * 160)
+    return text
