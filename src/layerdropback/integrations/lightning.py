@@ -81,9 +81,11 @@ class LayerDropBackCallback(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Attach, and go on where a checkpoint was saved."""
-        self._stop()
-        _refuse_compiled(pl_module)
+        self._stop(pl_module)
         model = trainer.strategy.model
+        _refuse_compiled(pl_module)
+        if self.settings.ever_drops:
+            _refuse_plain_ddp(model)
         self.ldb = LayerDropBack(model, trainer.optimizers, **vars(self.settings))
         if isinstance(model, DistributedDataParallel) and not pl_module.automatic_optimization:
             see_through(pl_module)  # its call is a whole training_step, optimizers' steps and all
@@ -146,11 +148,11 @@ class LayerDropBackCallback(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Detach."""
-        self._stop()
+        self._stop(pl_module)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Detach; a checkpoint may still be saved."""
-        self._stop()
+        self._stop(pl_module)
 
     def _end(self) -> None:
         if self._limits is not None:
@@ -159,7 +161,8 @@ class LayerDropBackCallback(Callback):
         if self.ldb is not None:
             self.ldb.end_epoch()
 
-    def _stop(self) -> None:
+    def _stop(self, pl_module: Any) -> None:
+        see_through(pl_module, False)
         if self.ldb is not None:
             self._end()
             self.ldb.detach()
@@ -200,4 +203,15 @@ def _refuse_compiled(pl_module: Any) -> None:
         fact = "the LightningModule was compiled as a whole"
         cause = "its training_step is one graph then, in which no call can be seen"
         cure = "compile what it calls, self.net.compile(), or block by block with unit='block'"
+        raise AttachError([explain(fact, cause, cure)])
+
+
+def _refuse_plain_ddp(model: Any) -> None:
+    """As attaching does, in the words of those who never see the wrapper."""
+    if isinstance(model, DistributedDataParallel) and not (
+        model.find_unused_parameters or model.static_graph
+    ):
+        fact = "the model is DDP without find_unused_parameters"
+        cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
+        cure = 'Trainer(strategy="ddp_find_unused_parameters_true")'
         raise AttachError([explain(fact, cause, cure)])
