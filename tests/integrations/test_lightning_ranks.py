@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from by_hand import heard
 from layerdropback import AttachError, Branch, Schedule, Truncate, Uniform
+from layerdropback.engine.parts import is_seen_through
 from layerdropback.integrations.lightning import LayerDropBackCallback
 from lightning_runs import (
     BATCHES,
@@ -140,6 +141,7 @@ def trained(module, drops, strategy=None, *more, settings=None, resume=None, **c
     with heard() as texts:
         trainer(callback, masks, *more, **changes).fit(module, loader, ckpt_path=path)
     assert not [text for text in texts if "Cause:" in text]
+    assert not is_seen_through(module), "nothing is left behind"
     stats = callback.ldb.stats()
     return {
         "masks": masks.found,
