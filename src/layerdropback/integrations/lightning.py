@@ -26,7 +26,7 @@ _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 else:  # the one that is in use already, where both are installed
-    _loaded = [package for package in _PACKAGES if package in sys.modules]
+    _loaded = [package for package in _PACKAGES if sys.modules.get(package)]
     Callback = framework(*_loaded, *_PACKAGES, extra="lightning").Callback
 
 
