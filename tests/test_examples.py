@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from folders import make_folder
 from parallel import needs_distributed
 from trainer_runs import tiny_bert
 
@@ -144,3 +145,34 @@ def test_a_gpt2_learns_with_trainer(tmp_path):
     assert 0.1 < float(share) < 0.3
     assert int(steps) == 39
     assert float(loss) < 4
+
+
+def metrics(text, name):
+    """A number of each epoch's line."""
+    return [float(number) for number in re.findall(rf"epoch \d: .*\b{name} ([\d.]+)", text)]
+
+
+def test_a_resnet_learns_with_lightning(tmp_path):
+    folder = make_folder(tmp_path / "images", train=24, size=(32, 32)) / "train"
+    file = EXAMPLES / "lightning_resnet.py"
+    text = printed(tmp_path, file, "--data", folder, "--size", "32", "--epochs", "4")
+    assert metrics(text, "ldb/drops") == [1] * 4
+    assert min(metrics(text, "ldb/share_dropped")) > 0.2
+    assert len(set(metrics(text, "loss"))) == 4
+
+
+def test_with_lightning_it_takes_two_lines():
+    lines = (EXAMPLES / "lightning_resnet.py").read_text().splitlines()
+    assert len([line for line in lines if re.search("layerdropback|ldb", line.lower())]) == 2
+
+
+@pytest.mark.slow
+def test_a_resnet_learns_digits_with_lightning_and_without_the_two_lines(tmp_path):
+    file = EXAMPLES / "lightning_resnet.py"
+    losses = metrics(printed(tmp_path, file), "loss")
+    assert losses[-1] < 0.5 * losses[0]
+    lines = [line for line in file.read_text().splitlines() if "LayerDropBack" not in line]
+    (tmp_path / "plain.py").write_text("\n".join(lines))
+    text = printed(tmp_path, "plain.py")
+    assert "ldb" not in text
+    assert metrics(text, "loss")[-1] < 0.5 * losses[0]

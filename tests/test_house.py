@@ -56,6 +56,11 @@ def core():
     return [(module, text) for module, text in modules() if room_of(module) not in OUTSIDE_THE_CORE]
 
 
+def core_and_integrations():
+    """What users build on: its files are short, and each is tested by itself."""
+    return [*core(), *((m, text) for m, text in modules() if room_of(m) == "integrations")]
+
+
 def name_of(module):
     return "/".join(module)
 
@@ -101,7 +106,8 @@ def arrows():
 
 def test_the_arrows_are_seen():
     found = arrows()
-    for pair in (("controller", "engine"), ("engine", "model"), ("cli", "training")):
+    pairs = (("controller", "engine"), ("engine", "model"), ("cli", "training"))
+    for pair in (*pairs, ("integrations", "controller")):
         assert found[pair], pair
     assert "engine/hold" in found["engine", "interop"], "``from ..interop.compiling import``"
     assert "controller" in found["controller", "state"], "``from . import state``"
@@ -125,6 +131,11 @@ def test_imports_go_one_way():
         if FLOOR.get(pair[0], 0) <= FLOOR.get(pair[1], len(FLOORS)) and pair not in ALLOWED_FOR_NOW
     }
     assert not wrong
+
+
+def test_integrations_stand_on_the_core_alone_and_nothing_on_them():
+    assert not OUTSIDE_THE_CORE & {to for room, to in arrows() if room == "integrations"}
+    assert not {room for room, to in arrows() if to == "integrations"}
 
 
 def test_what_is_allowed_for_now_is_needed_still():
@@ -156,7 +167,9 @@ def attributes(kind):
     return own | {ast.unparse(node.target) for node in kind.body if isinstance(node, ast.AnnAssign)}
 
 
-@pytest.mark.parametrize(("module", "text"), [pytest.param(*c, id=name_of(c[0])) for c in core()])
+@pytest.mark.parametrize(
+    ("module", "text"), [pytest.param(*c, id=name_of(c[0])) for c in core_and_integrations()]
+)
 def test_files_functions_and_classes_of_the_core_are_short(module, text):
     lines = len(text.splitlines())
     assert lines <= LINES_OF_A_FILE
@@ -167,7 +180,8 @@ def test_files_functions_and_classes_of_the_core_are_short(module, text):
 
 
 def test_every_module_of_the_core_has_a_test_file_of_its_name():
-    own = [module for module, _ in core() if not module[-1].startswith("__")]
+    everything = [module for module, _ in core_and_integrations()]
+    own = [module for module in everything if not module[-1].startswith("__")]
     files = [TESTS.joinpath(*module[:-1], f"test_{module[-1]}.py") for module in own]
     assert [str(file.relative_to(TESTS)) for file in files if not file.exists()] == []
 

@@ -174,6 +174,7 @@ def test_a_profile_of_ones_own_model_is_made_as_the_docs_have_it(capsys):
 def test_no_page_has_code_that_no_test_runs():
     run = {"README.md", *(f"docs/{n}.md" for n in ("library", "compile", "distributed"))}
     run |= {"docs/command-line.md", "docs/profile.md", "docs/recipes.md"}
+    run |= {"docs/integrations.md"}  # in tests/integrations/test_page.py
     assert {page for page in PAGES if "```" in text_of(page)} == run
 
 

@@ -183,6 +183,8 @@ def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # peft's own
+@pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning")
 def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, monkeypatch):
     text = tiny_bert(tmp_path)
     text.rename(tmp_path / "train.txt")

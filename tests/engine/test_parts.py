@@ -60,3 +60,20 @@ def test_a_module_that_is_seen_through():
     assert not is_seen_through(module)
     see_through(module)
     assert is_seen_through(module)
+    see_through(module, False)
+    see_through(module, False)
+    assert vars(module).keys() == vars(nn.Linear(2, 2)).keys()
+
+
+def test_only_the_outermost_call_of_such_a_module_is_around_passes():
+    parts, around, other = Parts(), nn.Linear(2, 2), nn.Linear(2, 2)
+    see_through(around)
+    for _ in range(2):
+        assert parts.enter(other)
+        parts.leave(other)
+        assert not parts.enter(around)
+        assert parts.enter(other)
+        assert parts.enter(around)
+        parts.leave(around)
+        parts.leave(other)
+        parts.leave(around)

@@ -1,11 +1,15 @@
 """A mask holds while the model's own passes run, and at no other time."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 
 from attached import flags
 from engines import engine_of, learnt, passes, step, without_gradient
+from layerdropback import Uniform
+from layerdropback.engine.parts import see_through
 from layerdropback.engine.window import FULL
 from zoo import mlp
 
@@ -89,6 +93,45 @@ def test_an_inner_call_with_gradients_in_an_outer_one_without_counts():
         model(torch.randn(2, 8))
     assert model.seen == [DROPPED, set()]
     assert engine.windows.seen.forward
+
+
+class Around(Noting):
+    """A call of it makes two whole steps, each with a call of itself, and may break off."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(8))
+        self.optimizer, self.inside, self.error = None, False, None
+
+    def forward(self, x):
+        if self.inside:
+            return super().forward(x + self.shift)
+        self.inside = True
+        for _ in range(2):
+            self(x).square().sum().backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        self.inside = False
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, MemoryError()])
+def test_a_call_that_makes_steps_is_seen_through_and_its_calls_of_itself_are_not(error):
+    model = Around()
+    engine, model.optimizer = engine_of(model, Uniform(0.9, keep=["net.4"]))
+    see_through(model)
+    for _ in range(3):
+        model.error = error
+        with pytest.raises(MemoryError) if error else contextlib.nullcontext():
+            model(torch.randn(2, 8))
+        model.error = None
+    stats = engine.windows.counters
+    assert (stats.step, stats.drop_steps) == (6, 5)
+    assert len(model.seen) == 6
+    assert model.seen[0] == set()
+    assert all(model.seen[1:])
+    assert all(flags(model).values())
 
 
 class Fails(Noting):

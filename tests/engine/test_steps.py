@@ -5,7 +5,8 @@ import torch
 
 from attached import sgd
 from engines import engine_of, learnt, passes, step, without_gradient
-from layerdropback import Uniform
+from layerdropback import AttachError, Uniform
+from parallel import Parallel, make_up_ranks, needs_distributed
 from zoo import mlp
 
 
@@ -146,3 +147,31 @@ def test_what_others_put_before_a_step_may_raise():
     handle.remove()
     optimizer.step()
     assert counted(engine) == 2
+
+
+# ---- windows of several passes under DDP, the last of them in a closure --------------------------
+
+
+@needs_distributed
+@pytest.mark.parametrize("reduced", [True, False])
+def test_the_last_pass_reduces_also_where_it_comes_in_the_closure(reduced, monkeypatch):
+    make_up_ranks(monkeypatch, lambda value: value)
+    model = Parallel(mlp())
+    engine, optimizer = engine_of(model)
+
+    def closure():
+        model.require_backward_grad_sync = reduced
+        passes(model)
+
+    before = [p.detach().clone() for p in model.parameters()]
+    for _ in range(2):
+        model.require_backward_grad_sync = False
+        passes(model)
+        if reduced:
+            optimizer.step(closure)
+            optimizer.zero_grad()
+        else:
+            with pytest.raises(AttachError, match="gradients that DDP has not reduced"):
+                optimizer.step(closure)
+            torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
+    assert engine.windows.counters.step == (2 if reduced else 0)

@@ -20,6 +20,7 @@ from lightning_runs import (
     BATCHES,
     QUIET,
     Classifier,
+    Masks,
     assert_same_runs,
     fit,
     loader,
@@ -70,19 +71,6 @@ class States(Callback):
         state = trainer.optimizers[0].state
         buffers = ((name, state[p].get("momentum_buffer")) for name, p in module.named_parameters())
         self.found.append({name: None if b is None else b.clone() for name, b in buffers})
-
-
-class Masks(Callback):
-    """The parameters that each step drops."""
-
-    def __init__(self, callback):
-        self.found, self._callback = [], callback
-
-    def on_before_optimizer_step(self, trainer, module, optimizer):
-        ldb = self._callback.ldb
-        mask = [False] * len(ldb.layers) if ldb.mask is None else ldb.mask
-        dropped = itertools.compress(ldb.layers, mask)
-        self.found.append({name for layer in dropped for name in layer.parameter_names})
 
 
 @each_strategy
@@ -198,7 +186,7 @@ def test_bad_values_are_refused_at_once():
 
 def test_a_schedule_that_never_drops_is_told():
     callback = LayerDropBackCallback(schedule=Schedule(every=2, start=1))
-    with pytest.warns(UserWarning, match=r"no epoch drops: the run has 1\. Cause: the schedule"):
+    with pytest.warns(UserWarning, match=r"nothing will be dropped: the run has 1 epoch\. Cause"):
         fit(Classifier(), callback, max_epochs=1)
     fit(Classifier(), LayerDropBackCallback(schedule=Schedule(steps=3)), max_epochs=1)
 

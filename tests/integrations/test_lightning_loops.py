@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
@@ -14,9 +13,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers.logger import Logger
-from torch import nn
 
-from by_hand import block, seed_all
 from layerdropback import Control, LayerDropBack, LoaderError, Schedule, Truncate, Uniform
 from layerdropback.integrations.lightning import LayerDropBackCallback
 from lightning_runs import (
@@ -24,6 +21,7 @@ from lightning_runs import (
     QUIET,
     SIZE,
     Classifier,
+    Gan,
     assert_same_runs,
     fit,
     loader,
@@ -32,41 +30,6 @@ from lightning_runs import (
 )
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
-
-
-class Gan(LightningModule):
-    """Two networks that train in turn, each with an optimizer; steps are made by hand."""
-
-    def __init__(self, toggles=False):
-        super().__init__()
-        seed_all(0)
-        self.automatic_optimization = False
-        self.generator = nn.Sequential(nn.Linear(8, 8), block(), nn.Linear(8, 8))
-        self.discriminator = nn.Sequential(nn.Linear(8, 8), block(), nn.Linear(8, 1))
-        self.toggles, self.weights = toggles, []
-
-    def training_step(self, batch, index):
-        real, _ = batch
-        for optimizer, loss in zip(self.optimizers(), (self.fooling, self.telling), strict=True):
-            if self.toggles:
-                self.toggle_optimizer(optimizer)
-            optimizer.zero_grad()
-            self.manual_backward(loss(real))
-            optimizer.step()
-            if self.toggles:
-                self.untoggle_optimizer(optimizer)
-        self.weights.append({n: p.detach().clone() for n, p in self.named_parameters()})
-
-    def fooling(self, real):
-        return -self.discriminator(self.generator(real.flip(0))).mean()
-
-    def telling(self, real):
-        with torch.no_grad():
-            fake = self.generator(real.flip(0))
-        return self.discriminator(fake).exp().mean() - self.discriminator(real).mean()
-
-    def configure_optimizers(self):
-        return sgd(self.generator.parameters()), sgd(self.discriminator.parameters())
 
 
 @pytest.mark.parametrize("toggles", [False, True])

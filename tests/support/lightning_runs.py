@@ -1,9 +1,10 @@
 """Small runs of Lightning's Trainer, whole and interrupted."""
 
+import itertools
 import logging
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from by_hand import block, seed_all
@@ -68,6 +69,54 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self):
         return self._optimizer(self.parameters())
+
+
+class Gan(LightningModule):
+    """Two networks that train in turn, each with an optimizer; steps are made by hand."""
+
+    def __init__(self, toggles=False):
+        super().__init__()
+        seed_all(0)
+        self.automatic_optimization = False
+        self.generator = nn.Sequential(nn.Linear(8, 8), block(), nn.Linear(8, 8))
+        self.discriminator = nn.Sequential(nn.Linear(8, 8), block(), nn.Linear(8, 1))
+        self.toggles, self.weights = toggles, []
+
+    def training_step(self, batch, index):
+        real, _ = batch
+        for optimizer, loss in zip(self.optimizers(), (self.fooling, self.telling), strict=True):
+            if self.toggles:
+                self.toggle_optimizer(optimizer)
+            optimizer.zero_grad()
+            self.manual_backward(loss(real))
+            optimizer.step()
+            if self.toggles:
+                self.untoggle_optimizer(optimizer)
+        self.weights.append({n: p.detach().clone() for n, p in self.named_parameters()})
+
+    def fooling(self, real):
+        return -self.discriminator(self.generator(real.flip(0))).mean()
+
+    def telling(self, real):
+        with torch.no_grad():
+            fake = self.generator(real.flip(0))
+        return self.discriminator(fake).exp().mean() - self.discriminator(real).mean()
+
+    def configure_optimizers(self):
+        return sgd(self.generator.parameters()), sgd(self.discriminator.parameters())
+
+
+class Masks(Callback):
+    """The parameters that each step drops."""
+
+    def __init__(self, callback):
+        self.found, self._callback = [], callback
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        ldb = self._callback.ldb
+        mask = [False] * len(ldb.layers) if ldb.mask is None else ldb.mask
+        dropped = itertools.compress(ldb.layers, mask)
+        self.found.append({name for layer in dropped for name in layer.parameter_names})
 
 
 def sgd(parameters):

@@ -17,12 +17,20 @@ from ..model.graph import leads_to
 _SEEN_THROUGH = "_layerdropback_seen_through"
 
 
-def see_through(module: nn.Module) -> None:
+def see_through(module: nn.Module, through: bool = True) -> None:
     """A call of this module is no forward pass from now on; calls inside of it are.
 
-    For frameworks whose call of a model makes whole steps, those of its optimizers included.
+    For frameworks whose call of a model makes whole steps, those of its optimizers included. Inside
+    of such a call the module may call itself, and that is a forward pass.
+
+    Args:
+        module: of whose hooks the outermost call is ignored.
+        through: whether to; False takes it back, and leaves no trace.
     """
-    vars(module)[_SEEN_THROUGH] = True
+    if through:
+        vars(module)[_SEEN_THROUGH] = True
+    else:
+        vars(module).pop(_SEEN_THROUGH, None)
 
 
 def is_seen_through(module: nn.Module) -> bool:
@@ -61,12 +69,25 @@ class Parts:
     def __init__(self) -> None:
         self._whole = False
         self._some = False
+        self._around = 0  # running calls of modules that are seen through
         self.made: set[int] = set()
         self._handles: list[RemovableHandle] = []
 
     def hook(self, handles: Iterable[RemovableHandle]) -> None:
         """Hooks on parts, which go when the model itself is called and none of its parts is."""
         self._handles += handles
+
+    def enter(self, module: nn.Module) -> bool:
+        """A call begins; whether it can be a forward pass, and is not just around some."""
+        if not is_seen_through(module):
+            return True
+        self._around += 1
+        return self._around > 1
+
+    def leave(self, module: nn.Module) -> None:
+        """A call has ended, or was broken off."""
+        if is_seen_through(module):
+            self._around -= 1
 
     def called(self, whole: bool) -> None:
         """A forward pass begins, of the model or of a part."""

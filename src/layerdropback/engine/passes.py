@@ -18,7 +18,7 @@ from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, outpu
 from .failed_pass import note_missing_gradient
 from .gate import through_gate
 from .hooks import WeakHook
-from .parts import Parts, is_seen_through
+from .parts import Parts
 from .windows import Windows
 
 
@@ -53,7 +53,7 @@ class Passes:
         """A forward pass begins."""
         counts = torch.is_grad_enabled() and not is_being_exported() and not analysis.is_running()
         counts = counts and not any(self._calls) and not is_transformed()
-        counts = counts and not is_seen_through(module) and not is_in_backward()
+        counts = self.parts.enter(module) and counts and not is_in_backward()
         self._calls.append(counts)
         if not counts:
             return
@@ -83,6 +83,7 @@ class Passes:
 
     def after_forward(self, module: nn.Module, args: Any, outputs: Any) -> Any:
         """A forward pass has ended, or was broken off."""
+        self.parts.leave(module)
         if not self._calls or not self._calls.pop():
             return None
         windows, error = self._windows, sys.exception()

@@ -45,17 +45,22 @@ class Steps:
         if closure is not None:  # the passes may be still to come, in this window
             windows.before_first_pass()
         if closure is None or windows.seen.backward:  # else the gradients are an earlier step's
-            self._look_at_gradients()
+            self._look_at_gradients(complete=closure is None)
         window = windows.window
         windows.hold.begin_step(window, optimizer)
         if window.mask is not None and window.parameters and (self._verify or self._looks > 0):
             self._verifiers[id(optimizer)].before(optimizer, self._named(optimizer, window.mask))
         return None if closure is None else _replaced(args, kwargs, partial(self._passed, closure))
 
-    def _look_at_gradients(self) -> None:
-        """All gradients are there, and no weight has moved yet."""
+    def _look_at_gradients(self, complete: bool = True) -> None:
+        """Gradients are there, and no weight has moved yet.
+
+        Args:
+            complete: whether no pass is to come; the last one reduces the gradients of all.
+        """
         windows = self._windows
-        windows.syncs.require_reduced()
+        if complete:
+            windows.syncs.require_reduced()
         windows.planner.notice()
         if windows.recording.recorder is not None:
             windows.recording.recorder.saw_gradients()

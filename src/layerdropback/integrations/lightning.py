@@ -5,7 +5,6 @@
 
 import math
 import sys
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from ..errors import AttachError, LoaderError, explain
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
+from .attaching import attached, warn_of_never, warn_of_no_state
 from .chosen import chosen
 from .optional import framework
 
@@ -26,7 +26,7 @@ _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 else:  # the one that is in use already, where both are installed
-    _loaded = [package for package in _PACKAGES if package in sys.modules]
+    _loaded = [package for package in _PACKAGES if sys.modules.get(package)]
     Callback = framework(*_loaded, *_PACKAGES, extra="lightning").Callback
 
 
@@ -81,31 +81,19 @@ class LayerDropBackCallback(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Attach, and go on where a checkpoint was saved."""
-        self._stop()
-        _refuse_compiled(pl_module)
+        self._stop(pl_module)
         model = trainer.strategy.model
-        self.ldb = LayerDropBack(model, trainer.optimizers, **vars(self.settings))
+        _refuse_compiled(pl_module)
+        cure = 'Trainer(strategy="ddp_find_unused_parameters_true")'
+        self.ldb = attached(model, trainer.optimizers, self.settings, cure)
         if isinstance(model, DistributedDataParallel) and not pl_module.automatic_optimization:
             see_through(pl_module)  # its call is a whole training_step, optimizers' steps and all
         if self._saved is not None:
             self.ldb.load_state_dict(self._saved)
             self._saved = None
         elif trainer.global_step > 0:
-            fact = f"the run goes on at step {trainer.global_step}, LayerDropBack begins anew"
-            cause = "the checkpoint has no state of LayerDropBackCallback"
-            cure = "resume from one that was saved with the callback, or ignore this"
-            warnings.warn(explain(fact, cause, cure), stacklevel=2)
-        self._warn_of_never(trainer)
-
-    def _warn_of_never(self, trainer: Any) -> None:
-        schedule, epochs = self.settings.schedule, trainer.max_epochs or 0
-        if not self.settings.ever_drops or schedule.steps is not None or epochs < 1:
-            return
-        if not any(map(self.settings.is_drop_epoch, range(epochs))):
-            fact = f"no epoch drops: the run has {epochs}"
-            cause = f"the schedule drops every {schedule.every} epochs from {schedule.start} on"
-            cure = "give Schedule(every=1, start=0), or periods of steps, Schedule(steps=...)"
-            warnings.warn(explain(fact, cause, cure), stacklevel=2)
+            warn_of_no_state(trainer.global_step)
+        warn_of_never(self.settings, trainer.max_epochs or 0, trainer.max_steps)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Only a batch factor must be there before the loader is iterated."""
@@ -146,11 +134,11 @@ class LayerDropBackCallback(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Detach."""
-        self._stop()
+        self._stop(pl_module)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Detach; a checkpoint may still be saved."""
-        self._stop()
+        self._stop(pl_module)
 
     def _end(self) -> None:
         if self._limits is not None:
@@ -159,7 +147,8 @@ class LayerDropBackCallback(Callback):
         if self.ldb is not None:
             self.ldb.end_epoch()
 
-    def _stop(self) -> None:
+    def _stop(self, pl_module: Any) -> None:
+        see_through(pl_module, False)
         if self.ldb is not None:
             self._end()
             self.ldb.detach()
