@@ -3,10 +3,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-# The oldest torch that pyproject.toml allows, and the tests of what needs no command line.
+# The oldest torch and the oldest frameworks that pyproject.toml allows, and the tests of what needs
+# no command line.
 OLDEST := .venv-oldest
 OLDEST_TORCH := torch==2.6.0 torchvision==0.21.0
-OLDEST_NEEDS := numpy networkx timm transformers scikit-learn scipy hypothesis pytest pytest-xdist
+OLDEST_NEEDS := numpy networkx timm scikit-learn scipy hypothesis pytest pytest-xdist datasets \
+	transformers==4.45.2 accelerate==1.6.0 peft==0.14.0 lightning==2.4.0 pytorch_lightning==2.4.0
 OLDEST_TESTS := tests/contracts tests/engine tests/interop tests/model tests/parity \
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \

@@ -187,7 +187,7 @@ def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning")
 def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, monkeypatch):
     text = tiny_bert(tmp_path)
-    text.rename(tmp_path / "train.txt")
+    (tmp_path / "train.txt").write_text(text.read_text() * 2)
     (tmp_path / "test.txt").write_text("pos a good film\nneg a bad film\n")
     module = script("benchmarks/trainer_minilm.py")
     flags = ["--data", tmp_path, "--model", tmp_path, "--limit", 640, "--out", tmp_path / "card"]

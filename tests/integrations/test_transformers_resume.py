@@ -149,3 +149,28 @@ def test_a_state_of_another_model_is_refused(tmp_path):
     path.write_text(json.dumps(saved, sort_keys=True))
     with pytest.raises(StateError, match="the state belongs to another model: layer"):
         resumed(path.parent, tmp_path, callback(Uniform(0.5)))
+
+
+def test_a_run_without_the_callback_resumes_from_its_checkpoint(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), max_steps=13)
+    path = str(tmp_path / "checkpoint-13")
+    trainer = run("llama", tmp_path, model=zeroed("llama"), resume=path, max_steps=15)
+    assert trainer.state.global_step == 15
+
+
+def test_what_is_saved_at_an_epochs_end_is_the_state_then(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), save_strategy="epoch")
+    for step in (11, 22):
+        saved = json.loads((tmp_path / f"checkpoint-{step}" / "trainer_state.json").read_text())
+        state = saved["stateful_callbacks"]["LayerDropBackCallback"]["attributes"]["saved"]
+        assert state["step"] == step
+
+
+def test_with_another_length_of_an_epoch_it_counts_as_the_trainer_does(tmp_path):
+    whole_run(tmp_path, Uniform(0.9), max_steps=12)
+    ours = callback(Uniform(0.9))
+    steps = Steps(ours)
+    changes = {"per_device_train_batch_size": 4, "num_train_epochs": 4}  # 6 steps each
+    path = str(tmp_path / "checkpoint-12")
+    run("llama", tmp_path, ours, steps, model=zeroed("llama"), resume=path, **changes)
+    assert [bool(names) for names in steps.dropped] == [False] * 6 + [True] * 6

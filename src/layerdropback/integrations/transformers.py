@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..controller import LayerDropBack
-from ..errors import EpochError, LoaderError, explain
+from ..errors import AttachError, EpochError, LoaderError, explain
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
@@ -31,7 +31,8 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
 
     It attaches when the training starts, to what the run calls and steps, and detaches when it
     ends. Its state is in every checkpoint (``trainer_state.json``), and is found when a run is
-    resumed. Numbers go where the trainer logs: ``ldb/share_dropped``, ``ldb/drops``.
+    resumed. Numbers are in what the trainer logs of the training: ``ldb/share_dropped``, and
+    ``ldb/drops``, 1 where the last step was a drop step.
 
     Args:
         strategy: which layers a step drops, see `LayerDropBack`; by default the preset's.
@@ -72,8 +73,8 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
         self.settings = chosen(preset, strategy, schedule=schedule, **more)
         self.ldb: LayerDropBack | None = None
         self._saved: Mapping[str, Any] | None = None
-        self._trainer: Any = None
-        self._passes = 0  # over the data, so far
+        self._epoch = 0
+        self._drops = False
         if self.settings.batch_scale != 1:
             fact = f"batch_scale={self.settings.batch_scale:g} cannot be applied"
             cause = (
@@ -86,16 +87,37 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
     # ---- the run ---------------------------------------------------------------------------------
 
     def on_train_begin(
-        self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        optimizer: Any = None,
+        train_dataloader: Any = None,
+        **_: Any,
     ) -> None:
         """Attach, and go on where a checkpoint was saved."""
         self._stop()  # the run before, which may have run out of memory
-        self._trainer = _trainer_in(sys._getframe(1))
+        trainer = _trainer_in(sys._getframe(1))
+        self._take_the_lead(trainer)
         cure = "ddp_find_unused_parameters=True in the TrainingArguments"
-        self.ldb = attached(self._trainer.model_wrapped, optimizer, self.settings, cure)
-        self._passes = 0
+        self.ldb = attached(trainer.model_wrapped, optimizer, self.settings, cure)
+        self._epoch = _first_epoch(args, state, train_dataloader)
         self._resume(state)
         warn_of_never(self.settings, state.num_train_epochs, state.max_steps)
+
+    def _take_the_lead(self, trainer: Any) -> None:
+        """Stand before the callbacks that log; loops over them go on."""
+        callbacks = trainer.callback_handler.callbacks
+        if sum(isinstance(each, LayerDropBackCallback) for each in callbacks) > 1:
+            cause, cure = "two would undo each other's work", "give the trainer one"
+            fact = "the trainer has more than one LayerDropBackCallback"
+            raise AttachError([explain(fact, cause, cure)])
+        if getattr(trainer, "is_deepspeed_enabled", False):
+            cause = "its engine moves the weights, and no step of an optimizer is seen"
+            cure = "use DDP or FSDP2, or leave the callback out"
+            raise AttachError([explain("the trainer uses DeepSpeed", cause, cure)])
+        callbacks.remove(self)
+        callbacks.insert(0, self)
 
     def _resume(self, state: Any) -> None:
         name = type(self).__name__
@@ -107,34 +129,32 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
         self._saved = None
         if saved and state.global_step > 0 and self.ldb is not None:
             self.ldb.load_state_dict(saved)
-            self._passes = int(saved["epoch"] or 0)
         elif state.global_step > 0:
             warn_of_no_state(state.global_step)
 
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
-    ) -> None:
-        """Begin an epoch."""
-        if self.ldb is None:
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin an epoch; ``state.epoch`` lags after one that was cut short, so it is counted."""
+        if self.ldb is not None:
+            self.ldb.begin_epoch(self._epoch)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Note, for the log, whether this is a drop step."""
+        self._drops = self.ldb is not None and self.ldb.mask is not None
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Add numbers to the trainer's own, where these are of the training."""
+        if self.ldb is None or logs is None or "loss" not in logs:
             return
-        # The trainer's own number, which a run of unknown length has not.
-        known = hasattr(train_dataloader, "__len__") and state.epoch is not None
-        number = int(state.epoch + 1e-6) if known else self._passes
-        self._passes = number + 1
-        self.ldb.begin_epoch(number)
+        share = self.ldb.stats()["share_dropped"]
+        logs |= {"ldb/share_dropped": share, "ldb/drops": float(self._drops)}
+        if state.log_history and state.log_history[-1].get("loss") is logs["loss"]:
+            state.log_history[-1].update(logs)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End it."""
         if self.ldb is not None:
             self.ldb.end_epoch()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Log, whenever the trainer does."""
-        if self.ldb is not None and control.should_log:
-            stats = self.ldb.stats()
-            numbers = {"share_dropped": stats["share_dropped"], "drops": stats["is_drop_epoch"]}
-            self._trainer.log({f"ldb/{name}": float(number) for name, number in numbers.items()})
-            control.should_log = True  # which that call has answered, but its own numbers are due
+            self._epoch += 1
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Detach."""
@@ -143,7 +163,6 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
     def _stop(self) -> None:
         if self.ldb is not None:
             self.ldb.detach()
-        self._trainer = None
 
     # ---- checkpoints -----------------------------------------------------------------------------
 
@@ -163,6 +182,16 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
     def saved(self, value: Mapping[str, Any]) -> None:
         self._saved = value
         self.settings = from_state(value["settings"])
+
+
+def _first_epoch(args: Any, state: Any, loader: Any) -> int:
+    """The epoch in which a run begins, as the trainer counts it; of a stream it knows no number."""
+    try:
+        batches = len(loader)
+    except TypeError:
+        return int(state.epoch or 0)
+    steps: int = max(1, -(-batches // args.gradient_accumulation_steps))
+    return int(state.global_step // steps)
 
 
 def _trainer_in(frame: FrameType | None) -> Any:
