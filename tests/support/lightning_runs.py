@@ -119,6 +119,18 @@ class Masks(Callback):
         self.found.append({name for layer in dropped for name in layer.parameter_names})
 
 
+class States(Callback):
+    """Momentum after each step, by the parameter's name."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        state = trainer.optimizers[0].state
+        buffers = ((name, state[p].get("momentum_buffer")) for name, p in module.named_parameters())
+        self.found.append({name: None if b is None else b.clone() for name, b in buffers})
+
+
 def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=0.01)
 
