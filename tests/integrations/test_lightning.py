@@ -21,6 +21,7 @@ from lightning_runs import (
     QUIET,
     Classifier,
     Masks,
+    States,
     assert_same_runs,
     fit,
     loader,
@@ -59,18 +60,6 @@ def test_masks_and_weights_are_those_of_the_plain_loop(strategy, calls):
     assert callback.ldb.stats() == ldb.stats()
     assert callback.ldb.stats()["drop_steps"] == 2 * BATCHES
     assert_same_runs(mine, hand)
-
-
-class States(Callback):
-    """Momentum after each step, by the parameter's name."""
-
-    def __init__(self):
-        self.found = []
-
-    def on_train_batch_end(self, trainer, module, *_):
-        state = trainer.optimizers[0].state
-        buffers = ((name, state[p].get("momentum_buffer")) for name, p in module.named_parameters())
-        self.found.append({name: None if b is None else b.clone() for name, b in buffers})
 
 
 @each_strategy

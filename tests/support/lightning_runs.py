@@ -6,6 +6,7 @@ import logging
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
+from torch.nn.functional import softplus
 
 from by_hand import block, seed_all
 
@@ -95,12 +96,12 @@ class Gan(LightningModule):
         self.weights.append({n: p.detach().clone() for n, p in self.named_parameters()})
 
     def fooling(self, real):
-        return -self.discriminator(self.generator(real.flip(0))).mean()
+        return softplus(-self.discriminator(self.generator(real.flip(0)))).mean()
 
     def telling(self, real):
         with torch.no_grad():
             fake = self.generator(real.flip(0))
-        return self.discriminator(fake).exp().mean() - self.discriminator(real).mean()
+        return (softplus(self.discriminator(fake)) + softplus(-self.discriminator(real))).mean()
 
     def configure_optimizers(self):
         return sgd(self.generator.parameters()), sgd(self.discriminator.parameters())
@@ -117,6 +118,18 @@ class Masks(Callback):
         mask = [False] * len(ldb.layers) if ldb.mask is None else ldb.mask
         dropped = itertools.compress(ldb.layers, mask)
         self.found.append({name for layer in dropped for name in layer.parameter_names})
+
+
+class States(Callback):
+    """Momentum after each step, by the parameter's name."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        state = trainer.optimizers[0].state
+        buffers = ((name, state[p].get("momentum_buffer")) for name, p in module.named_parameters())
+        self.found.append({name: None if b is None else b.clone() for name, b in buffers})
 
 
 def sgd(parameters):
