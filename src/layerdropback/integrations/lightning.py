@@ -15,6 +15,7 @@ from ..controller import LayerDropBack
 from ..engine.parts import see_through
 from ..epoch import Epoch
 from ..errors import AttachError, LoaderError, explain
+from ..interop.wrappers import unwrap
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
@@ -79,9 +80,15 @@ class LayerDropBackCallback(Callback):
 
     # ---- the run ---------------------------------------------------------------------------------
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Forget what a validation has restored: a run's own checkpoint is restored after this."""
+        if stage == "fit":
+            self._saved = None
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Attach, and go on where a checkpoint was saved."""
+        """Attach, and go on where a checkpoint was saved, or where the same trainer ended."""
         self._stop(pl_module)
+        saved, self._saved = self._state_to_go_on_with(trainer, pl_module), None
         model = trainer.strategy.model
         _refuse_compiled(pl_module)
         if self.settings.ever_drops:
@@ -89,15 +96,22 @@ class LayerDropBackCallback(Callback):
         self.ldb = LayerDropBack(model, trainer.optimizers, **vars(self.settings))
         if isinstance(model, DistributedDataParallel) and not pl_module.automatic_optimization:
             see_through(pl_module)  # its call is a whole training_step, optimizers' steps and all
-        if self._saved is not None:
-            self.ldb.load_state_dict(self._saved)
-            self._saved = None
+        if saved is not None:
+            self.ldb.load_state_dict(saved)
         elif trainer.global_step > 0:
             fact = f"the run goes on at step {trainer.global_step}, LayerDropBack begins anew"
-            cause = "the checkpoint has no state of LayerDropBackCallback"
+            cause = "no state of LayerDropBackCallback was loaded, the checkpoint has none"
             cure = "resume from one that was saved with the callback, or ignore this"
             warnings.warn(explain(fact, cause, cure), stacklevel=2)
         self._warn_of_never(trainer)
+
+    def _state_to_go_on_with(self, trainer: Any, pl_module: Any) -> dict[str, Any] | None:
+        """A checkpoint's; without one that of the trainer's last run with the same module."""
+        if trainer.global_step == 0:  # it begins anew, also where a finder has undone a resumption
+            return None
+        if self._saved is not None or self.ldb is None or trainer.ckpt_path is not None:
+            return self._saved
+        return self.ldb.state_dict() if unwrap(self.ldb.model) is pl_module else None
 
     def _warn_of_never(self, trainer: Any) -> None:
         schedule, epochs = self.settings.schedule, trainer.max_epochs or 0
