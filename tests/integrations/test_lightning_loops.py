@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
     Callback,
-    EMAWeightAveraging,
     LearningRateFinder,
     StochasticWeightAveraging,
 )
@@ -86,8 +86,16 @@ class Looks(Callback):
 @pytest.mark.filterwarnings("ignore:Swapping scheduler:UserWarning")
 @pytest.mark.parametrize(
     "averaging",
-    [lambda: EMAWeightAveraging(decay=0.9), lambda: StochasticWeightAveraging(swa_lrs=0.01)],
-    ids=["ema", "swa"],
+    [
+        pytest.param(
+            lambda: callbacks.EMAWeightAveraging(decay=0.9),
+            marks=pytest.mark.skipif(
+                not hasattr(callbacks, "EMAWeightAveraging"), reason="Lightning has it from 2.6 on"
+            ),
+            id="ema",
+        ),
+        pytest.param(lambda: StochasticWeightAveraging(swa_lrs=0.01), id="swa"),
+    ],
 )
 def test_averages_of_weights(averaging):
     callback, looks = LayerDropBackCallback(Uniform(0.5), verify=True), Looks()

@@ -2,11 +2,21 @@
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint
 
 from layerdropback import Branch, Schedule, Truncate, Uniform
 from layerdropback.integrations.lightning import LayerDropBackCallback
-from lightning_runs import BATCHES, QUIET, Classifier, assert_same_runs, fit, same_batches, trainer
+from lightning_runs import (
+    BATCHES,
+    QUIET,
+    Classifier,
+    Masks,
+    assert_same_runs,
+    fit,
+    loader,
+    same_batches,
+    trainer,
+)
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
 
@@ -110,3 +120,71 @@ def test_a_checkpoint_loads_without_running_code(tmp_path):
     saved = torch.load(tmp_path / "step=13.ckpt", weights_only=True)
     state = saved["callbacks"]["LayerDropBackCallback"]
     assert (state["step"], state["epoch"], state["epoch_steps"]) == (13, 1, 3)
+
+
+def test_what_a_validation_restores_is_not_the_next_runs(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), {"every_n_train_steps": 1})
+    mine = callback(Uniform(0.5))
+    runner, module = trainer(mine, max_epochs=2), Classifier()
+    runner.validate(module, loader(), ckpt_path=tmp_path / "step=13.ckpt", verbose=False)
+    runner.fit(module, same_batches())
+    assert mine.ldb.stats()["step"] == 2 * BATCHES
+
+
+def test_what_a_validation_restores_does_not_stand_for_what_a_checkpoint_lacks(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), {"every_n_train_steps": 1})
+    changes = {"data": same_batches(), "enable_checkpointing": True, "max_epochs": 2}
+    fit(Classifier(), saving(tmp_path / "plain", every_n_train_steps=13), **changes)
+    mine = callback(Uniform(0.5))
+    runner, module = trainer(mine, max_epochs=2), Classifier()
+    runner.validate(module, loader(), ckpt_path=tmp_path / "step=13.ckpt", verbose=False)
+    with pytest.warns(UserWarning, match="LayerDropBack begins anew"):
+        runner.fit(module, same_batches(), ckpt_path=tmp_path / "plain" / "step=13.ckpt")
+    assert mine.ldb.stats()["step"] == 2 * BATCHES - 13
+
+
+def test_a_trainer_that_goes_on_by_itself_goes_on_with_the_masks():
+    """`fit` again with a larger `max_epochs`; Lightning makes the optimizers anew."""
+    once, twice = callback(Uniform(0.5)), callback(Uniform(0.5))
+    masks = [Masks(once), Masks(twice)]
+    trainer(once, masks[0], max_epochs=EPOCHS).fit(Classifier(), same_batches())
+    runner, module = trainer(twice, masks[1], max_epochs=2), Classifier()
+    runner.fit(module, same_batches())
+    runner.fit_loop.max_epochs = EPOCHS
+    runner.fit(module, same_batches())
+    assert masks[0].found == masks[1].found
+    assert once.ldb.stats() == twice.ldb.stats()
+    assert any(masks[0].found[2 * BATCHES :])
+
+
+class Breaks(Callback):
+    def on_train_batch_end(self, trainer, module, *_):
+        if trainer.global_step == 14:
+            raise KeyError("once")
+
+
+def test_a_run_that_broke_off_goes_on_with_the_masks():
+    mine = callback(Uniform(0.5))
+    breaks = Breaks()
+    runner, module = trainer(mine, breaks, max_epochs=EPOCHS), Classifier()
+    with pytest.raises(KeyError):
+        runner.fit(module, same_batches())
+    runner.callbacks.remove(breaks)
+    runner.fit(module, same_batches())
+    stats = mine.ldb.stats()
+    assert stats["step"] == runner.global_step > 14
+
+
+@pytest.mark.filterwarnings("ignore:.*lr scheduler.*:UserWarning")
+def test_where_a_finder_undoes_a_resumption_masks_begin_anew_like_the_steps(tmp_path):
+    whole_run(tmp_path, Uniform(0.5), {"every_n_train_steps": 1})
+    mine = callback(Uniform(0.5))
+    finder = LearningRateFinder(num_training_steps=8, max_lr=0.1)
+    settings = {"max_epochs": EPOCHS, "default_root_dir": tmp_path, "enable_checkpointing": True}
+    runner = trainer(finder, mine, **settings)
+    runner.fit(WithRate(), same_batches(), ckpt_path=tmp_path / "step=13.ckpt")
+    assert mine.ldb.stats()["step"] == runner.global_step == EPOCHS * BATCHES
+
+
+class WithRate(Classifier):
+    lr = 0.05

@@ -14,6 +14,7 @@ from ..controller import LayerDropBack
 from ..engine.parts import see_through
 from ..epoch import Epoch
 from ..errors import AttachError, LoaderError, explain
+from ..interop.wrappers import unwrap
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
@@ -79,21 +80,34 @@ class LayerDropBackCallback(Callback):
 
     # ---- the run ---------------------------------------------------------------------------------
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Forget what a validation has restored: a run's own checkpoint is restored after this."""
+        if stage == "fit":
+            self._saved = None
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Attach, and go on where a checkpoint was saved."""
+        """Attach, and go on where a checkpoint was saved, or where the same trainer ended."""
         self._stop(pl_module)
+        saved, self._saved = self._state_to_go_on_with(trainer, pl_module), None
         model = trainer.strategy.model
         _refuse_compiled(pl_module)
         cure = 'Trainer(strategy="ddp_find_unused_parameters_true")'
         self.ldb = attached(model, trainer.optimizers, self.settings, cure)
         if isinstance(model, DistributedDataParallel) and not pl_module.automatic_optimization:
             see_through(pl_module)  # its call is a whole training_step, optimizers' steps and all
-        if self._saved is not None:
-            self.ldb.load_state_dict(self._saved)
-            self._saved = None
+        if saved is not None:
+            self.ldb.load_state_dict(saved)
         elif trainer.global_step > 0:
             warn_of_no_state(trainer.global_step)
         warn_of_never(self.settings, trainer.max_epochs or 0, trainer.max_steps)
+
+    def _state_to_go_on_with(self, trainer: Any, pl_module: Any) -> dict[str, Any] | None:
+        """A checkpoint's; without one that of the trainer's last run with the same module."""
+        if trainer.global_step == 0:  # it begins anew, also where a finder has undone a resumption
+            return None
+        if self._saved is not None or self.ldb is None or trainer.ckpt_path is not None:
+            return self._saved
+        return self.ldb.state_dict() if unwrap(self.ldb.model) is pl_module else None
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Only a batch factor must be there before the loader is iterated."""
