@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,8 @@ class Knowledge:
             raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
         sizes, found = module_sizes(unwrap(self._model)), learned.branches or ()
         for trace in recorder.traces:
-            seen = {trace.names[id(e.leaf)] for e in trace.edges if id(e.leaf) in trace.names}
-            found = merged(found, branches_of(trace, sizes), seen)
+            used = set(chain.from_iterable(trace.uses.values()))
+            found = merged(found, branches_of(trace, sizes), used)
         plan = Plan(self._strategy, self._layers, replace(learned, branches=found), ())
         everything = all(la.trainable for la in self._layers) and not learned.order.unreached
         if plan.facts(plan.heads()).groups or not everything:

@@ -114,13 +114,13 @@ class Watch:
 
     def _check_dropped(self, names: Sequence[str]) -> None:
         if names:
-            self._warn(
-                "flags ignored",
-                f"dropping saves nothing: gradients are computed for dropped {name_some(names)}",
+            fact = f"dropping saves nothing: gradients are computed for dropped {name_some(names)}"
+            cause = (
                 "the forward pass used tensors made of the parameters before it began "
-                "(torch.func.functional_call, a cached cast), or a compiled graph ignores flags",
-                "make such tensors inside the model's forward; compile block by block",
+                "(torch.func.functional_call, a cached cast), or a compiled graph ignores flags"
             )
+            cure = "make such tensors inside the model's forward; compile block by block"
+            self._warn("flags ignored", fact, cause, cure)
 
     def _check_cut(self, leaves: dict[Tensor, int], arguments: AbstractSet[int]) -> None:
         """Below the cut only an argument may require a gradient, which is the user's."""
@@ -130,12 +130,10 @@ class Watch:
         others = ((leaf, n) for leaf, n in leaves.items() if not isinstance(leaf, nn.Parameter))
         below = next((leaf for leaf, number in others if number < min(parameters)), None)
         if below is not None:
-            self._warn(
-                "below the cut",
-                f"backward goes on below the cut, to a tensor of shape {tuple(below.shape)}",
-                "the model's code makes a tensor in there that requires a gradient",
-                "leave out its requires_grad_(), or make it in a module of its own",
-            )
+            fact = f"backward goes on below the cut, to a tensor of shape {tuple(below.shape)}"
+            cause = "the model's code makes a tensor in there that requires a gradient"
+            cure = "leave out its requires_grad_(), or make it in a module of its own"
+            self._warn("below the cut", fact, cause, cure)
 
     # ---- steps -----------------------------------------------------------------------------------
 
@@ -152,13 +150,13 @@ class Watch:
 
     def _check_outside(self, names: Sequence[str]) -> None:
         if names:
-            self._warn(
-                "outside",
-                f"gradients came to dropped {name_some(names)}, and are thrown away",
+            fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
+            cause = (
                 "the loss uses these weights outside of the model's call as well (a penalty on "
-                "weights, a part of the model that is called by itself)",
-                "call the model itself for all of it; a penalty alone does no harm",
+                "weights, a part of the model that is called by itself)"
             )
+            cure = "call the model itself for all of it; a penalty alone does no harm"
+            self._warn("outside", fact, cause, cure)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped."""
@@ -166,56 +164,49 @@ class Watch:
         if self._outside is not None:
             self._outside += 1
             if self._outside == STEPS * len(self._target.optimizers):
-                self._warn(
-                    "no epoch",
-                    f"{STEPS} steps, and no epoch was begun: nothing is dropped",
-                    "the loop does not tell LayerDropBack of its epochs",
-                    "for batch in ldb.epoch(loader, epoch): ..., or ldb.begin_epoch(epoch)",
-                )
+                fact = f"{STEPS} steps, and no epoch was begun: nothing is dropped"
+                cause = "the loop does not tell LayerDropBack of its epochs"
+                cure = "for batch in ldb.epoch(loader, epoch): ..., or ldb.begin_epoch(epoch)"
+                self._warn("no epoch", fact, cause, cure)
         self._steps[id(optimizer)] = self._steps.get(id(optimizer), 0) + 1
         waiting = [o for o in self._target.optimizers if id(o) not in self._steps]
         if waiting and max(self._steps.values()) == STEPS:
-            self._warn(
-                "unstepped",
-                f"{STEPS} steps of {type(optimizer).__name__}, and none of {_kinds(waiting)} was "
-                "seen",
-                "a mask holds until every attached optimizer has stepped",
-                "attach just the optimizers whose step() the loop calls",
-            )
+            kind, kinds = type(optimizer).__name__, _kinds(waiting)
+            fact = f"{STEPS} steps of {kind}, and none of {kinds} was seen"
+            cause = "a mask holds until every attached optimizer has stepped"
+            cure = "attach just the optimizers whose step() the loop calls"
+            self._warn("unstepped", fact, cause, cure)
 
     def end_window(self, window: Window, seen: Seen) -> None:
         """Every optimizer has stepped."""
         self._steps.clear()
         if window.parameters and not seen.forward:
             kind = type(self._target.model).__name__
-            self._warn(
-                "not called",
-                f"dropping saves nothing: {kind} was not called in a drop step",
+            fact = f"dropping saves nothing: {kind} was not called in a drop step"
+            cause = (
                 "the loop calls a method or a part of the model, not the model itself, or calls it "
-                "through torch.func",
-                "call model(...), or attach to the module you call",
+                "through torch.func"
             )
+            cure = "call model(...), or attach to the module you call"
+            self._warn("not called", fact, cause, cure)
         self._left = max(0, self._left - 1)
 
     def nothing_to_drop(self, epoch: int | None) -> None:
         """No layer can be dropped in a drop step."""
-        self._warn(
-            "nothing to drop",
-            f"no layer can be dropped in drop epoch {epoch}, which trains in full",
+        fact = f"no layer can be dropped in drop epoch {epoch}, which trains in full"
+        cause = (
             "every layer is frozen, named by keep=, an optimizer's last one, used before an "
             "activation whose gradient the model asks for, in no branch, or (for a cut) used after "
-            "a layer that is kept",
-            "unfreeze or keep less, or choose a finer unit",
+            "a layer that is kept"
         )
+        self._warn("nothing to drop", fact, cause, "unfreeze or keep less, or choose a finer unit")
 
     def _say_unseen(self, moves: int) -> None:
         kinds = _kinds(self._target.optimizers)
-        self._warn(
-            "unseen",
-            f"weights moved {moves} times, and no step of {kinds} was seen: no mask is drawn",
-            "the loop steps another optimizer than the attached one",
-            "attach the optimizers whose step() the loop calls; detach() first, then attach anew",
-        )
+        fact = f"weights moved {moves} times, and no step of {kinds} was seen: no mask is drawn"
+        cause = "the loop steps another optimizer than the attached one"
+        cure = "attach the optimizers whose step() the loop calls; detach() first, then attach anew"
+        self._warn("unseen", fact, cause, cure)
 
     def _names(self, parameters: Iterable[nn.Parameter]) -> list[str]:
         wanted = {id(parameter) for parameter in parameters}

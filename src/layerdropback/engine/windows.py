@@ -87,9 +87,9 @@ class Windows:
 
     def _record(self) -> None:
         strategy, named = self.settings.strategy, dict(self.target.named_parameters())
-        counts = strategy.needs_branches or strategy.needs_costs
-        model = self.target.inner if counts else None
-        self.recording.start(Watched(named, model, self.target.sharded, counts))
+        asks = strategy.needs_branches or strategy.needs_costs
+        model = self.target.inner if asks else None
+        self.recording.start(Watched(named, model, self.target.sharded))
 
     def _drawn(self, decision: Decision) -> Window:
         if not decision.can_drop or decision.heads is None:
