@@ -109,7 +109,7 @@ def test_the_arrows_are_seen():
     pairs = (("controller", "engine"), ("engine", "model"), ("cli", "training"))
     for pair in (*pairs, ("integrations", "controller")):
         assert found[pair], pair
-    assert "engine/hold" in found["engine", "interop"], "``from ..interop.compiling import``"
+    assert "engine/engine" in found["engine", "interop"], "``from ..interop.compiling import``"
     assert "controller" in found["controller", "state"], "``from . import state``"
     branch = "from ..option import a\nif TYPE_CHECKING:\n    from .odds import b\n"
     assert list(imported(("strategies", "branch"), branch)) == [("option",)]

@@ -31,7 +31,7 @@ def test_a_mask_in_which_nothing_drops_is_a_drop_step():
 def test_an_epochs_share_begins_anew():
     counters = Counters(layers=1)
     counters.count(mask(1), reached=1)
-    counters.begin_epoch()
+    counters.begin_epoch(1)
     assert (counters.step, counters.drop_steps, counters.share) == (1, 1, 0.0)
     counters.count(None, reached=1)
     assert (counters.step, counters.epoch_steps) == (2, 1)
@@ -46,7 +46,7 @@ def test_before_all_steps_and_with_nothing_reached():
 
 def test_a_state_is_plain_and_comes_back():
     counters = Counters(layers=2)
-    counters.epoch = 3
+    counters.begin_epoch(3)
     counters.count(mask(1, 0), reached=2)
     state = counters.to_state()
     assert json.loads(json.dumps(state)) == state
@@ -55,3 +55,16 @@ def test_a_state_is_plain_and_comes_back():
     again.count(mask(1, 1), reached=2)
     assert state["times_dropped"] == [1, 0], "a copy"
     assert counters.to_state() == state
+
+
+def test_a_saved_epoch_goes_on_once():
+    counters = Counters(layers=1)
+    counters.begin_epoch(3)
+    counters.count(None, reached=1)
+    for epoch, steps in ((3, 1), (4, 0)):
+        again = Counters.from_state(counters.to_state())
+        assert not again.in_epoch
+        again.begin_epoch(epoch)
+        assert (again.epoch, again.in_epoch, again.epoch_steps) == (epoch, True, steps)
+        again.begin_epoch(epoch)
+        assert again.epoch_steps == 0

@@ -1,14 +1,15 @@
 """A window's mask and factor hold for a pass or a step, and for no longer."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 import torch
 
 from attached import flags, sgd
-from layerdropback import find_layers
+from layerdropback.engine.flags import Flags
 from layerdropback.engine.hold import Hold
-from layerdropback.engine.switches import ATTRIBUTE, install
-from layerdropback.engine.target import Target
+from layerdropback.engine.switches import ATTRIBUTE, Switches, install
 from layerdropback.engine.window import FULL, Window
 from zoo import mlp
 
@@ -23,7 +24,8 @@ def model():
 
 def hold_of(model, *optimizers):
     chosen = optimizers or (sgd(model),)
-    return Hold(Target(model, chosen, find_layers(model))), *chosen
+    switches = Switches(model, lambda module: lambda: None, ExitStack())
+    return Hold(chosen, Flags(), switches), *chosen
 
 
 def window_of(model, factor=1.0, switched=()):

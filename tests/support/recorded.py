@@ -7,7 +7,7 @@ from layerdropback.model.recording import Recording
 def recorded(model, work):
     """The recorder of one step; `work` runs forward and backward passes of the model."""
     recording = Recording()
-    recording.start(Watched(dict(model.named_parameters()), model, counts=True))
+    recording.start(Watched(dict(model.named_parameters()), model))
 
     def after(module, args, kwargs, outputs):
         recording.end_pass()

@@ -22,43 +22,36 @@ _SUBJECT = "cannot attach LayerDropBack"
 def attach(model: nn.Module, given: Sequence[object], settings: Settings) -> Engine:
     """Attach to a model and its optimizers, which may be wrapped.
 
-    Raises:
-        AttachError: with every problem that was found, on all ranks.
+    An `AttachError` has every problem that was found, on all ranks.
     """
     optimizers = cast(tuple[Optimizer, ...], tuple(map(torch_optimizer, given)))
     problems = checks.type_problems(model, optimizers)
     if problems and not isinstance(model, nn.Module):
         raise AttachError(problems, _SUBJECT)
     ranks = Ranks(model)
-    if problems:  # told to all ranks, which would wait for this one otherwise
+    if problems:  # all ranks hear of them: they would wait for this one otherwise
         ranks.require_agreement({}, _SUBJECT, tuple(problems))
-    layers = find_layers(model, settings.strategy.unit)
-    target = Target(model, optimizers, layers)
+    target = Target(model, optimizers, find_layers(model, settings.strategy.unit))
     reshard(target.sharded)  # a test leaves parameters whole
     problems = checks.attach_problems(target, settings) if settings.ever_drops else []
-    facts = settings.to_state() | {"layers (a digest)": digest(fingerprint(layers))}
+    facts = settings.to_state() | {"layers (a digest)": digest(fingerprint(target.layers))}
     ranks.require_agreement(facts, _SUBJECT, tuple(problems))
-    return Engine(model, optimizers, layers, settings)
+    return Engine(target, settings)
 
 
 def follow_changes(engine: Engine, epoch: int) -> None:
     """Plan by what model and optimizers are when an epoch begins.
 
-    Raises:
-        AttachError: they have changed in a way that cannot be followed, or ranks disagree.
+    An `AttachError` says how they have changed so that nobody can follow, or how ranks disagree.
     """
-    target, planner = engine.target, engine.windows.planner
+    target, planner, counters = engine.target, engine.windows.planner, engine.windows.counters
     reshard(target.sharded)
-    problems = checks.changed_parameters(target.inner, target.layers)
-    problems = problems or [
-        *checks.homeless_parameters(target.optimizers, target.layers),
-        *checks.compile_problems(target.model, target.layers),
-    ]
+    problems = checks.epoch_problems(target)
     facts = {
         "epoch": epoch,
         "seed": planner.masks.seed,
-        "step": engine.windows.counters.step,
-        "drop_steps": engine.windows.counters.drop_steps,
+        "step": counters.step,
+        "drop_steps": counters.drop_steps,
         "what was learned (a digest)": digest(planner.knowledge.to_state()),
     }
     ranks = Ranks(target.model)

@@ -17,19 +17,8 @@ _CURE = (
 class BatchScaler:
     """Scales the batch size that a loader's ``BatchSampler`` reads at each iteration.
 
-    The loader and its workers stay; only one integer changes, and it is put back.
-
-    Args:
-        loader: the loader; any iterable will do where `scale` is 1.
-        scale: the factor; the result is rounded to at least one sample.
-
-    Raises:
-        LoaderError: the loader's batch size cannot be changed from here, or no batch would be left.
-
-    Example:
-        >>> scaler = BatchScaler(DataLoader(range(10), batch_size=2), 2)
-        >>> len(scaler)
-        3
+    The loader and its workers stay; only one integer changes, and it is put back. Where `scale` is
+    1 any iterable will do; otherwise a `LoaderError` says why the loader will not.
     """
 
     def __init__(self, loader: Iterable[object] | None, scale: float):
@@ -78,25 +67,21 @@ def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
     if loader is None:
         fact, cause = "the batch factor has no loader to work on", "None was given"
         raise LoaderError(explain(fact, cause, _CURE))
-    fact = f"the batch factor cannot be applied to this {type(loader).__name__}"
+    sampler = getattr(loader, "batch_sampler", None)
     if not isinstance(loader, DataLoader):
-        raise LoaderError(explain(fact, "it is not a torch DataLoader", _CURE))
-    sampler = loader.batch_sampler
-    if sampler is None:
-        raise LoaderError(explain(fact, "it was made with batch_size=None", _CURE))
-    if not isinstance(sampler, BatchSampler) or type(sampler).__iter__ is not BatchSampler.__iter__:
+        cause = "it is not a torch DataLoader"
+    elif sampler is None:
+        cause = "it was made with batch_size=None"
+    elif isinstance(sampler, BatchSampler) and type(sampler).__iter__ is BatchSampler.__iter__:
+        return sampler
+    else:
         cause = f"its batch sampler {type(sampler).__name__} makes the batches itself"
-        raise LoaderError(explain(fact, cause, _CURE))
-    return sampler
+    fact = f"the batch factor cannot be applied to this {type(loader).__name__}"
+    raise LoaderError(explain(fact, cause, _CURE))
 
 
 def total_batches(loader: Sized, full: int, dropping: int, scale: float) -> int:
-    """How many batches some full epochs and some drop epochs have.
-
-    Example:
-        >>> total_batches(DataLoader(range(12), batch_size=3), full=2, dropping=2, scale=2)
-        12
-    """
+    """How many batches some full epochs and some drop epochs have."""
     scaled = BatchScaler(cast(Iterable[object], loader), scale if dropping else 1)
     return len(loader) * full + len(scaled) * dropping
 

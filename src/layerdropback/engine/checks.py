@@ -1,14 +1,13 @@
-"""What would go wrong, found at attach time and told all at once."""
+"""What would go wrong, found when something is attached or an epoch begins, all at once."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS
 
 from ..errors import explain, name_some
 from ..interop.compiling import compile_ignores_flags, compiled_modules
@@ -18,7 +17,6 @@ from ..interop.private import (
     is_compiled_in_place,
     step_pre_hooks,
 )
-from ..model.layers import Layer
 from ..settings import Settings
 from ..strategies import Strategy
 from .hooks import WeakHook
@@ -26,26 +24,26 @@ from .target import Target
 
 
 def attach_problems(target: Target, settings: Settings) -> list[str]:
-    """Problems of the model and its optimizers, where there are drop epochs at all.
-
-    Args:
-        target: what is to be attached to.
-        settings: the user's.
-    """
-    layers, optimizers = target.layers, target.optimizers
+    """Problems of the model and its optimizers, where there are drop epochs at all."""
     strategy = settings.strategy
     rates: Mapping[str, float] = getattr(strategy, "rates", None) or {}
     return [
         *_wrapper_problems(target.model),
-        *compile_problems(target.model, layers),
-        *_optimizer_problems(optimizers, settings.lr_scale != 1),
+        *_compile_problems(target),
+        *_optimizer_problems(target, settings.lr_scale != 1),
         *_second_controller(target.model),
-        *_nothing_to_train(optimizers, layers),
-        *homeless_parameters(optimizers, layers),
-        *_unmatched(layers, "keep", strategy.keep),
-        *_unmatched(layers, "rates", list(rates)),
-        *_nothing_to_drop(layers, strategy),
+        *_nothing_to_train(target),
+        *_homeless_parameters(target),
+        *_unmatched(target, "keep", strategy.keep),
+        *_unmatched(target, "rates", list(rates)),
+        *_nothing_to_drop(target, strategy),
     ]
+
+
+def epoch_problems(target: Target) -> list[str]:
+    """Problems of what has changed since; where parameters come and go nothing else counts."""
+    changed = list(_changed_parameters(target))
+    return changed or [*_homeless_parameters(target), *_compile_problems(target)]
 
 
 def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
@@ -76,11 +74,11 @@ def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
     return found
 
 
-def homeless_parameters(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> Iterator[str]:
+def _homeless_parameters(target: Target) -> Iterator[str]:
     """Trainable parameters in no optimizer; asked again at every epoch, for what was unfrozen."""
-    held = set().union(*(_held(optimizer) for optimizer in optimizers))
-    homeless = [name for key, name in _trainable(layers).items() if key not in held]
-    if homeless:
+    held: set[int] = set().union(*target.held())
+    named = target.named_parameters()
+    if homeless := [name for name, p in named if p.requires_grad and id(p) not in held]:
         yield explain(
             f"trainable parameters are in no optimizer: {name_some(homeless)}",
             "the optimizer was made before they were (un)frozen or replaced, or one is missing",
@@ -89,15 +87,15 @@ def homeless_parameters(optimizers: Sequence[Optimizer], layers: Sequence[Layer]
         )
 
 
-def _nothing_to_train(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) -> Iterator[str]:
-    if not _trainable(layers):
+def _nothing_to_train(target: Target) -> Iterator[str]:
+    parameters = [parameter for _, parameter in target.named_parameters()]
+    if not any(parameter.requires_grad for parameter in parameters):
         cure = "unfreeze some, or train without LayerDropBack"
         cause = "every parameter has requires_grad=False, or there is none"
         yield explain("the model has no trainable parameter", cause, cure)
         return
-    of_model = {id(parameter) for layer in layers for parameter in layer.parameters}
-    for optimizer in optimizers:
-        if not _held(optimizer) & of_model:
+    for optimizer, held in zip(target.optimizers, target.held(), strict=True):
+        if held.isdisjoint(map(id, parameters)):
             yield explain(
                 f"optimizer {type(optimizer).__name__} has no layer to keep",
                 "it holds no parameter of this model",
@@ -105,35 +103,19 @@ def _nothing_to_train(optimizers: Sequence[Optimizer], layers: Sequence[Layer]) 
             )
 
 
-def _trainable(layers: Sequence[Layer]) -> dict[int, str]:
-    return {
-        id(parameter): name
-        for layer in layers
-        for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
-        if parameter.requires_grad
-    }
-
-
-def _held(optimizer: Optimizer) -> set[int]:
-    return {id(p) for group in optimizer.param_groups for p in group["params"]}
-
-
-def changed_parameters(model: nn.Module, layers: Sequence[Layer]) -> list[str]:
+def _changed_parameters(target: Target) -> Iterator[str]:
     """Parameters that were put into or taken out of the model after the attachment."""
-    known = {id(p) for layer in layers for p in layer.parameters}
-    present = dict(model.named_parameters())
-    new = [name for name, parameter in present.items() if id(parameter) not in known]
-    gone = known - {id(parameter) for parameter in present.values()}
-    if not new and not gone:
-        return []
-    what = f"new: {name_some(new)}" if new else f"{len(gone)} are gone"
-    return [
-        explain(
+    known = {id(parameter) for _, parameter in target.named_parameters()}
+    present = {id(parameter): name for name, parameter in target.inner.named_parameters()}
+    new = [name for key, name in present.items() if key not in known]
+    gone = known - present.keys()
+    if new or gone:
+        what = f"new: {name_some(new)}" if new else f"{len(gone)} are gone"
+        yield explain(
             f"the model's parameters are not those LayerDropBack was attached to ({what})",
             "an adapter (LoRA), a new head, or fully_shard came after the attachment",
             "make the model and its optimizer final first, then detach() and attach anew",
         )
-    ]
 
 
 def _wrapper_problems(model: nn.Module) -> Iterator[str]:
@@ -158,45 +140,41 @@ def _wrapper_problems(model: nn.Module) -> Iterator[str]:
             yield explain(f"{where} is FullyShardedDataParallel", cause, "use fully_shard (FSDP2)")
 
 
-def compile_problems(model: nn.Module, layers: Sequence[Layer]) -> Iterator[str]:
+def _compile_problems(target: Target) -> Iterator[str]:
     """Compiled graphs in which flags could not be lowered; asked again at every epoch."""
-    if is_compiled_in_place(model):
+    if is_compiled_in_place(target.model):
         cause = "its hooks are compiled too, and the flags could not be lowered before it runs"
         cure = "compile block by block (block.compile()) with unit='block'"
         yield explain("the model was compiled in place as a whole", cause, cure)
         return
     if not compile_ignores_flags():
         return
-    for name, module in compiled_modules(model):
+    for name, module in compiled_modules(target.model):
         inside = {id(parameter) for parameter in module.parameters()}
-        held = [layer for layer in layers if any(id(p) in inside for p in layer.parameters)]
-        if len(held) > 1:
+        held = sum(any(id(p) in inside for p in layer.parameters) for layer in target.layers)
+        if held > 1:
             yield explain(
-                f"{name} is compiled as one graph that holds {len(held)} layers",
+                f"{name} is compiled as one graph that holds {held} layers",
                 f"torch {torch.__version__} ignores in compiled graphs that requires_grad changed, "
                 "so gradients would be silently wrong (pytorch#139476; from 2.12 on it is right)",
                 "compile block by block (block.compile()) with unit='block', or use torch 2.12",
             )
 
 
-def _optimizer_problems(optimizers: Iterable[Optimizer], scales_lr: bool) -> Iterator[str]:
-    for optimizer in optimizers:
+def _optimizer_problems(target: Target, scales_lr: bool) -> Iterator[str]:
+    for optimizer in target.optimizers:
         kind = type(optimizer).__name__
         if isinstance(optimizer, LBFGS):
             cause = "it moves parameters that have no gradient"
             cure = "use a first-order optimizer (SGD, AdamW, ...)"
             yield explain(f"optimizer {kind} cannot drop layers", cause, cure)
-        if scales_lr and any(_no_rate(group) for group in optimizer.param_groups):
+        if scales_lr and any(group.get("lr") is None for group in optimizer.param_groups):
             cause = "a param group of it has no 'lr' to scale"
             yield explain(f"optimizer {kind} has no learning rate", cause, "set lr_scale=1")
         if any(_is_ours(hook) for hook in step_pre_hooks(optimizer)):
             cause = "two would undo each other's work"
             cure = "detach() the first one"
             yield explain(f"optimizer {kind} has a LayerDropBack already", cause, cure)
-
-
-def _no_rate(group: dict[str, Any]) -> bool:
-    return group.get("lr") is None
 
 
 def _is_ours(hook: object) -> bool:
@@ -209,11 +187,11 @@ def _second_controller(model: nn.Module) -> Iterator[str]:
         yield explain("the model has a LayerDropBack already", cause, "detach() the first one")
 
 
-def _unmatched(layers: Sequence[Layer], what: str, patterns: Sequence[str]) -> Iterator[str]:
-    names = [layer.name for layer in layers]
-    everything = [*names, *(name for layer in layers for name in layer.parameter_names)]
+def _unmatched(target: Target, what: str, patterns: Sequence[str]) -> Iterator[str]:
+    names = [layer.name for layer in target.layers]
+    everything = [*names, *(name for name, _ in target.named_parameters())]
     for pattern in patterns:
-        if not any(layer.matches(pattern) for layer in layers):
+        if not any(layer.matches(pattern) for layer in target.layers):
             close = difflib.get_close_matches(pattern, everything, n=3)
             hint = f"did you mean {name_some(close)}?" if close else f"there are {name_some(names)}"
             cause = f"no layer or parameter has a name like it; {hint}"
@@ -221,12 +199,11 @@ def _unmatched(layers: Sequence[Layer], what: str, patterns: Sequence[str]) -> I
             yield explain(f"{what}={pattern!r} matches nothing", cause, cure)
 
 
-def _nothing_to_drop(layers: Sequence[Layer], strategy: Strategy) -> Iterator[str]:
-    if not strategy.drops_layers:
-        return
+def _nothing_to_drop(target: Target, strategy: Strategy) -> Iterator[str]:
+    layers = target.layers
     # Frozen layers count: they may be unfrozen while the training goes on.
-    free = [layer for layer in layers if not any(layer.matches(name) for name in strategy.keep)]
-    if layers and (not free or len(layers) == 1):
+    kept = [any(layer.matches(name) for name in strategy.keep) for layer in layers]
+    if strategy.drops_layers and layers and (all(kept) or len(layers) == 1):
         cause = f"of {len(layers)} layers all are kept (the last one always is)"
         cure = "keep fewer, choose a finer unit, or drop nothing (rate=0)"
         yield explain("no layer can be dropped", cause, cure)

@@ -1,19 +1,20 @@
 """Everything that LayerDropBack puts on a model and its optimizers, and takes away again."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ..model.layers import Layer
+from ..interop.compiling import compile_ignores_flags
 from ..settings import Settings
 from .counters import Counters
 from .failed_step import on_failed_step
+from .flags import Flags, places
 from .hiding import hide_from_copies
+from .hold import Hold
 from .hooks import WeakHook
 from .parts import parts_of
 from .passes import Passes
@@ -24,39 +25,25 @@ from .target import Target
 from .window import FULL
 from .windows import Windows
 
+_Hide = Callable[[nn.Module], Callable[[], None]]
+
 
 class Engine:
     """Draws a mask for each optimizer step of a drop epoch, and makes it hold.
 
-    Args:
-        model: what the training loop calls.
-        optimizers: a window ends when each of them has stepped.
-        layers: of the model, in the order in which masks number them.
-        settings: the user's.
-
-    Attributes:
-        target: what it is attached to.
-        windows: what is in force.
-        traces: closing it removes every trace. It holds no reference back to the engine, so it can
-            be closed when the user has let go of everything.
+    Closing `traces` removes every trace. It holds no reference back to the engine, so it can be
+    closed when the user has let go of everything.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizers: Sequence[Optimizer],
-        layers: Sequence[Layer],
-        settings: Settings,
-    ):
-        self.target = Target(model, optimizers, layers)
+    def __init__(self, target: Target, settings: Settings):
+        self.target = target
         self.traces = contextlib.ExitStack()
-        flags: list[WeakHook] = []
-        hide = partial(hide_from_copies, before=lambda: [lift() for lift in flags])
-        self._switches = Switches(self.target.inner, hide, self.traces)
-        self.windows = Windows(self.target, settings, self._switches)
-        flags.append(WeakHook(self.windows.hold.flags.lift))
+        flags = Flags(places(target.inner) if compile_ignores_flags() else None)
+        hide = partial(hide_from_copies, before=WeakHook(flags.lift))
+        switches = Switches(target.inner, hide, self.traces)
+        self.windows = Windows(target, settings, Hold(target.optimizers, flags, switches))
         self.traces.callback(self.windows.recording.close)
-        self.traces.callback(self.windows.hold.flags.lift)
+        self.traces.callback(flags.lift)
         self._passes = Passes(self.windows)
         self._steps = Steps(self.windows, self._passes)
         with contextlib.ExitStack() as half_attached:
@@ -65,7 +52,7 @@ class Engine:
             half_attached.pop_all()
         self.windows.open()
 
-    def _attach(self, hide: Any) -> None:
+    def _attach(self, hide: _Hide) -> None:
         traces = self.traces
         for optimizer in self.target.optimizers:
             before, after = WeakHook(self._steps.before), WeakHook(self._steps.after)
@@ -79,9 +66,8 @@ class Engine:
                 for part in parts_of(called):
                     self._passes.parts.hook(self._watch_calls(part, hide))
 
-    def _watch_calls(self, module: nn.Module, hide: Any) -> list[RemovableHandle]:
-        before = WeakHook(self._passes.before_forward)
-        after = WeakHook(self._passes.after_forward)
+    def _watch_calls(self, module: nn.Module, hide: _Hide) -> list[RemovableHandle]:
+        before, after = WeakHook(self._passes.before_forward), WeakHook(self._passes.after_forward)
         first = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
         self.traces.callback(first.remove)
         last = module.register_forward_hook(after, always_call=True)
@@ -104,9 +90,9 @@ class Engine:
 
     def to_state(self) -> dict[str, Any]:
         """Counters and knowledge in plain containers, for a checkpoint."""
-        windows = self.windows
-        known = windows.planner.knowledge.to_state()
-        return windows.counters.to_state() | {"seed": windows.planner.masks.seed} | known
+        planner = self.windows.planner
+        counted, seed = self.windows.counters.to_state(), {"seed": planner.masks.seed}
+        return counted | seed | planner.knowledge.to_state()
 
     def restart(self, saved: Mapping[str, Any]) -> None:
         """Go on where a saved state was; nothing has changed where that raises."""

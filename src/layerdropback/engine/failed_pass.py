@@ -10,18 +10,7 @@ _ABOUT_GRADIENTS = re.compile(r"grad|register_(pre)?hook", re.IGNORECASE)
 
 
 def note_missing_gradient(error: BaseException, dropped: Sequence[str]) -> None:
-    """Say in a note on the error that dropping may be its cause, where it speaks of gradients.
-
-    Args:
-        error: that the forward pass raised.
-        dropped: layers, by name.
-
-    Example:
-        >>> error = RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        >>> note_missing_gradient(error, ["stem"])
-        >>> error.__notes__[0].partition(".")[0]
-        "LayerDropBack dropped 'stem' in this step"
-    """
+    """Say in a note on the error that dropping may be its cause, where it speaks of gradients."""
     if not dropped or not _ABOUT_GRADIENTS.search(str(error)):
         return
     fact = f"LayerDropBack dropped {name_some(dropped)} in this step"

@@ -12,12 +12,9 @@ from torch.optim import Optimizer
 def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callable[[], None]:
     """Call `react` when ``optimizer.step()`` raises, which skips the optimizer's post hooks.
 
-    Like torch's own schedulers it puts a function before the method on this one instance. `react`
-    should hold no strong reference to the optimizer.
-
-    Returns:
-        A function that undoes it. Where a scheduler has put itself before this one in the meantime
-        it stays in the chain, and does nothing more than pass the call on.
+    Like torch's own schedulers it puts a function before the method on this one instance. What is
+    returned undoes it. Where a scheduler has put itself before this one in the meantime it stays in
+    the chain, and does nothing more than pass the call on.
     """
     before = vars(optimizer).get("step")
     bound = isinstance(optimizer.step, MethodType)

@@ -20,24 +20,16 @@ class Flags:
     (and during the recomputation of a checkpointed segment in the backward pass). So the flags are
     lowered inside these two; at every other time they are the user's, to read, to change, to copy
     and to save. The same goes for switches, see `switches`.
-
-    Args:
-        places: where modules hold each parameter, by its ``id``, for compilers that look at a flag
-            only where something was put into the place (pytorch#139476).
     """
 
     def __init__(self, places: Mapping[int, Sequence[_Place]] | None = None) -> None:
+        # For compilers that look at a flag only where something was put there (pytorch#139476).
         self._places = places or {}
         self._lowered: list[nn.Parameter] = []
         self._turned: list[nn.Module] = []
 
     def lower(self, parameters: Iterable[nn.Parameter], switched: Iterable[nn.Module] = ()) -> None:
-        """Lower the flags that are up; a parameter that the user froze is not touched.
-
-        Args:
-            parameters: whose flags.
-            switched: the modules whose outputs are cut off.
-        """
+        """Lower the flags that are up, not those that the user lowered, and cut outputs off."""
         self._turned.extend(switched)
         turn(self._turned, on=True)
         for parameter in parameters:
@@ -62,18 +54,11 @@ class Flags:
 
 
 def places(model: nn.Module) -> dict[int, list[_Place]]:
-    """Where a model's modules hold each parameter, by its ``id``.
-
-    Example:
-        >>> layer = nn.Linear(2, 2)
-        >>> [name for _, name in places(layer)[id(layer.bias)]]
-        ['bias']
-    """
+    """Where a model's modules hold each parameter, by its ``id``."""
     found: dict[int, list[_Place]] = defaultdict(list)
     for module in model.modules():
-        if isinstance(module, torch.jit.ScriptModule):  # its table cannot be written to
-            continue
-        table = own_parameters(module)
-        for name, parameter in table.items():
-            found[id(parameter)].append((table, name))
+        if not isinstance(module, torch.jit.ScriptModule):  # its table cannot be written to
+            table = own_parameters(module)
+            for name, parameter in table.items():
+                found[id(parameter)].append((table, name))
     return dict(found)

@@ -43,14 +43,7 @@ class _Zeros(torch.autograd.Function):
 
 
 def through_gate(outputs: Any, parameters: Sequence[nn.Parameter]) -> Any:
-    """The same outputs, with a graph in which these parameters have a gradient of zero.
-
-    Example:
-        >>> weight, dropped = (nn.Parameter(torch.ones(2)) for _ in range(2))
-        >>> out = through_gate(weight.exp(), [dropped])
-        >>> torch.autograd.grad(out.sum(), dropped)
-        (tensor([0., 0.]),)
-    """
+    """The same outputs, with a graph in which these parameters have a gradient of zero."""
 
     def passed(tensor: Tensor) -> Tensor:
         made: Tensor = _Gate.apply(tensor, *parameters) if tensor.requires_grad else tensor

@@ -23,13 +23,7 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     """Make ``copy.deepcopy`` and ``pickle`` of `module` leave the hooks of this library out.
 
     A copy is a model of its own (an average of weights, a snapshot); it must not toggle anything.
-
-    Args:
-        module: whose hooks to hide.
-        before: called before each copy is made, to put flags back.
-
-    Returns:
-        A function that undoes it.
+    `before` is called before each copy is made, to put flags back. What is returned undoes it.
     """
     reference = weakref.ref(module)
 

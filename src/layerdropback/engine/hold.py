@@ -1,35 +1,24 @@
 """A window's mask and factor, held in torch while a pass or a step runs, and put back after it."""
 
+from collections.abc import Iterable
+
 from torch.optim import Optimizer
 
-from ..interop.compiling import compile_ignores_flags
-from .flags import Flags, places
+from .flags import Flags
 from .learning_rate import LRScaler
-from .target import Target
+from .switches import Switches
 from .window import Window
 
 
 class Hold:
-    """Makes a window hold.
+    """Makes a window hold."""
 
-    Args:
-        target: what LayerDropBack is attached to.
-
-    Attributes:
-        flags: of the model's parameters.
-    """
-
-    def __init__(self, target: Target):
-        self.flags = Flags(places(target.inner) if compile_ignores_flags() else None)
-        self._scalers = {id(optimizer): LRScaler(optimizer) for optimizer in target.optimizers}
+    def __init__(self, optimizers: Iterable[Optimizer], flags: Flags, switches: Switches):
+        self.flags, self.switches = flags, switches
+        self._scalers = {id(optimizer): LRScaler(optimizer) for optimizer in optimizers}
 
     def begin_pass(self, window: Window, cuts: bool = True) -> None:
-        """A forward or a backward pass begins.
-
-        Args:
-            window: in force.
-            cuts: whether outputs are detached; not where an argument wants its gradient.
-        """
+        """A forward or a backward pass begins; `cuts` is false where an argument is trained."""
         self.flags.lower(window.parameters, window.switched if cuts else ())
 
     def begin_step(self, window: Window, optimizer: Optimizer) -> None:

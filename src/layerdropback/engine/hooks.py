@@ -11,19 +11,7 @@ _is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", bool
 
 
 class WeakHook:
-    """Calls a method of its owner while the owner lives; a copy of the hook calls nothing.
-
-    Example:
-        >>> class Owner:
-        ...     def hello(self, name):
-        ...         return f"hello {name}"
-        >>> owner = Owner()
-        >>> hook = WeakHook(owner.hello)
-        >>> hook("you")
-        'hello you'
-        >>> del owner
-        >>> hook("you")
-    """
+    """Calls a method of its owner while the owner lives; a copy of the hook calls nothing."""
 
     __name__ = "layerdropback_hook"  # torch.jit asks every hook for one
 

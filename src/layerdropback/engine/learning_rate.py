@@ -1,5 +1,6 @@
 """A learning rate that is scaled only while the optimizer steps."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,28 +16,24 @@ class _Scaled(float):
 
     user: float
 
-    @classmethod
-    def of(cls, user: float, factor: float) -> "_Scaled":
-        made = cls(user * factor)
-        made.user = user
-        return made
-
-    def _times(self, other: Any, result: float, user: float) -> Any:
-        if isinstance(other, _Scaled) or not isinstance(result, float):
-            return result
-        made = _Scaled(result)
+    def __new__(cls, scaled: float, user: float) -> "_Scaled":
+        made = super().__new__(cls, scaled)
         made.user = user
         return made
 
     def __mul__(self, other: Any) -> Any:
-        result = float.__mul__(self, other)
-        return result if result is NotImplemented else self._times(other, result, self.user * other)
+        return self._change(float.__mul__, other)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        result = float.__truediv__(self, other)
-        return result if result is NotImplemented else self._times(other, result, self.user / other)
+        return self._change(float.__truediv__, other)
+
+    def _change(self, change: Callable[[float, Any], Any], other: Any) -> Any:
+        scaled = change(self, other)
+        if isinstance(other, _Scaled) or not isinstance(scaled, float):
+            return scaled
+        return _Scaled(scaled, change(float(self.user), other))
 
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
         return float, (self.user,)  # a checkpoint from within a closure holds the user's
@@ -50,16 +47,6 @@ class LRScaler:
     capturable optimizer's) is changed in place: a captured graph reads that very tensor. What it
     has become meanwhile is taken for a multiple of what it was, as nothing tells the two apart: an
     optimizer that lets a tensor decay would make it grow by the factor in each step otherwise.
-
-    Example:
-        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-        >>> scaler = LRScaler(optimizer)
-        >>> scaler.scale(2.0)
-        >>> optimizer.param_groups[0]["lr"]
-        0.2
-        >>> scaler.restore()
-        >>> optimizer.param_groups[0]["lr"]
-        0.1
     """
 
     def __init__(self, optimizer: Optimizer):
@@ -77,7 +64,7 @@ class LRScaler:
         for group in self._groups:
             rate = group["lr"]
             if not isinstance(rate, Tensor):
-                group["lr"] = _Scaled.of(rate, factor)
+                group["lr"] = _Scaled(rate * factor, user=rate)
             elif id(rate) not in self._tensors:
                 user = rate.detach().clone()
                 with torch.no_grad():

@@ -14,28 +14,17 @@ from .window import Decision
 
 
 class Planner:
-    """From knowledge to masks.
-
-    Args:
-        target: what LayerDropBack is attached to.
-        settings: the user's.
-
-    Attributes:
-        knowledge: of the model.
-        plan: by it; None before the first recorded step.
-        masks: draws them.
-        held: for each optimizer the ``id`` of each of its parameters.
-    """
+    """From knowledge to masks."""
 
     def __init__(self, target: Target, settings: Settings):
         self.knowledge = Knowledge(target.model, target.layers, settings.strategy)
-        self.plan: Plan | None = None
+        self.plan: Plan | None = None  # before the first recorded step
         self.masks = Masks(int(settings.seed), getattr(settings.strategy, "pool", None))
-        self.held: list[set[int]] = []
+        self.held: list[set[int]] = []  # for each optimizer the ``id`` of each of its parameters
         self._target, self._settings = target, settings
         self._unordered: list[nn.Parameter] = []
         self._reached: list[nn.Parameter] = []  # by their last use
-        self._unreached: list[tuple[str, nn.Parameter]] = []
+        self._unreached: dict[str, nn.Parameter] = {}
 
     def replan(self) -> None:
         """Plan by what is known; also when optimizers have changed since it was recorded."""
@@ -44,24 +33,24 @@ class Planner:
             self.plan = None
             return
         by_name = dict(self._target.named_parameters())
-        self._reached = [by_name[name] for name in learned.order.last if name in by_name]
-        self._unordered = [p for name, p in by_name.items() if not learned.order.knows(name)]
-        self.held = self._target.held()
+        order, self.held = learned.order, self._target.held()
         steps: set[int] = set().union(*self.held)
-        self._unreached = [(name, p) for name, p in self.knowledge.unreached() if id(p) in steps]
+        self._reached = [by_name[name] for name in order.last if name in by_name]
+        self._unordered = [p for name, p in by_name.items() if not order.knows(name)]
+        self._unreached = {
+            name: p for name, p in by_name.items() if name not in order.first and id(p) in steps
+        }
         needing = self._target.needing(learned.scaled)
         self.plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
 
     def must_record(self) -> bool:
         """Whether something trains whose place in the order is not known."""
-        if self.plan is None or self.knowledge.is_stale:
-            return True
-        return any(p.requires_grad for p in self._unordered)
+        unordered = any(p.requires_grad for p in self._unordered)
+        return unordered or self.plan is None or self.knowledge.is_stale
 
     def notice(self) -> None:
         """Before a step: see whether a gradient has come to what was not reached before."""
-        if self._unreached:
-            self.knowledge.notice(self._unreached)
+        self.knowledge.notice(self._unreached)
 
     def notice_names(self, looks: bool) -> None:
         """In a backward pass: see whether the loop takes gradients by name."""

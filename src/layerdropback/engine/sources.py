@@ -18,21 +18,7 @@ from ..model.nested import map_tensors
 
 
 class Sources:
-    """Finds such modules in a forward pass, and detaches their outputs there and then.
-
-    Args:
-        model: the user's own, without wrappers.
-
-    Example:
-        >>> import torch
-        >>> model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
-        >>> _ = model[0].register_forward_hook(lambda m, a, out: out.requires_grad_())
-        >>> sources = Sources(model)
-        >>> sources.look([])
-        >>> _ = model(torch.ones(1, 2))
-        >>> sources.stop()
-        ('0',)
-    """
+    """Finds such modules in a forward pass, and detaches their outputs there and then."""
 
     def __init__(self, model: nn.Module):
         self._model = model
@@ -42,9 +28,7 @@ class Sources:
     def look(self, arguments: Sequence[Tensor], running: nn.Module | None = None) -> None:
         """Look at every module's output until `stop`, but at no argument of the model.
 
-        Args:
-            arguments: of the call.
-            running: what is called; torch fails where its hooks change while they run.
+        Nor at what is `running`: torch fails where a module's hooks change while they run.
         """
         self.stop()
         inside = {id(m) for _, block in compiled_modules(self._model) for m in block.modules()}
@@ -72,15 +56,12 @@ def _detach(
     made: list[Tensor] = []
 
     def detached(tensor: Tensor) -> Tensor:
-        if not tensor.requires_grad or not tensor.is_leaf or id(tensor) in given:
+        users = id(tensor) in given or isinstance(tensor, nn.Parameter)
+        if users or not tensor.requires_grad or not tensor.is_leaf:
             return tensor
-        if isinstance(tensor, nn.Parameter):
-            return tensor
+        found[name] = None
         made.append(tensor)
         return tensor.detach()
 
     changed = map_tensors(detached, output)
-    if not made:
-        return None
-    found[name] = None
-    return changed
+    return changed if made else None

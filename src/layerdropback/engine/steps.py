@@ -12,31 +12,25 @@ from .passes import Passes
 from .verification import Named, Verifier, check_gradients
 from .windows import Windows
 
-# Every run looks at so many numbers of each dropped tensor in so many first drop steps: an
+# Every run looks at so many numbers of each dropped tensor in so many first drop steps: so an
 # optimizer that moves them is found, at once or when it synchronises its slow weights.
 _LOOK_NUMBERS, _LOOK_STEPS = 64, 16
 
 
 class Steps:
-    """Applies the window's mask and factor to each optimizer's step, and ends windows.
-
-    Args:
-        windows: says what is in force.
-        passes: put back before and after a step.
-    """
+    """Applies the window's mask and factor to each optimizer's step, and ends windows."""
 
     def __init__(self, windows: Windows, passes: Passes):
         self._windows, self._passes = windows, passes
         self._verify = windows.settings.verify
-        optimizers = windows.target.optimizers
         limit = None if self._verify else _LOOK_NUMBERS
-        self._verifiers = {id(o): Verifier(limit) for o in optimizers}
-        self._depth = dict.fromkeys(map(id, optimizers), 0)
+        self._verifiers = {id(o): Verifier(limit) for o in windows.target.optimizers}
+        # An optimizer whose step calls its base class's step fires the hooks once for each.
+        self._depth = dict.fromkeys(self._verifiers, 0)
         self._looks = _LOOK_STEPS
 
     def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
         """A step begins; its arguments, where it gets a closure that makes the passes."""
-        # An optimizer whose step calls its base class's step fires the hooks once for each.
         self._depth[id(optimizer)] += 1
         if self._depth[id(optimizer)] > 1:
             return None
@@ -87,7 +81,7 @@ class Steps:
             self._verifiers[id(optimizer)].after(optimizer, windows.counters.step)
             if self._verify:
                 check_gradients(self._named(optimizer, ~mask), windows.counters.step)
-        windows.watch.after_step(optimizer, windows.in_epoch)
+        windows.watch.after_step(optimizer)
         windows.seen.stepped.add(id(optimizer))
         if len(windows.seen.stepped) == len(windows.target.optimizers):
             self._looks -= bool(windows.window.parameters)
@@ -119,5 +113,5 @@ def _closure_in(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], 
 
 def _replaced(args: Sequence[Any], kwargs: Mapping[str, Any], closure: Callable[[], Any]) -> Any:
     if len(args) > 1:
-        return (*args[:1], closure, *args[2:]), dict(kwargs)
+        return (args[0], closure, *args[2:]), dict(kwargs)
     return tuple(args), {**kwargs, "closure": closure}

@@ -18,19 +18,7 @@ ATTRIBUTE = "_layerdropback_detached"
 
 
 def install(module: nn.Module) -> Callable[[], None]:
-    """Put an open switch on a module; the function that is returned takes it away.
-
-    Example:
-        >>> import torch
-        >>> layer = nn.Linear(2, 2)
-        >>> remove = install(layer)
-        >>> turn([layer], on=True)
-        >>> layer(torch.ones(1, 2)).requires_grad
-        False
-        >>> remove()
-        >>> layer(torch.ones(1, 2)).requires_grad
-        True
-    """
+    """Put an open switch on a module; the function that is returned takes it away."""
     handle = module.register_forward_hook(detach_output)
     # Not by setattr, which the wrapper of torch.compile passes on to the module inside it.
     vars(module)[ATTRIBUTE] = False
@@ -57,12 +45,9 @@ def detach_output(module: nn.Module, args: Any, output: Any) -> Any:
 
 
 class Switches:
-    """The switches of one model.
+    """The switches of one model; `hide` makes copies of a module leave its switch out.
 
-    Args:
-        model: the user's own, without wrappers.
-        hide: makes copies of a module leave its switch out; returns what undoes it.
-        traces: closed to take every switch away.
+    Closing `traces` takes every switch away.
     """
 
     def __init__(

@@ -12,23 +12,13 @@ from ..model.layers import Layer
 
 
 class Target:
-    """A model, its layers and its optimizers.
-
-    Args:
-        model: what the training loop calls.
-        optimizers: that train it.
-        layers: of it, in the order in which masks number them.
-
-    Attributes:
-        called: the module whose call is the forward pass.
-        inner: the user's own model, without wrappers.
-        sharded: the modules of it that ``fully_shard`` has sharded.
-    """
+    """A model, its layers in the order in which masks number them, and its optimizers."""
 
     def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], layers: Sequence[Layer]):
         self.model, self.optimizers, self.layers = model, tuple(optimizers), tuple(layers)
-        self.called, self.inner = called_module(model), unwrap(model)
-        self.sharded = sharded_modules(model)
+        self.called = called_module(model)  # its call is the forward pass
+        self.inner = unwrap(model)  # the user's own
+        self.sharded = sharded_modules(model)  # by ``fully_shard``
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Every parameter once, by the name that its layer gives it."""
@@ -45,27 +35,19 @@ class Target:
     def needing(self, scaled: bool) -> list[set[int]]:
         """As `held`, but only of the optimizers that must have a gradient in every step.
 
-        ``GradScaler`` fails on each that has none. `SparseAdam` is for embedding tables alone; with
-        a layer kept there, nothing above it could be cut off.
-
-        Args:
-            scaled: whether ``GradScaler`` makes the steps.
+        ``GradScaler`` fails on each that has none; `scaled` says that it makes the steps.
+        `SparseAdam` is for embedding tables alone; with a layer kept there, nothing above it could
+        be cut off.
         """
         every = zip(self.optimizers, self.held(), strict=True)
         return [held for o, held in every if scaled or not isinstance(o, SparseAdam)]
 
     def has_gradients(self) -> bool:
         """Whether any gradient is there that is not zero. Asks the device."""
-        parameters = (p for layer in self.layers for p in layer.parameters)
-        return any(p.grad is not None and is_something(p.grad) for p in parameters)
+        named = self.named_parameters()
+        return any(p.grad is not None and is_something(p.grad) for _, p in named)
 
 
 def is_something(gradient: Tensor) -> bool:
-    """Whether a gradient, which may be sparse, has a number that is not zero.
-
-    Example:
-        >>> import torch
-        >>> is_something(torch.zeros(2)), is_something(torch.eye(2).to_sparse())
-        (False, True)
-    """
+    """Whether a gradient, which may be sparse, has a number that is not zero."""
     return bool(stored_values(gradient).any())

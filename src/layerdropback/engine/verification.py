@@ -16,9 +16,8 @@ Named = tuple[str, str, nn.Parameter]  # the layer's name, the parameter's name,
 class Verifier:
     """Compares dropped parameters and their optimizer state before and after one step.
 
-    Args:
-        limit: how many numbers of each tensor to compare, from its start; None for all. A weight
-            that momentum or decay moves changes nearly everywhere, so a few show it.
+    At most `limit` numbers of each tensor, from its start: a weight that momentum or decay moves
+    changes nearly everywhere, so a few show it.
     """
 
     def __init__(self, limit: int | None = None):
@@ -30,11 +29,7 @@ class Verifier:
         self._before = [(entry, self._snapshot(optimizer, entry[2])) for entry in dropped]
 
     def after(self, optimizer: Optimizer, step: int) -> None:
-        """Compare.
-
-        Raises:
-            VerificationError: something moved; the first such parameter is named.
-        """
+        """Compare; a `VerificationError` names the first parameter that moved."""
         pairs, self._before = self._before, []
         for (layer, name, parameter), old in pairs:
             new = self._snapshot(optimizer, parameter)
@@ -72,11 +67,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def check_gradients(kept: Iterable[Named], step: int) -> None:
-    """Every kept parameter that the loss reaches must have a gradient.
-
-    Raises:
-        VerificationError: one has none.
-    """
+    """Raise a `VerificationError` where a kept parameter that the loss reaches has no gradient."""
     for layer, name, parameter in kept:
         if parameter.requires_grad and parameter.grad is None:
             raise VerificationError(

@@ -31,23 +31,18 @@ _LOOKED_AT = 4
 
 
 class Watch:
-    """The first steps' checks.
-
-    Args:
-        target: what LayerDropBack is attached to.
-        settings: the user's.
-    """
+    """The first steps' checks."""
 
     def __init__(self, target: Target, settings: Settings):
         self._target, self._settings = target, settings
-        self._left = STEPS
-        self._outside: int | None = 0  # steps without an epoch; None once there was one
         self._weights = _Weights(target)
-        self._steps: dict[int, int] = {}
+        self._steps: dict[int, int] = {}  # of each optimizer in this window
         self._sources = Sources(target.called)  # the inside of a compiled model is left alone
         self._ungraded: list[nn.Parameter] = []  # dropped, and without a gradient at first
         self._warned: set[str] = set()
         self._passes = 0  # forward passes of the window
+        self._outside: int | None  # steps without an epoch; None once there was one
+        self.begin()
 
     def begin(self) -> None:
         """After an attachment or a load."""
@@ -99,19 +94,16 @@ class Watch:
     ) -> tuple[str, ...]:
         """A forward pass has ended; the modules that must be detached from now on.
 
-        Args:
-            window: in force.
-            roots: of the outputs.
-            arguments: of the call.
-            walked: numbers of the roots of the window's earlier passes.
+        `walked` has the numbers of the output nodes of the window's earlier passes.
         """
         found = self._sources.stop()
         if self._looks_at_weights:
             self._weights.settle(self.is_on)
         if self.is_on and window.parameters and not self._target.sharded:
             leaves = first_uses(roots, argument_nodes(arguments).keys())
-            self._check_dropped(window, leaves)
-            self._check_arguments(window, first_uses(graph_roots(arguments), frozenset(), walked))
+            self._check_dropped(self._dropped_in(window, leaves))
+            earlier = first_uses(graph_roots(arguments), frozenset(), walked)
+            self._check_outside(self._dropped_in(window, earlier))
             if self._settings.strategy.needs_costs:
                 self._check_cut(leaves, {id(tensor) for tensor in arguments})
         return found
@@ -120,35 +112,28 @@ class Watch:
         there = {id(leaf) for leaf in leaves}
         return self._names(p for p in window.parameters if id(p) in there)
 
-    def _check_dropped(self, window: Window, leaves: Iterable[Tensor]) -> None:
-        if names := self._dropped_in(window, leaves):
+    def _check_dropped(self, names: Sequence[str]) -> None:
+        if names:
             fact = f"dropping saves nothing: gradients are computed for dropped {name_some(names)}"
             cause = (
                 "the forward pass used tensors made of the parameters before it began "
                 "(torch.func.functional_call, a cached cast), or a compiled graph ignores flags"
             )
             cure = "make such tensors inside the model's forward; compile block by block"
-            self._warn("flags ignored", explain(fact, cause, cure))
-
-    def _check_arguments(self, window: Window, leaves: Iterable[Tensor]) -> None:
-        if names := self._dropped_in(window, leaves):
-            self._say_outside(names)
+            self._warn("flags ignored", fact, cause, cure)
 
     def _check_cut(self, leaves: dict[Tensor, int], arguments: AbstractSet[int]) -> None:
         """Below the cut only an argument may require a gradient, which is the user's."""
         parameters = [number for leaf, number in leaves.items() if isinstance(leaf, nn.Parameter)]
         if any(id(leaf) in arguments for leaf in leaves) or not parameters:
             return
-        below = [
-            tuple(leaf.shape)
-            for leaf, number in leaves.items()
-            if not isinstance(leaf, nn.Parameter) and number < min(parameters)
-        ]
-        if below:
-            fact = f"backward goes on below the cut, to a tensor of shape {below[0]}"
+        others = ((leaf, n) for leaf, n in leaves.items() if not isinstance(leaf, nn.Parameter))
+        below = next((leaf for leaf, number in others if number < min(parameters)), None)
+        if below is not None:
+            fact = f"backward goes on below the cut, to a tensor of shape {tuple(below.shape)}"
             cause = "the model's code makes a tensor in there that requires a gradient"
             cure = "leave out its requires_grad_(), or make it in a module of its own"
-            self._warn("below the cut", explain(fact, cause, cure))
+            self._warn("below the cut", fact, cause, cure)
 
     # ---- steps -----------------------------------------------------------------------------------
 
@@ -156,39 +141,41 @@ class Watch:
         """An optimizer steps."""
         if not self.is_on:
             return
+        # Zeros come where a loop takes gradients by name.
         came = (p for p in self._ungraded if p.grad is not None and is_something(p.grad))
-        names = self._names(came)  # zeros come where a loop takes gradients by name
+        names = self._names(came)
         self._ungraded = []
-        if names and "flags ignored" not in self._warned and "not called" not in self._warned:
-            self._say_outside(names)
+        if self._warned.isdisjoint({"flags ignored", "not called"}):
+            self._check_outside(names)
 
-    def _say_outside(self, names: Sequence[str]) -> None:
-        fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
-        cause = (
-            "the loss uses these weights outside of the model's call as well (a penalty on "
-            "weights, a part of the model that is called by itself)"
-        )
-        cure = "call the model itself for all of it; a penalty alone does no harm"
-        self._warn("outside", explain(fact, cause, cure))
+    def _check_outside(self, names: Sequence[str]) -> None:
+        if names:
+            fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
+            cause = (
+                "the loss uses these weights outside of the model's call as well (a penalty on "
+                "weights, a part of the model that is called by itself)"
+            )
+            cure = "call the model itself for all of it; a penalty alone does no harm"
+            self._warn("outside", fact, cause, cure)
 
-    def after_step(self, optimizer: Optimizer, in_epoch: bool) -> None:
+    def after_step(self, optimizer: Optimizer) -> None:
         """An optimizer has stepped."""
         self._weights.mark()
-        if self._outside is not None and not in_epoch:
+        if self._outside is not None:
             self._outside += 1
             if self._outside == STEPS * len(self._target.optimizers):
                 fact = f"{STEPS} steps, and no epoch was begun: nothing is dropped"
                 cause = "the loop does not tell LayerDropBack of its epochs"
                 cure = "for batch in ldb.epoch(loader, epoch): ..., or ldb.begin_epoch(epoch)"
-                self._warn("no epoch", explain(fact, cause, cure))
+                self._warn("no epoch", fact, cause, cure)
         self._steps[id(optimizer)] = self._steps.get(id(optimizer), 0) + 1
         waiting = [o for o in self._target.optimizers if id(o) not in self._steps]
         if waiting and max(self._steps.values()) == STEPS:
-            kinds = name_some([type(o).__name__ for o in waiting])
-            fact = f"{STEPS} steps of {type(optimizer).__name__}, and none of {kinds} was seen"
+            kind, kinds = type(optimizer).__name__, _kinds(waiting)
+            fact = f"{STEPS} steps of {kind}, and none of {kinds} was seen"
             cause = "a mask holds until every attached optimizer has stepped"
             cure = "attach just the optimizers whose step() the loop calls"
-            self._warn("unstepped", explain(fact, cause, cure))
+            self._warn("unstepped", fact, cause, cure)
 
     def end_window(self, window: Window, seen: Seen) -> None:
         """Every optimizer has stepped."""
@@ -201,7 +188,7 @@ class Watch:
                 "through torch.func"
             )
             cure = "call model(...), or attach to the module you call"
-            self._warn("not called", explain(fact, cause, cure))
+            self._warn("not called", fact, cause, cure)
         self._left = max(0, self._left - 1)
 
     def nothing_to_drop(self, epoch: int | None) -> None:
@@ -212,39 +199,36 @@ class Watch:
             "activation whose gradient the model asks for, in no branch, or (for a cut) used after "
             "a layer that is kept"
         )
-        cure = "unfreeze or keep less, or choose a finer unit"
-        self._warn("nothing to drop", explain(fact, cause, cure))
+        self._warn("nothing to drop", fact, cause, "unfreeze or keep less, or choose a finer unit")
 
     def _say_unseen(self, moves: int) -> None:
-        kinds = name_some([type(o).__name__ for o in self._target.optimizers])
+        kinds = _kinds(self._target.optimizers)
         fact = f"weights moved {moves} times, and no step of {kinds} was seen: no mask is drawn"
         cause = "the loop steps another optimizer than the attached one"
         cure = "attach the optimizers whose step() the loop calls; detach() first, then attach anew"
-        self._warn("unseen", explain(fact, cause, cure))
+        self._warn("unseen", fact, cause, cure)
 
     def _names(self, parameters: Iterable[nn.Parameter]) -> list[str]:
         wanted = {id(parameter) for parameter in parameters}
-        if not wanted:
-            return []
         return [name for name, p in self._target.named_parameters() if id(p) in wanted]
 
-    def _warn(self, kind: str, text: str) -> None:
+    def _warn(self, kind: str, fact: str, cause: str, cure: str) -> None:
         """Say it once for each kind of problem."""
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(text, stacklevel=6)
+            warnings.warn(explain(fact, cause, cure), stacklevel=6)
+
+
+def _kinds(optimizers: Iterable[Optimizer]) -> str:
+    return name_some([type(optimizer).__name__ for optimizer in optimizers])
 
 
 class _Weights:
-    """Whether weights move between forward passes without a step that was seen.
-
-    Args:
-        target: whose weights; shards are written to without a step, too, and are left out.
-    """
+    """Whether weights move between forward passes without a step that was seen."""
 
     def __init__(self, target: Target):
         self._target = target
-        self._before: tuple[int, list[Tensor]] | None = None
+        self._before: tuple[int, list[list[int]]] | None = None
         self._moves = 0
 
     def mark(self) -> None:
@@ -252,28 +236,23 @@ class _Weights:
         self._before, self._moves = None, 0
 
     def moved_unseen(self, numbers: bool) -> int:
-        """Before a forward pass: how often they have moved since the last step that was seen.
-
-        Args:
-            numbers: look at some of their numbers, too, which asks the device: fused optimizers
-                write without being counted.
-        """
+        """Before a forward pass: how often they have moved since the last step that was seen."""
         before = self._before
-        now = self.settle(numbers)
-        if before is not None and now is not None:
-            same = len(before[1]) == len(now[1]) and all(map(torch.equal, before[1], now[1]))
-            self._moves += before[0] != now[0] or not same
+        self.settle(numbers)
+        self._moves += before is not None and before != self._before
         return self._moves
 
-    def settle(self, numbers: bool) -> tuple[int, list[Tensor]] | None:
-        """After a forward pass, which may itself write to weights (``max_norm``): how they are."""
+    def settle(self, numbers: bool) -> None:
+        """Remember how they are; after a forward pass, too, which may write to them (``max_norm``).
+
+        `numbers` looks at some of their numbers as well, which asks the device: fused optimizers
+        write without being counted. Shards are written to without a step, and are left out.
+        """
         if self._target.sharded:
-            return None
+            return
         trained = [p for _, p in self._target.named_parameters() if p.requires_grad and p.numel()]
         dense = [p for p in trained if p.layout == torch.strided and not p.is_meta]
         there = dense[-_LOOKED_AT:] if numbers else []
         some = [p.detach()[(0,) * p.dim()].reshape(1) for p in there]
         # As bytes: what is no number is equal to itself, too.
-        numbered = [one.view(torch.uint8).clone() for one in some]
-        self._before = sum(map(version, trained)), numbered
-        return self._before
+        self._before = sum(map(version, trained)), [one.view(torch.uint8).tolist() for one in some]

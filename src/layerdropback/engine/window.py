@@ -9,18 +9,11 @@ from ..strategies.odds import Mask
 
 @dataclass(frozen=True)
 class Window:
-    """What is in force from one optimizer step to the next, however many batches lie between.
+    """What is in force from one optimizer step to the next, however many batches lie between."""
 
-    Attributes:
-        mask: None in a full step.
-        parameters: of the dropped layers.
-        switched: the modules whose outputs are detached.
-        lr_factor: of this step.
-    """
-
-    mask: Mask | None = None
-    parameters: tuple[nn.Parameter, ...] = ()
-    switched: tuple[nn.Module, ...] = ()
+    mask: Mask | None = None  # None in a full step
+    parameters: tuple[nn.Parameter, ...] = ()  # of the dropped layers
+    switched: tuple[nn.Module, ...] = ()  # their outputs are detached
     lr_factor: float = 1.0
 
 
@@ -29,31 +22,19 @@ FULL = Window()
 
 @dataclass(frozen=True)
 class Decision:
-    """What a window's kind and mask depend on besides its number.
+    """What a window's kind and mask depend on besides its number."""
 
-    Attributes:
-        records: whether something must be learned first, in a full step.
-        heads: the layers that are kept because they come last; None in a full step.
-        can_drop: whether any layer can drop as things stand.
-    """
-
-    records: bool = False
-    heads: frozenset[int] | None = None
-    can_drop: bool = True
+    records: bool = False  # something must be learned first, in a full step
+    heads: frozenset[int] | None = None  # kept because they come last; None in a full step
+    can_drop: bool = True  # any layer can, as things stand
 
 
 @dataclass
 class Seen:
-    """What has happened in a window so far.
+    """What has happened in a window so far."""
 
-    Attributes:
-        forward: whether the model was called, with gradients.
-        backward: whether a backward pass of it began.
-        stepped: the ``id`` of each optimizer that has stepped.
-        decision: what the window was opened by.
-    """
-
-    forward: bool = False
-    backward: bool = False
-    stepped: set[int] = field(default_factory=set)
-    decision: Decision = Decision()
+    forward: bool = False  # the model was called, with gradients
+    backward: bool = False  # a backward pass of it began
+    carried: bool = False  # an epoch began while gradients waited; no pass since
+    stepped: set[int] = field(default_factory=set)  # the ``id`` of each optimizer that has
+    decision: Decision = Decision()  # what the window was opened by

@@ -9,59 +9,26 @@ from ..settings import Settings
 from .counters import Counters
 from .hold import Hold
 from .planner import Planner
-from .switches import Switches
 from .target import Target
 from .watch import Watch
 from .window import FULL, Decision, Seen, Window
 
 
 class Windows:
-    """The window in force, and everything that decides about the next one.
+    """The window in force, what has happened in it, and all that decides about the next one."""
 
-    Args:
-        target: what LayerDropBack is attached to.
-        settings: the user's.
-        switches: of the model.
-
-    Attributes:
-        window: in force.
-        seen: what has happened in it.
-        counters: of the run.
-        planner: draws masks.
-        recording: of a full step that is being watched.
-        hold: makes the window hold.
-        watch: looks whether it does.
-        drops: whether the epoch that is open, or its present period of steps, drops.
-    """
-
-    def __init__(self, target: Target, settings: Settings, switches: Switches):
+    def __init__(self, target: Target, settings: Settings, hold: Hold):
+        self.target, self.settings, self.hold = target, settings, hold
         self.window, self.seen = FULL, Seen()
         self.counters = Counters(len(target.layers))
         self.planner = Planner(target, settings)
-        self.recording, self.hold = Recording(), Hold(target)
-        self.watch = Watch(target, settings)
-        self.drops = False
-        self._place = Place(target, settings, switches)
+        self.recording = Recording()
+        self.watch, self.syncs = Watch(target, settings), SyncWatch(target.model)
 
     @property
-    def settings(self) -> Settings:
-        """The user's."""
-        return self._place.settings
-
-    @property
-    def target(self) -> Target:
-        """What LayerDropBack is attached to."""
-        return self._place.target
-
-    @property
-    def in_epoch(self) -> bool:
-        """Whether an epoch is open."""
-        return self._place.in_epoch
-
-    @property
-    def syncs(self) -> SyncWatch:
-        """Of gradients that DDP reduces."""
-        return self._place.syncs
+    def drops(self) -> bool:
+        """Whether the epoch that is open, or its present period of steps, drops."""
+        return self.counters.in_epoch and self.settings.is_drop_epoch(self._period())
 
     @property
     def position(self) -> float:
@@ -75,23 +42,19 @@ class Windows:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
         # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
         look_again = epoch != self.counters.epoch
-        self._place.switches.show()  # also to what was compiled since
-        self.counters.epoch, self._place.in_epoch = epoch, True
-        if look_again or not self._place.restarted:  # else the epoch that was saved goes on
-            self.counters.begin_epoch()
-        self._place.restarted = False
+        self.hold.switches.show()  # also to what was compiled since
+        self.counters.begin_epoch(epoch)
         self.watch.begin_epoch()
         self.planner.knowledge.begin_epoch()
         # Asked again at the first forward pass: many loops zero the gradients only there.
-        self._place.carried = self._is_open()
-        if not self._place.carried:
+        self.seen.carried = self._is_open()
+        if not self.seen.carried:
             self.open(look_again)
-        self._ask_schedule()
 
     def leave_epoch(self) -> None:
         """The epoch ends; a window whose gradients still wait for their step goes on."""
         self.put_back()
-        self._place.in_epoch = self.drops = False
+        self.counters.in_epoch = False
         if self.window.mask is not None and not self._is_open():
             self.window = FULL
 
@@ -107,15 +70,9 @@ class Windows:
         return seen and self.target.has_gradients()
 
     def open(self, look_again: bool = False) -> None:
-        """Open the next window.
-
-        Args:
-            look_again: record this step, where the loss may reach more by now.
-        """
+        """Open the next window; record it to `look_again` where the loss may reach more by now."""
         self.window, self.seen = FULL, Seen()
         self.syncs.begin_window()
-        self._place.carried = False
-        self._ask_schedule()
         if not self.settings.ever_drops:
             return
         self.recording.stop()
@@ -129,14 +86,10 @@ class Windows:
             self._record()
 
     def _record(self) -> None:
-        strategy = self.settings.strategy
-        named = dict(self.target.named_parameters())
-        model = self.target.inner if strategy.needs_branches or strategy.needs_costs else None
-        counts = model is not None
-        self.recording.start(Watched(named, model, self.target.sharded, counts))
-
-    def _ask_schedule(self) -> None:
-        self.drops = self._place.in_epoch and self.settings.is_drop_epoch(self._period())
+        strategy, named = self.settings.strategy, dict(self.target.named_parameters())
+        asks = strategy.needs_branches or strategy.needs_costs
+        model = self.target.inner if asks else None
+        self.recording.start(Watched(named, model, self.target.sharded))
 
     def _drawn(self, decision: Decision) -> Window:
         if not decision.can_drop or decision.heads is None:
@@ -144,7 +97,7 @@ class Windows:
         mask, names, factor = self.planner.draw(decision.heads, self.counters, self.position)
         layers = self.target.layers
         dropped = tuple(p for i in np.flatnonzero(mask) for p in layers[i].parameters)
-        return Window(mask, dropped, self._place.switches.modules(names), factor)
+        return Window(mask, dropped, self.hold.switches.modules(names), factor)
 
     def dropped_names(self) -> list[str]:
         """The layers that are dropped now."""
@@ -153,8 +106,8 @@ class Windows:
 
     def before_first_pass(self) -> None:
         """The user may have changed flags since the last step: what they are now counts."""
-        if self._place.carried:
-            self._place.carried = False
+        if self.seen.carried:
+            self.seen.carried = False
             if not self._is_open():
                 self.open(look_again=True)
         if self.seen.forward or self.seen.backward:
@@ -166,11 +119,7 @@ class Windows:
             self.watch.nothing_to_drop(self.counters.epoch)
 
     def learn(self) -> None:
-        """Take in what a recorded step has shown, where one was.
-
-        Raises:
-            AttachError: the strategy cannot be followed with this model.
-        """
+        """Take in what a recorded step has shown, where one was; it may raise `AttachError`."""
         recorder = self.recording.recorder
         if recorder is None or not recorder.saw_backward:
             return
@@ -181,7 +130,7 @@ class Windows:
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""
         learned = self.planner.knowledge.learned
-        self._place.switches.install(() if learned is None else learned.cut_off)
+        self.hold.switches.install(() if learned is None else learned.cut_off)
         self.planner.replan()
 
     def next(self) -> None:
@@ -194,23 +143,7 @@ class Windows:
     def restart(self, counters: Counters, planner: Planner) -> None:
         """Go on where a saved state was."""
         self.counters, self.planner = counters, planner
-        self._place.restarted = True
         self.recording.stop()
         self.install()
         self.watch.begin()
         self.open()
-
-
-class Place:
-    """Where windows are opened, and how far the user's loop is.
-
-    Attributes:
-        in_epoch: whether an epoch is open.
-        carried: whether a window was still open when the epoch began.
-        restarted: whether a state was loaded, and no epoch has begun since.
-    """
-
-    def __init__(self, target: Target, settings: Settings, switches: Switches):
-        self.target, self.settings, self.switches = target, settings, switches
-        self.syncs = SyncWatch(target.model)
-        self.in_epoch = self.carried = self.restarted = False

@@ -57,7 +57,7 @@ def find_branches(
         recording = Recording()
         stack.callback(recording.close)
         named = {canonical_name(name): p for name, p in inner.named_parameters()}
-        recording.start(Watched(named, inner, sharded_modules(inner), counts=True))
+        recording.start(Watched(named, inner, sharded_modules(inner)))
         recording.begin_forward()
         batch = map_tensors(_with_gradient, batch)
         wanted = (loss or first_output)(call(inner, batch))

@@ -4,7 +4,7 @@ Such an activation must require a gradient in every step, so some layer before i
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,9 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ..interop.private import node_number
 from .graph import graph_roots
 
-_ASKING: frozenset[Callable[..., Any]] = frozenset(
-    {Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad}
-)
+_ASKING: tuple[Any, ...] = (Tensor.register_hook, Tensor.retain_grad, torch.autograd.grad)
 _LOOKING = Tensor.requires_grad.__get__  # type: ignore[attr-defined]
 
 # Where a call passes through on its way here.

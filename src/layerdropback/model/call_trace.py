@@ -4,6 +4,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .formulas import NodeFlops
 from .graph import Edge
@@ -12,25 +13,14 @@ from .module_calls import ModuleCall
 
 @dataclass
 class CallTrace:
-    """What is known of one forward pass.
+    """What is known of one forward pass; FLOPs and calls are empty where nobody asked."""
 
-    Attributes:
-        edges: of the graph behind the outputs.
-        names: of the parameters, by ``id``.
-        roots: numbers of the outputs' nodes; True for one that is a single number, a loss say.
-        flops: of the nodes; empty where nobody asked.
-        calls: of the modules; empty where nobody asked.
-        reached: the roots through which gradients came.
-    """
-
-    edges: Sequence[Edge]
-    names: Mapping[int, str]
-    roots: Mapping[int, bool]
+    edges: Sequence[Edge]  # of the graph behind the outputs
+    names: Mapping[int, str]  # of the parameters, by ``id``
+    roots: Mapping[int, bool]  # the outputs' nodes; True for a single number, a loss say
     flops: Mapping[int, NodeFlops] = field(default_factory=dict)
     calls: Mapping[str, list[ModuleCall]] = field(default_factory=dict)
-    reached: set[int] = field(default_factory=set)
-    _below: dict[int, set[int]] = field(default_factory=dict, repr=False)
-    _used: dict[int, list[str]] = field(default_factory=dict, repr=False)
+    reached: set[int] = field(default_factory=set)  # the roots through which gradients came
 
     def tops(self) -> list[int]:
         """The outputs that are not on the way to another; single numbers count only alone."""
@@ -40,21 +30,20 @@ class CallTrace:
     def _not_below(self, roots: Iterable[int]) -> list[int]:
         candidates, top = set(roots), []
         below: set[int] = set()
-        children = self._children()
-        for number in sorted(children.keys() | candidates, reverse=True):
+        for number in sorted(self._children.keys() | candidates, reverse=True):
             if number in candidates and number not in below:
                 top.append(number)
             if number in candidates or number in below:
-                below.update(children.get(number, ()))
+                below.update(self._children.get(number, ()))
         return top
 
     def roots_below(self, earlier: Iterable[int] = ()) -> dict[int, frozenset[int]]:
         """For each output those that are on the way to it, also of earlier passes."""
-        roots, children = [*dict.fromkeys([*earlier, *self.roots])], self._children()
+        roots = list(dict.fromkeys([*earlier, *self.roots]))
         bits = {number: 1 << place for place, number in enumerate(roots)}
         behind: dict[int, int] = defaultdict(int)
-        for number in sorted(children):  # nodes come after what they depend on
-            for child in children[number]:
+        for number in sorted(self._children):  # nodes come after what they depend on
+            for child in self._children[number]:
                 behind[number] |= behind[child] | bits.get(child, 0)
         return {
             number: frozenset(other for other in roots if behind[number] & bits[other])
@@ -67,30 +56,31 @@ class CallTrace:
 
     def names_behind(self, number: int, counts: frozenset[str]) -> Iterator[str]:
         """The parameters behind a node that count, by their last use there, the last first."""
-        children, uses = self._children(), self._uses()
         # Numbers fall towards the inputs, so the highest node comes first.
         waiting, there, found = [-number], {number}, set[str]()
         while waiting:
             highest = -heapq.heappop(waiting)
-            for name in uses.get(highest, ()):
+            for name in self.uses.get(highest, ()):
                 if name in counts and name not in found:
                     found.add(name)
                     yield name
-            for child in children.get(highest, set()) - there:
+            for child in self._children.get(highest, set()) - there:
                 there.add(child)
                 heapq.heappush(waiting, -child)
 
-    def _uses(self) -> dict[int, list[str]]:
-        if not self._used:
-            for edge in self.edges:
-                name = None if edge.leaf is None else self.names.get(id(edge.leaf))
-                if name is not None:
-                    self._used.setdefault(edge.number, []).append(name)
-        return self._used
+    @cached_property
+    def uses(self) -> dict[int, list[str]]:
+        """The parameters that each node uses."""
+        found: dict[int, list[str]] = {}
+        for edge in self.edges:
+            if (name := self.names.get(id(edge.leaf))) is not None:
+                found.setdefault(edge.number, []).append(name)
+        return found
 
+    @cached_property
     def _children(self) -> dict[int, set[int]]:
-        if not self._below:
-            for edge in self.edges:
-                if edge.child is not None:
-                    self._below.setdefault(edge.number, set()).add(edge.child)
-        return self._below
+        found: dict[int, set[int]] = {}
+        for edge in self.edges:
+            if edge.child is not None:
+                found.setdefault(edge.number, set()).add(edge.child)
+        return found

@@ -18,17 +18,11 @@ from .call_trace import CallTrace
 
 @dataclass(frozen=True)
 class _Output:
-    """One output of one forward pass.
+    """One output of one forward pass."""
 
-    Attributes:
-        single: whether it is a single number, a loss say.
-        below: the numbers of the outputs that are on the way to it.
-        behind: the parameters that it is made with, the one that is used last first; at least one
-            of them, where there is one.
-    """
-
-    single: bool
-    below: frozenset[int]
+    single: bool  # whether it is a single number, a loss say
+    below: frozenset[int]  # the numbers of the outputs that are on the way to it
+    # The parameters that it is made with, the one that is used last first; or that one alone.
     behind: tuple[str, ...]
 
 
@@ -48,13 +42,10 @@ class Ends:
         outputs: Mapping[Node, Tensor],
         asked: Sequence[int],
     ) -> None:
-        """A forward pass has ended.
+        """A forward pass has ended; its outputs come by their nodes, and none is kept alive.
 
-        Args:
-            trace: of it.
-            counts: the parameters that can be a last layer.
-            outputs: by their nodes; none is kept alive.
-            asked: numbers of activations whose gradient it asked for itself.
+        `counts` has the parameters that can be a last layer, and `asked` the numbers of activations
+        whose gradient the pass asked for itself.
         """
         below, tops = trace.roots_below(self._outputs), trace.tops()
         for number, single in sorted(trace.roots.items()):

@@ -1,13 +1,11 @@
 """One full step that is being watched: what it uses, what it reaches, what it costs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import accumulates, is_scaled_step, node_number
@@ -16,26 +14,22 @@ from .backward import BackwardCosts
 from .call_trace import CallTrace
 from .ends import Ends
 from .flops import ForwardFlops
-from .graph import Edge, argument_nodes, edges, leads_to, output_tensors
+from .graph import argument_nodes, edges, leads_to, output_tensors
 from .module_calls import ModuleCall
 from .order import Order, ranks
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The model whose step is recorded.
+    """What is recorded: parameters by name, of which frozen ones are left out.
 
-    Attributes:
-        parameters: by name; frozen ones are left out of a recording.
-        model: whose modules are watched; None where nobody asks for them.
-        sharded: the modules of it that ``fully_shard`` has sharded.
-        counts: whether FLOPs are counted.
+    The model is that whose modules are watched and whose FLOPs are counted, None where nobody asks
+    for them; `sharded` are those modules that ``fully_shard`` has sharded.
     """
 
     parameters: Mapping[str, nn.Parameter]
     model: nn.Module | None = None
     sharded: Sequence[Sharded] = ()
-    counts: bool = False
 
 
 class Recorder:
@@ -44,36 +38,24 @@ class Recorder:
     The graph behind each forward's outputs gives every parameter's first and last use; the order in
     which gradients arrive says what the loss reached, and where a parameter belongs that the
     outputs' graph does not show (a head applied outside the model's ``forward``).
-
-    Attributes:
-        counter: to be entered around each forward pass whose cost is wanted.
-        costs: of the backward passes, as far as `counter` saw the forward ones.
-        by_hand: whether gradients are taken by name, with ``torch.autograd.grad``.
-        scaled: whether ``GradScaler`` makes the step.
     """
 
     def __init__(self, watched: Watched):
-        trained = {n: p for n, p in watched.parameters.items() if p.requires_grad}
-        self.counter = ForwardFlops()
-        self.by_hand = self.scaled = False
+        self.counter = ForwardFlops()  # to be entered around each forward pass that is to be costed
+        self.by_hand = False  # gradients are taken by name, with ``torch.autograd.grad``
+        self.scaled = False  # ``GradScaler`` makes the step
         self._watched = watched
-        self._trained = trained
-        self._names = {id(p): name for name, p in trained.items()}
-        self.costs = BackwardCosts(self._names)
+        self._trained: dict[str, nn.Parameter] = {}
+        self._names: dict[int, str] = {}
+        self.costs = BackwardCosts(self._names)  # of the passes whose forward `counter` saw
         self._seen = _Seen()
         self._arrived: dict[str, None] = {}
         self._handles: list[RemovableHandle] = []
-        for name, parameter in trained.items():
-            self._await(name, parameter)
+        self.extend()
         # A graph has the whole parameters in it, which stand for the shards.
         for name, module in watched.sharded:
-            hook = partial(_meet, set(trained), self._names, self._seen.whole, name)
+            hook = partial(_meet, set(self._trained), self._names, self._seen.whole, name)
             self._handles.append(module.register_forward_hook(hook, prepend=True))
-
-    def _await(self, name: str, parameter: nn.Parameter) -> None:
-        note = _arrival(self._arrived, name)
-        handle = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
-        self._handles.append(handle)
 
     def extend(self) -> None:
         """Watch also what is trainable by now: networks that train in turn have their flags turned.
@@ -82,9 +64,11 @@ class Recorder:
         """
         for name, parameter in self._watched.parameters.items():
             if parameter.requires_grad and name not in self._trained:
-                self._trained[name] = parameter
-                self._names[id(parameter)] = name
-                self._await(name, parameter)
+                self._trained[name], self._names[id(parameter)] = parameter, name
+                note = partial(_arrive, self._arrived, name)
+                self._handles.append(
+                    parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
+                )
 
     @property
     def is_current(self) -> bool:
@@ -122,29 +106,22 @@ class Recorder:
     ) -> CallTrace:
         """Walk the graph behind one forward pass's outputs, at once: it is not kept alive.
 
-        Args:
-            outputs: of the model.
-            arguments: of the model; where they require gradients, these are the user's, but for
-                what an earlier pass has made.
-            calls: of its modules.
-            asked: numbers of activations whose gradient the forward pass asked for.
-            part: the ``id`` of what was called.
-
-        Raises:
-            AttachError: the graph hides which parameters are used where.
+        `arguments` that require gradients are the user's, but for what an earlier pass has made;
+        `asked` has the numbers of activations whose gradient the forward pass asked for, and `part`
+        the ``id`` of what was called. A graph that hides what is used where is an `AttachError`.
         """
-        tensors = dict(_roots(outputs))
+        tensors = {t.grad_fn: t for t in output_tensors(outputs) if t.grad_fn is not None}
         roots = {node: tensor.dim() == 0 for node, tensor in tensors.items()}
         walked, given = self._seen.roots, output_tensors(arguments)
         given = [tensor for tensor in given if not leads_to(tensor.grad_fn, walked)]
         found = list(edges(roots, argument_nodes(given), walked))
-        inputs = set(map(id, given))
-        self.costs.add(found, self.counter.nodes, inputs)
-        for name, first, last in _spans(found, self._names):
-            before = self._seen.uses.get(name, (first, last))
-            self._seen.uses[name] = (min(before[0], first), max(before[1], last))
+        self.costs.add(found, self.counter.nodes, set(map(id, given)))
         numbered = {node_number(node): single for node, single in roots.items()}
         trace = CallTrace(found, self._names, numbered, self.counter.nodes, calls)
+        for number, names in trace.uses.items():
+            for name in names:
+                first, last = self._seen.uses.get(name, (number, number))
+                self._seen.uses[name] = (min(first, number), max(last, number))
         walked.update(numbered)
         # Not a single number: a temperature that scales the logits is no classifier.
         counts = frozenset(name for name, p in self._trained.items() if p.numel() > 1)
@@ -219,17 +196,8 @@ class _Seen:
         self.whole: list[Tensor] = []  # kept: a number may be reused
 
 
-def _arrival(arrived: dict[str, None], name: str) -> Any:
-    def note(parameter: Tensor) -> None:
-        arrived.setdefault(name)
-
-    return note
-
-
-def _roots(outputs: object) -> Iterator[tuple[Node, Tensor]]:
-    for tensor in output_tensors(outputs):
-        if tensor.grad_fn is not None:
-            yield tensor.grad_fn, tensor
+def _arrive(arrived: dict[str, None], name: str, parameter: Tensor) -> None:
+    arrived.setdefault(name)
 
 
 def _reach(reached: set[int], ends: Ends, number: int, gradients: Sequence[Tensor | None]) -> None:
@@ -241,7 +209,7 @@ def _reach(reached: set[int], ends: Ends, number: int, gradients: Sequence[Tenso
 def _meet(
     trained: set[str],
     names: dict[int, str],
-    kept: list[torch.Tensor],
+    kept: list[Tensor],
     place: str,
     module: nn.Module,
     args: Any,
@@ -252,15 +220,3 @@ def _meet(
         if name in trained and id(parameter) not in names:
             names[id(parameter)] = name
             kept.append(parameter)
-
-
-def _spans(found: Sequence[Edge], names: Mapping[int, str]) -> Iterator[tuple[str, int, int]]:
-    """Each parameter with the numbers of its first and last use."""
-    spans: dict[str, tuple[int, int]] = {}
-    for edge in found:
-        name = None if edge.leaf is None else names.get(id(edge.leaf))
-        if name is not None:
-            first, last = spans.get(name, (edge.number, edge.number))
-            spans[name] = (min(first, edge.number), max(last, edge.number))
-    for name, (first, last) in spans.items():
-        yield name, first, last

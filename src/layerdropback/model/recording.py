@@ -16,13 +16,10 @@ class Recording:
     """At most one recorder; while passes run under it, no compiled graph, and FLOPs counted.
 
     It holds no reference to who started it.
-
-    Attributes:
-        recorder: of the step that is being watched; None where none is.
     """
 
     def __init__(self) -> None:
-        self.recorder: Recorder | None = None
+        self.recorder: Recorder | None = None  # of the step that is being watched
         self._watched: Watched | None = None
         self._pass = contextlib.ExitStack()
         self._calls: ModuleCalls | None = None
@@ -58,9 +55,9 @@ class Recording:
         elif not self.recorder.is_current:
             self.start(self._watched)
         self.end_pass()
-        # A compiled graph is one node, and tells no order.
+        # A compiled graph is one node, and shows no order.
         self._pass.enter_context(eagerly())
-        if self._watched.counts:
+        if self._watched.model is not None:
             self._pass.enter_context(self.recorder.counter)
         self._asked = self._pass.enter_context(AskedGradients())
         if self._watched.model is not None:

@@ -1,7 +1,8 @@
 """Which layers can drop as things stand, and which are always kept."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ..model.groups import Group, make_groups
 from ..model.layers import Layer
 from ..model.order import Order
 from ..model.ranking import by_first_use, lateness
+from ..option import plain
 from .base import Strategy
 from .facts import Facts
 from .odds import Mask, Odds
@@ -50,6 +52,33 @@ class Learned:
         """The modules that every cut detaches."""
         early = (name for names in (self.early or {}).values() for name in names)
         return tuple(dict.fromkeys([*early, *self.sources]))
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain containers, for a checkpoint."""
+        branches = None if self.branches is None else [astuple(one) for one in self.branches]
+        plainly: dict[str, Any] = plain(
+            vars(self) | {"order": self.order.to_state(), "branches": branches}
+        )
+        return plainly
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Learned":
+        """The inverse of `to_state`; other keys are left alone."""
+        branches, early = state.get("branches"), state.get("early")
+        return cls(
+            Order.from_state(state["order"]),
+            state.get("shares"),
+            None if branches is None else tuple(map(_branch, branches)),
+            None if early is None else {name: tuple(users) for name, users in early.items()},
+            tuple(state.get("sources") or ()),
+            bool(state.get("by_hand", False)),
+            bool(state.get("scaled", False)),
+        )
+
+
+def _branch(row: Sequence[Any]) -> ResidualBranch:
+    name, parameters, share = row
+    return ResidualBranch(name, tuple(parameters), share)
 
 
 class Plan:
