@@ -23,7 +23,7 @@ def passes(watch, model, *synced):
     watch.begin_window()
     for flag in synced:
         model.require_backward_grad_sync = flag
-        watch.saw_forward()
+        watch.saw_pass()
 
 
 @pytest.mark.parametrize("synced", [(), (True,), (False, True), (False, False, True)])

@@ -1,6 +1,7 @@
 """Loops of Lightning that are out of the ordinary, and callbacks that meddle with the model."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from lightning_runs import (
     assert_same_runs,
     fit,
     loader,
+    samples,
     sgd,
     trainer,
 )
@@ -168,6 +170,39 @@ def test_the_batch_factor_is_that_of_a_plain_loop():
             optimizer.zero_grad()
             hand.on_train_batch_end(None, batch, 0)
     assert_same_runs(mine, hand)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(samples())
+
+
+def test_the_batch_factor_of_a_stream():
+    callback = LayerDropBackCallback(
+        Uniform(0.5), Schedule(every=2, start=1), batch_scale=2, verify=True
+    )
+    module = Classifier()
+    fit(module, callback, data=torch.utils.data.DataLoader(Stream(), SIZE), max_epochs=3)
+    full, scaled = [SIZE] * BATCHES, [2 * SIZE] * (BATCHES // 2)
+    assert module.sizes == full + scaled + full
+
+
+class Skips(Classifier):
+    """Lightning's way to leave a batch out; the optimizer steps all the same."""
+
+    def training_step(self, batch, index):
+        return super().training_step(batch, index) if index % 3 else None
+
+
+@pytest.mark.filterwarnings("ignore:.training_step. returned .None.:UserWarning")
+def test_batches_that_are_left_out():
+    callback = LayerDropBackCallback(Uniform(0.5), verify=True)
+    module = fit(Skips(), callback)
+    stats = callback.ldb.stats()
+    assert stats["step"] == 2 * BATCHES
+    assert stats["drop_steps"] == 2 * BATCHES - 2, "the first with gradients is the full one"
+    moved = [any(not torch.equal(a[n], b[n]) for n in a) for a, b in pairwise(module.weights)]
+    assert moved == [bool(place % BATCHES % 3) for place in range(1, 2 * BATCHES)]
 
 
 def test_a_batch_factor_that_cannot_be_applied_is_refused():

@@ -1,5 +1,6 @@
 """Lightning on two ranks of the CPU: DDP and FSDP2, as `torchrun` sets them up."""
 
+import contextlib
 import itertools
 import os
 
@@ -72,6 +73,23 @@ class ByHand(Classifier):
         optimizer = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(super().training_step(batch, index))
+        optimizer.step()
+
+
+class Unsynced(ByHand):
+    """Its forward or its backward pass is made under ``no_sync()``."""
+
+    def __init__(self, unsynced):
+        super().__init__()
+        self._unsynced = unsynced
+
+    def training_step(self, batch, index):
+        optimizer, unsynced = self.optimizers(), self.trainer.model.no_sync
+        optimizer.zero_grad()
+        with unsynced() if self._unsynced == "forward" else contextlib.nullcontext():
+            loss = Classifier.training_step(self, batch, index)
+        with unsynced() if self._unsynced == "backward" else contextlib.nullcontext():
+            self.manual_backward(loss)
         optimizer.step()
 
 
@@ -191,9 +209,9 @@ def resumed(name, folder):
     return [run, rest]
 
 
-def refused(strategy):
+def refused(strategy, make=Classifier):
     with pytest.raises(AttachError) as error:
-        trained(Classifier(), Uniform(0.5), strategy)
+        trained(make(), Uniform(0.5), strategy)
     return str(error.value)
 
 
@@ -210,6 +228,8 @@ def everything(rank, folder):
     for name in RESUMED:
         found[f"resumed {name}"] = resumed(name, folder / name)
     found["refused"] = refused("ddp")
+    found["forward unsynced"] = trained(Unsynced("forward"), Uniform(0.5), ddp())
+    found["backward unsynced"] = refused(ddp(), lambda: Unsynced("backward"))
     return found
 
 
@@ -285,3 +305,10 @@ def test_plain_ddp_is_refused_with_lightnings_cure_where_anything_drops(two):
         text = rank["refused"]
         assert "the model is DDP without find_unused_parameters. Cause: " in text
         assert text.endswith('Cure: Trainer(strategy="ddp_find_unused_parameters_true").')
+
+
+def test_by_hand_it_is_the_backward_pass_that_must_not_be_under_no_sync(two):
+    mine = same_on_both("forward unsynced", two)
+    torch.testing.assert_close(mine["weights"], two[0]["by hand uniform"]["weights"])
+    for rank in two:
+        assert "on gradients that DDP has not reduced" in rank["backward unsynced"]

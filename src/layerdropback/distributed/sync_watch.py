@@ -23,8 +23,8 @@ class SyncWatch:
         """An optimizer has stepped."""
         self._last_is_reduced = None
 
-    def saw_forward(self) -> None:
-        """A forward pass has ended; the flag that it ran under decides about its backward pass."""
+    def saw_pass(self) -> None:
+        """The flag decides about a backward pass now, mostly where its forward pass has ended."""
         if self._wrappers:
             self._last_is_reduced = all(w.require_backward_grad_sync for w in self._wrappers)
 

@@ -84,6 +84,11 @@ class Parts:
         self._around += 1
         return self._around > 1
 
+    @property
+    def are_inside(self) -> bool:
+        """Whether passes are made inside of a call that is seen through."""
+        return self._around > 0
+
     def leave(self, module: nn.Module) -> None:
         """A call has ended, or was broken off."""
         if is_seen_through(module):

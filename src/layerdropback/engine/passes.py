@@ -97,7 +97,8 @@ class Passes:
         self._note_sources(windows.watch.after_forward(windows.window, roots, arguments, walked))
         if not torch.is_grad_enabled():
             return None
-        windows.syncs.saw_forward()
+        if not self.parts.are_inside:
+            windows.syncs.saw_pass()
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
         windows.recording.saw_forward(outputs, arguments, id(module))
@@ -128,6 +129,8 @@ class Passes:
     def in_backward(self, gradients: Any) -> None:
         """A backward pass begins, which may recompute checkpointed segments of the forward."""
         self._windows.seen.backward = True
+        if self.parts.are_inside:  # DDP is around whole steps, and is made ready for each backward
+            self._windows.syncs.saw_pass()
         if self._in_backward:
             return
         self._windows.planner.notice_names(self._windows.watch.is_on)

@@ -180,7 +180,8 @@ class Watch:
     def end_window(self, window: Window, seen: Seen) -> None:
         """Every optimizer has stepped."""
         self._steps.clear()
-        if window.parameters and not seen.forward:
+        # Without a gradient there was no pass: the loop has left a batch out.
+        if window.parameters and not seen.forward and self._target.has_gradients():
             kind = type(self._target.model).__name__
             fact = f"dropping saves nothing: {kind} was not called in a drop step"
             cause = (

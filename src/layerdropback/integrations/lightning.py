@@ -131,7 +131,7 @@ class LayerDropBackCallback(Callback):
         scaled = self.settings.batch_scale != 1
         self._epoch = self.ldb.epoch(trainer.train_dataloader if scaled else None, number)
         if scaled:
-            self._limits = _Limits(trainer, len(self._epoch))
+            self._limits = _Limits(trainer, self._epoch)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -181,13 +181,16 @@ class LayerDropBackCallback(Callback):
 class _Limits:
     """What a trainer derives from the number of batches, which a batch factor changes."""
 
-    def __init__(self, trainer: Any, batches: int):
+    def __init__(self, trainer: Any, epoch: Epoch[Any]):
         if not isinstance(trainer.limit_train_batches, float) or trainer.limit_train_batches != 1:
             fact = "batch_scale cannot be applied"
             cause = f"the trainer has limit_train_batches={trainer.limit_train_batches}"
             raise LoaderError(explain(fact, cause, "leave one of the two out"))
         self._trainer = trainer
         self._users = trainer.fit_loop.max_batches, trainer.val_check_batch
+        if math.isinf(trainer.fit_loop.max_batches):  # a stream, which ends when it ends
+            return
+        batches = len(epoch)
         trainer.fit_loop.max_batches = batches
         interval = trainer.val_check_interval
         if isinstance(interval, float) and not math.isinf(trainer.val_check_batch):
