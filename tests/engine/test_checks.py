@@ -108,6 +108,7 @@ def test_two_on_one_model():
     assert "optimizer SGD has a LayerDropBack already" in text
     assert "the model has a LayerDropBack already" in text
     assert "the model has a LayerDropBack already" in problems(nn.Sequential(model))
+    assert "optimizer SGD has a LayerDropBack already" in problems(model, [optimizer, sgd(model)])
     first.detach()
     second = LayerDropBack(model, optimizer)
     del second

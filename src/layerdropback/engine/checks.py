@@ -31,7 +31,7 @@ def attach_problems(target: Target, settings: Settings) -> list[str]:
         *_wrapper_problems(target.model),
         *_compile_problems(target),
         *_optimizer_problems(target, settings.lr_scale != 1),
-        *_second_controller(target.model),
+        *_second_controller(target),
         *_nothing_to_train(target),
         *_homeless_parameters(target),
         *_unmatched(target, "keep", strategy.keep),
@@ -48,30 +48,35 @@ def epoch_problems(target: Target) -> list[str]:
 
 def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
     """Arguments that are no model or no optimizer; nothing else can be looked at then."""
-    found = []
+    return [*_model_problems(model), *_optimizers_problems(optimizers)]
+
+
+def _model_problems(model: object) -> Iterator[str]:
     if not isinstance(model, nn.Module):
         fact = f"model is a {type(model).__name__}"
-        found.append(explain(fact, "a torch.nn.Module is needed", "pass the model itself"))
+        yield explain(fact, "a torch.nn.Module is needed", "pass the model itself")
     elif isinstance(model, torch.jit.ScriptModule):
         cause = "its forward pass cannot be hooked"
         cure = "attach to the module before torch.jit.script"
-        found.append(explain(f"model is a {type(model).__name__}", cause, cure))
+        yield explain(f"model is a {type(model).__name__}", cause, cure)
     elif any(is_lazy(parameter) for parameter in model.parameters()):
         cause = "lazy modules get their parameters in their first forward pass"
         cure = "call the model once before you make the optimizer and attach"
-        found.append(explain("the model has uninitialized parameters", cause, cure))
+        yield explain("the model has uninitialized parameters", cause, cure)
+
+
+def _optimizers_problems(optimizers: Sequence[object]) -> Iterator[str]:
     if len({id(optimizer) for optimizer in optimizers}) < len(optimizers):
         cause = "a mask holds until each has stepped"
-        found.append(explain("an optimizer was given twice", cause, "give each once"))
+        yield explain("an optimizer was given twice", cause, "give each once")
     if not optimizers:
-        found.append(explain("there is no optimizer", "the sequence is empty", "pass at least one"))
+        yield explain("there is no optimizer", "the sequence is empty", "pass at least one")
     for optimizer in optimizers:
         if not has_step_hooks(optimizer):
             fact = f"optimizer is a {type(optimizer).__name__}"
             cause = "a torch.optim.Optimizer with step hooks is needed"
             cure = "pass the torch optimizer inside it, or a list of those"
-            found.append(explain(fact, cause, cure))
-    return found
+            yield explain(fact, cause, cure)
 
 
 def _homeless_parameters(target: Target) -> Iterator[str]:
@@ -171,20 +176,19 @@ def _optimizer_problems(target: Target, scales_lr: bool) -> Iterator[str]:
         if scales_lr and any(group.get("lr") is None for group in optimizer.param_groups):
             cause = "a param group of it has no 'lr' to scale"
             yield explain(f"optimizer {kind} has no learning rate", cause, "set lr_scale=1")
-        if any(_is_ours(hook) for hook in step_pre_hooks(optimizer)):
-            cause = "two would undo each other's work"
-            cure = "detach() the first one"
-            yield explain(f"optimizer {kind} has a LayerDropBack already", cause, cure)
 
 
 def _is_ours(hook: object) -> bool:
     return isinstance(hook, WeakHook) and hook.alive
 
 
-def _second_controller(model: nn.Module) -> Iterator[str]:
-    if any(_is_ours(hook) for module in model.modules() for hook in forward_pre_hooks(module)):
-        cause = "two would undo each other's work"
-        yield explain("the model has a LayerDropBack already", cause, "detach() the first one")
+def _second_controller(target: Target) -> Iterator[str]:
+    on_model = [hook for module in target.model.modules() for hook in forward_pre_hooks(module)]
+    hooked = [(f"optimizer {type(o).__name__}", step_pre_hooks(o)) for o in target.optimizers]
+    for what, hooks in [*hooked, ("the model", on_model)]:
+        if any(map(_is_ours, hooks)):
+            cause, cure = "two would undo each other's work", "detach() the first one"
+            yield explain(f"{what} has a LayerDropBack already", cause, cure)
 
 
 def _unmatched(target: Target, what: str, patterns: Sequence[str]) -> Iterator[str]:

@@ -19,8 +19,8 @@ class WeakHook:
     # with the first hook, for it imports half of the compiler.
     _in_python: ClassVar[Callable[..., Any] | None] = None
 
-    def __init__(self, method: Callable[..., Any]):
-        self._method: Callable[[], Callable[..., Any] | None] = weakref.WeakMethod(method)
+    def __init__(self, method: Callable[..., Any] | None = None):
+        self._method = None if method is None else weakref.WeakMethod(method)
         if WeakHook._in_python is None:
             disabled = torch.compiler.disable(_call)  # type: ignore[no-untyped-call]
             WeakHook._in_python = staticmethod(disabled)
@@ -30,26 +30,16 @@ class WeakHook:
         if _is_exporting():
             return None
         run = WeakHook._in_python
-        return None if run is None else run(self._method(), args)
+        return None if run is None or self._method is None else run(self._method(), args)
 
     @property
     def alive(self) -> bool:
         """Whether the owner still exists."""
-        return self._method() is not None
+        return self._method is not None and self._method() is not None
 
-    def __reduce__(self) -> tuple[Callable[[], "WeakHook"], tuple[()]]:
-        return _dead_hook, ()
+    def __reduce__(self) -> tuple[type["WeakHook"], tuple[()]]:
+        return WeakHook, ()
 
 
 def _call(method: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
     return None if method is None else method(*args)
-
-
-def _dead_hook() -> WeakHook:
-    hook = WeakHook.__new__(WeakHook)
-    hook._method = _nothing
-    return hook
-
-
-def _nothing() -> None:
-    """What a dead weak reference returns."""
