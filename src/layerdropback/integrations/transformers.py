@@ -199,9 +199,11 @@ def _trainer_in(frame: FrameType | None) -> Any:
     from transformers import Trainer
 
     while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, Trainer):
-            return owner
+        # Of no other frame: one that is asked for its locals keeps them alive.
+        if frame.f_globals.get("__name__") == Trainer.__module__:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, Trainer):
+                return owner
         frame = frame.f_back
     fact = "LayerDropBackCallback was called by no Trainer"
     cause = "it must know the model that the trainer has wrapped, and finds it up the stack"

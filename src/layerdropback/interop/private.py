@@ -49,7 +49,8 @@ def is_scaled_step() -> bool:
     """Whether ``GradScaler`` makes the step that a hook is called in."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if isinstance(frame.f_locals.get("self"), torch.amp.GradScaler):
+        # Not by its locals: a frame that is asked for them keeps them alive.
+        if frame.f_globals.get("__name__") == torch.amp.GradScaler.__module__:
             return True
         frame = frame.f_back
     return False
