@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 OLDEST_TORCH := torch==2.6.0 torchvision==0.21.0
 OLDEST_NEEDS := numpy networkx timm scikit-learn scipy hypothesis pytest pytest-xdist datasets \
-	transformers==4.45.2 accelerate==1.6.0 peft==0.14.0 lightning==2.4.0 pytorch_lightning==2.4.0
-OLDEST_TESTS := tests/contracts tests/engine tests/interop tests/model tests/parity \
+	transformers==4.51.3 accelerate==1.6.0 peft==0.14.0 lightning==2.5.6 pytorch_lightning==2.5.6
+OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop tests/model tests/parity \
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
 	tests/lab/test_branches.py tests/lab/test_branches_leave_no_trace.py \

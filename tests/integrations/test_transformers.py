@@ -16,6 +16,7 @@ from layerdropback import (
     Uniform,
 )
 from layerdropback.integrations.transformers import LayerDropBackCallback
+from layerdropback.interop.compiling import compile_ignores_flags
 from trainer_runs import MODELS, QUIET, SAMPLES, Steps, assert_same_runs, made, run, samples
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
@@ -51,9 +52,10 @@ def test_a_rate_of_zero_is_trainers_own_run(tmp_path, name, strategy):
 def test_only_what_is_kept_moves_with_its_state(tmp_path, name, strategy):
     callback = LayerDropBackCallback(strategy, verify=True, seed=1)
     steps = Steps(callback)
-    run(name, tmp_path, steps, callback, gradient_accumulation_steps=2)
+    trainer = run(name, tmp_path, steps, callback, gradient_accumulation_steps=2)
     stats = callback.ldb.stats()
-    assert (stats["step"], stats["drop_steps"]) == (12, 11)
+    assert stats["step"] == trainer.state.global_step >= 10
+    assert stats["drop_steps"] == stats["step"] - 1
     assert stats["share_dropped"] > 0.05
     assert any(steps.dropped)
     pairs = zip(
@@ -196,7 +198,10 @@ def test_the_cut_holds_under_gradient_checkpointing(tmp_path, name):
         {"max_grad_norm": 0.01},
         {"label_smoothing_factor": 0.1},
         {"lr_scheduler_type": "cosine", "warmup_steps": 3},
-        {"torch_compile": True, "torch_compile_backend": "eager", "num_train_epochs": 1},
+        pytest.param(
+            {"torch_compile": True, "torch_compile_backend": "eager", "num_train_epochs": 1},
+            marks=pytest.mark.skipif(compile_ignores_flags(), reason="refused before torch 2.12"),
+        ),
         {"dataloader_drop_last": True},
         {"neftune_noise_alpha": 1.0},
     ],

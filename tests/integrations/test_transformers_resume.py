@@ -8,10 +8,11 @@ import torch
 
 from layerdropback import Branch, Schedule, StateError, Truncate, Uniform
 from layerdropback.integrations.transformers import LayerDropBackCallback
-from trainer_runs import QUIET, Steps, assert_same_runs, made, run
+from trainer_runs import OLD, QUIET, Steps, assert_same_runs, made, run
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
 
+LEFT_OVER = "before 5 an epoch's last, shorter window is left for the next one"
 STRATEGIES = [Uniform(0.5), Truncate(0.3, "uniform"), Branch(0.3)]
 PER_EPOCH = {1: 11, 3: 4}  # by accumulation, the last window is shorter
 
@@ -54,7 +55,7 @@ def resumed(path, folder, ours, name="llama", **changes):
     ("strategy", "accumulation", "restore"),
     [
         *((strategy, 1, False) for strategy in STRATEGIES),
-        (STRATEGIES[0], 3, False),
+        pytest.param(STRATEGIES[0], 3, False, marks=pytest.mark.skipif(OLD, reason=LEFT_OVER)),
         (STRATEGIES[1], 1, True),
     ],
     ids=["uniform", "truncate", "branch", "accumulated", "restored"],
@@ -166,6 +167,7 @@ def test_what_is_saved_at_an_epochs_end_is_the_state_then(tmp_path):
         assert state["step"] == step
 
 
+@pytest.mark.skipif(OLD, reason="before 5 the checkpoint's batch size is taken")
 def test_with_another_length_of_an_epoch_it_counts_as_the_trainer_does(tmp_path):
     whole_run(tmp_path, Uniform(0.9), max_steps=12)
     ours = callback(Uniform(0.9))

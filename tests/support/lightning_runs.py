@@ -15,6 +15,7 @@ BATCHES, SIZE, CLASSES = 10, 4, 3
 # What Lightning and torch say to each other, and to small runs.
 QUIET = [
     "ignore:.*LeafSpec:FutureWarning",
+    "ignore:Starting from v1.9.0, `tensorboardX`:UserWarning",
     "ignore:.*does not have many workers:UserWarning",
     "ignore:.*smaller than the logging interval:UserWarning",
     "ignore:.*No device id is provided:UserWarning",
