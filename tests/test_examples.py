@@ -92,6 +92,7 @@ def test_compiled_blocks_learn_with_few_graphs(strategy, backend, graphs, tmp_pa
 # ---- what others' loops are made of --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_timms_pieces_learn_while_they_drop(tmp_path):
     text = printed(tmp_path, EXAMPLES / "timm_loop.py", "--epochs", "4")
     shares, losses = rows(text, r"layers dropped, loss ([\d.]+)", float, float)
@@ -101,6 +102,7 @@ def test_timms_pieces_learn_while_they_drop(tmp_path):
     assert float(right) > 30, "one in ten by chance"
 
 
+@pytest.mark.slow
 def test_a_vit_learns_with_accelerate_and_goes_on_after_a_stop(tmp_path):
     file = EXAMPLES / "accelerate_vit.py"
     text = printed(tmp_path, file, "--epochs", "1")
@@ -135,6 +137,7 @@ def test_a_bert_learns_with_trainer(tmp_path):
     assert re.findall(r"accuracy ([\d.]+)", shown) == ["1.000"]
 
 
+@pytest.mark.slow
 def test_a_gpt2_learns_with_trainer(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat. " * 400)
@@ -152,6 +155,7 @@ def metrics(text, name):
     return [float(number) for number in re.findall(rf"epoch \d: .*\b{name} ([\d.]+)", text)]
 
 
+@pytest.mark.slow
 def test_a_resnet_learns_with_lightning(tmp_path):
     folder = make_folder(tmp_path / "images", train=24, size=(32, 32)) / "train"
     file = EXAMPLES / "lightning_resnet.py"

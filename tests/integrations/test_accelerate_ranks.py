@@ -23,7 +23,7 @@ from sharded import needs_sharding
 from twins import ALWAYS
 from workers import in_workers
 
-pytestmark = [needs_distributed, needs_sharding]
+pytestmark = [pytest.mark.slow, needs_distributed, needs_sharding]
 
 EPOCHS = [0, 1]
 

@@ -72,7 +72,10 @@ def printed(script, **parts):
 
 @pytest.mark.parametrize(
     ("hidden", "package"),
-    [("pytorch_lightning", "lightning.pytorch"), ("lightning", "pytorch_lightning")],
+    [
+        pytest.param("pytorch_lightning", "lightning.pytorch", marks=pytest.mark.slow),
+        ("lightning", "pytorch_lightning"),
+    ],
 )
 def test_either_package_is_enough(hidden, package):
     assert printed(TRAINS, hidden=[hidden], packages=[package]) == [f"{package} True 7"]
@@ -85,7 +88,7 @@ def test_either_package_is_enough(hidden, package):
 @pytest.mark.parametrize(
     ("first", "own"),
     [
-        ("", "lightning.pytorch"),
+        pytest.param("", "lightning.pytorch", marks=pytest.mark.slow),
         pytest.param("import pytorch_lightning", "pytorch_lightning", marks=pytest.mark.slow),
     ],
 )

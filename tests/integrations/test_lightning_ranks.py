@@ -31,6 +31,7 @@ from sharded import needs_sharding
 from workers import in_workers
 
 pytestmark = [
+    pytest.mark.slow,
     needs_distributed,
     needs_sharding,
     *(pytest.mark.filterwarnings(text) for text in QUIET),

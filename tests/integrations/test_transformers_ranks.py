@@ -10,7 +10,7 @@ from layerdropback import LayerDropBackError, Schedule, Truncate, Uniform
 from parallel import needs_distributed
 from workers import in_workers
 
-pytestmark = needs_distributed
+pytestmark = [pytest.mark.slow, needs_distributed]
 
 STRATEGIES = {"uniform": Uniform(0.5), "truncate": Truncate(0.4, "uniform")}
 

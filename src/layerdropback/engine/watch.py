@@ -229,7 +229,7 @@ class _Weights:
 
     def __init__(self, target: Target):
         self._target = target
-        self._before: tuple[int, list[list[int]]] | None = None
+        self._before: tuple[int, list[Tensor]] | None = None
         self._moves = 0
 
     def mark(self) -> None:
@@ -240,14 +240,17 @@ class _Weights:
         """Before a forward pass: how often they have moved since the last step that was seen."""
         before = self._before
         self.settle(numbers)
-        self._moves += before is not None and before != self._before
+        now = self._before
+        if before is not None and now is not None:  # else nothing is asked of the device
+            same = len(before[1]) == len(now[1]) and all(map(torch.equal, before[1], now[1]))
+            self._moves += before[0] != now[0] or not same
         return self._moves
 
     def settle(self, numbers: bool) -> None:
         """Remember how they are; after a forward pass, too, which may write to them (``max_norm``).
 
-        `numbers` looks at some of their numbers as well, which asks the device: fused optimizers
-        write without being counted. Shards are written to without a step, and are left out.
+        `numbers` looks at some of their numbers as well: fused optimizers write without being
+        counted. Shards are written to without a step, and are left out.
         """
         if self._target.sharded:
             return
@@ -256,4 +259,5 @@ class _Weights:
         there = dense[-_LOOKED_AT:] if numbers else []
         some = [p.detach()[(0,) * p.dim()].reshape(1) for p in there]
         # As bytes: what is no number is equal to itself, too.
-        self._before = sum(map(version, trained)), [one.view(torch.uint8).tolist() for one in some]
+        numbered = [one.view(torch.uint8).clone() for one in some]
+        self._before = sum(map(version, trained)), numbered
