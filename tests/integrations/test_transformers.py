@@ -25,7 +25,10 @@ ALL = [Uniform(0.5), Truncate(0.3, "uniform"), Branch(0.3), Uniform(0.5, unit="b
 each_strategy = pytest.mark.parametrize(
     "strategy", ALL, ids=["uniform", "truncate", "branch", "block"]
 )
-each_model = pytest.mark.parametrize("name", MODELS)
+QUICK = ("bert", "gpt2")
+each_model = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in MODELS]
+)
 PER_EPOCH = SAMPLES // 2
 
 
@@ -98,7 +101,7 @@ class InOrder:
         return Ordered(**settings)
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize("name", [pytest.param("bert", marks=pytest.mark.slow), "gpt2"])
 @each_strategy
 def test_masks_and_weights_are_those_of_the_plain_loop(tmp_path, name, strategy):
     schedule = Schedule(every=2, start=1)

@@ -54,9 +54,16 @@ def resumed(path, folder, ours, name="llama", **changes):
 @pytest.mark.parametrize(
     ("strategy", "accumulation", "restore"),
     [
-        *((strategy, 1, False) for strategy in STRATEGIES),
-        pytest.param(STRATEGIES[0], 3, False, marks=pytest.mark.skipif(OLD, reason=LEFT_OVER)),
-        (STRATEGIES[1], 1, True),
+        (STRATEGIES[0], 1, False),
+        (STRATEGIES[1], 1, False),
+        pytest.param(STRATEGIES[2], 1, False, marks=pytest.mark.slow),
+        pytest.param(
+            STRATEGIES[0],
+            3,
+            False,
+            marks=[pytest.mark.slow, pytest.mark.skipif(OLD, reason=LEFT_OVER)],
+        ),
+        pytest.param(STRATEGIES[1], 1, True, marks=pytest.mark.slow),
     ],
     ids=["uniform", "truncate", "branch", "accumulated", "restored"],
 )
