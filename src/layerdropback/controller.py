@@ -187,7 +187,7 @@ class LayerDropBack:
         Then nothing clears the gradients of dropped layers or scales the learning rate: do both.
         """
         self._epoch.require_attached()
-        self._engine.windows.next()
+        self._engine.redraw()
 
     def detach(self) -> None:
         """Remove every hook and put all back, for good; a communication hook sends everything."""

@@ -172,6 +172,15 @@ def test_the_hooks_on_parts_go_when_the_model_itself_is_called():
     assert not any(copy.deepcopy(part)._forward_hooks for part in pair.model)
 
 
+def test_they_go_too_where_steps_are_counted_by_hand():
+    pair = Beside(skip_net, "uniform")
+    for _ in pair.ldb.epoch(range(3), 0):
+        loss_of(pair.model(torch.randn(4, 8))).backward()
+        pair.ldb.redraw()
+        assert not pair.ldb._engine._passes.parts.made, "what a window made is forgotten"
+    assert not any(part._forward_pre_hooks for part in pair.model)
+
+
 def test_the_hooks_on_parts_go_when_it_is_detached():
     pair = Beside(TwoParts, "uniform")
     pair.train(by_parts, steps=3)

@@ -79,6 +79,11 @@ class Engine:
         """Flags and learning rates are the user's again."""
         self._passes.put_back()
 
+    def redraw(self) -> None:
+        """End the window, where no hook sees that every optimizer has stepped."""
+        self._passes.parts.end_window()
+        self.windows.next()
+
     def dropped_ids(self) -> frozenset[int]:
         """The ``id`` of each parameter that is dropped now."""
         return frozenset(map(id, self.windows.window.parameters))
