@@ -153,7 +153,7 @@ class Watch:
             fact = f"gradients came to dropped {name_some(names)}, and are thrown away"
             cause = (
                 "the loss uses these weights outside of the model's call as well (a penalty on "
-                "weights, a part of the model that is called by itself)"
+                "weights, a part deep inside the model that is called by itself)"
             )
             cure = "call the model itself for all of it; a penalty alone does no harm"
             self._warn("outside", fact, cause, cure)
@@ -185,7 +185,7 @@ class Watch:
             kind = type(self._target.model).__name__
             fact = f"dropping saves nothing: {kind} was not called in a drop step"
             cause = (
-                "the loop calls a method or a part of the model, not the model itself, or calls it "
+                "the loop calls a part deep inside the model, not the model itself, or calls it "
                 "through torch.func"
             )
             cure = "call model(...), or attach to the module you call"
