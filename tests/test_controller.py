@@ -28,7 +28,7 @@ def test_a_strategy_is_an_object_or_its_name(strategy):
     ldb = LayerDropBack(model, sgd(model), strategy)
     expected = {"uniform": Uniform(), "control": Control()}.get(strategy, strategy)
     assert ldb.settings.strategy == expected
-    assert ldb.settings.schedule == Schedule()
+    assert ldb.settings.schedule == Schedule(every=2, start=1)
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,9 @@ def test_all_problems_come_at_once():
 
 
 def test_it_is_frozen_equal_by_value_and_plain_in_a_state():
-    assert Schedule(2, 1) == Schedule()
-    assert hash(Schedule()) == hash(Schedule(2, 1))
-    assert Schedule().to_state() == {
+    assert Schedule(2, 1) == Schedule().with_pace(2, 1, None)
+    assert hash(Schedule(2, 1)) == hash(Schedule(2, 1))
+    assert Schedule(2, 1).to_state() == {
         "every": 2,
         "start": 1,
         "steps": None,

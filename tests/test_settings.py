@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerdropback import AttachError, Branch, Control, Schedule, Truncate, Uniform
+from layerdropback import AttachError, Blocks, Branch, Control, Schedule, Truncate, Uniform
 from layerdropback.settings import Settings
 
 
@@ -60,7 +60,7 @@ def test_where_there_are_drop_epochs(strategy):
         ),
         (
             {"strategy": Control(), "lr_scale": "inverse"},
-            "lr_scale='inverse' is not usable with Control.*so there is no rate",
+            "lr_scale='inverse' is not usable with Control.*it has no drop rate",
         ),
     ],
 )
@@ -76,13 +76,19 @@ def test_all_problems_come_at_once():
 
 @pytest.mark.parametrize(
     "strategy",
-    [Uniform(keep=["a*"], rates={"b": 0.1}, pool=3), Truncate(unit="block"), Branch(), Control()],
+    [
+        Uniform(keep=["a*"], rates={"b": 0.1}, pool=3),
+        Truncate(unit="block"),
+        Branch(),
+        Blocks(),
+        Control(),
+    ],
 )
 def test_the_state_is_what_json_has(strategy):
-    state = Settings(strategy, lr_scale="inverse" if strategy.name != "control" else 2).to_state()
+    state = Settings(strategy, lr_scale="inverse" if strategy.has_rate else 2).to_state()
     assert json.loads(json.dumps(state)) == state
     assert state["strategy"]["name"] == strategy.name
-    assert state["schedule"] == Schedule().to_state()
+    assert state["schedule"] == Schedule().with_pace(*strategy.pace).to_state()
     assert state.keys() == {
         "strategy",
         "schedule",

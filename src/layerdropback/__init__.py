@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model.layers import find_layers as find_layers
     from .presets import PRESETS as PRESETS
     from .schedule import Schedule as Schedule
+    from .strategies import Blocks as Blocks
     from .strategies import Branch as Branch
     from .strategies import Control as Control
     from .strategies import Strategy as Strategy
@@ -43,7 +44,7 @@ _NAMES = {
     "model.layers": ["Layer", "find_layers"],
     "presets": ["PRESETS"],
     "schedule": ["Schedule"],
-    "strategies": ["Branch", "Control", "Strategy", "Truncate", "Uniform"],
+    "strategies": ["Blocks", "Branch", "Control", "Strategy", "Truncate", "Uniform"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

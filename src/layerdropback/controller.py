@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self, TypeVar
 
@@ -109,10 +108,7 @@ class LayerDropBack:
             >>> LayerDropBack.from_preset(model, optimizer, "finetune").settings.schedule.every
             1
         """
-        if "strategy" in changes:
-            changes["strategy"] = strategy_of(changes["strategy"])
-        chosen = replace(presets.preset_of(preset), **changes)
-        return cls(model, optimizer, **vars(chosen))
+        return cls(model, optimizer, **vars(presets.changed(preset, **changes)))
 
     @property
     def model(self) -> nn.Module:

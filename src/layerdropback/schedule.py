@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from .errors import explain
@@ -17,10 +17,12 @@ class Schedule:
     """Every `every`-th epoch from `start` on is a drop epoch; the others are full.
 
     Attributes:
-        every: 2 alternates full and drop epochs, as the paper does; 1 drops in every epoch.
-        start: the first drop epoch, counted from 0; before it, all is trained.
+        every: 2 alternates full and drop epochs, as the paper does; 1 drops in every epoch. None is
+            the strategy's own: 2, and 1 for `Blocks`.
+        start: the first drop epoch, counted from 0; before it, all is trained. None is the
+            strategy's own: 1, and 0 for `Blocks`.
         steps: periods of so many optimizer steps stand for epochs in all of this, for runs of a
-            few epochs; None for epochs.
+            few epochs; None for epochs. `Blocks` has periods of 20 steps where nothing is given.
         ramp: whether the drop rate rises or falls from one drop epoch to the next, as widely
             around its mean as is even.
         anneal: the last share of the run in which all is trained again.
@@ -38,8 +40,8 @@ class Schedule:
         [1, 2]
     """
 
-    every: int = option(2, "A drop epoch every so many.")
-    start: int = option(1, "First drop epoch, from 0.")
+    every: int | None = option(None, "A drop epoch every so many; 2, but 1 for blocks.")
+    start: int | None = option(None, "First drop epoch, from 0; 1, but 0 for blocks.")
     steps: int | None = option(
         None,
         "Periods of so many steps instead of epochs, for --every and --start.",
@@ -53,9 +55,10 @@ class Schedule:
         require(self._problems(), "Schedule")
 
     def _problems(self) -> Iterator[str]:
-        cause = "epochs are counted"
-        yield from unusable(is_count(self.every, 1), "every", self.every, cause, "give 1 or more")
-        yield from unusable(is_count(self.start), "start", self.start, cause, "give 0 or more")
+        cause, good = "epochs are counted", self.every is None or is_count(self.every, 1)
+        yield from unusable(good, "every", self.every, cause, "give 1 or more")
+        good = self.start is None or is_count(self.start)
+        yield from unusable(good, "start", self.start, cause, "give 0 or more")
         good = self.steps is None or is_count(self.steps, 1)
         cure = "give an integer from 1 on, or None"
         yield from unusable(good, "steps", self.steps, "steps are counted", cure)
@@ -72,6 +75,24 @@ class Schedule:
                 cure = "give length=, the run's epochs (with steps= its optimizer steps)"
                 yield explain(f"{name} needs a length", "it refers to the whole run", cure)
 
+    @property
+    def pace(self) -> tuple[int, int]:
+        """`every` and `start`; where none was given, those of most strategies."""
+        return 2 if self.every is None else self.every, 1 if self.start is None else self.start
+
+    def with_pace(self, every: int, start: int, steps: int | None) -> "Schedule":
+        """What was not given is as a strategy has it; `steps` only where nothing was.
+
+        Example:
+            >>> Schedule().with_pace(1, 0, 20).steps, Schedule(every=2).with_pace(1, 0, 20).steps
+            (20, None)
+        """
+        if (self.every, self.start, self.steps) != (None, None, None):
+            steps = self.steps
+        every = every if self.every is None else self.every
+        start = start if self.start is None else self.start
+        return replace(self, every=every, start=start, steps=steps)
+
     def period(self, epoch: int, step: int) -> int:
         """What `is_drop_epoch` and `position` ask for: the epoch's number, or the step period's.
 
@@ -83,8 +104,19 @@ class Schedule:
 
     def is_drop_epoch(self, epoch: int) -> bool:
         """Whether this epoch (counted from 0) drops; with `steps`, whether a period does."""
-        since = epoch - self.start
-        return 0 <= since < self._end - self.start and since % self.every == 0
+        every, start = self.pace
+        since = epoch - start
+        return 0 <= since < self._end - start and since % every == 0
+
+    def turn(self, epoch: int) -> int:
+        """How many drop epochs, or periods, came before this one.
+
+        Example:
+            >>> [Schedule().turn(epoch) for epoch in (1, 3, 5)]
+            [0, 1, 2]
+        """
+        every, start = self.pace
+        return max(0, epoch - start) // every
 
     def position(self, epoch: int) -> float:
         """Where on the way from the lowest to the highest drop rate a drop epoch is.
@@ -98,10 +130,10 @@ class Schedule:
         """
         if self.ramp == "constant":
             return 0.5
-        count = max(1, math.ceil((self._end - self.start) / self.every))
-        turn = (epoch - self.start) // self.every
+        every, start = self.pace
+        count = max(1, math.ceil((self._end - start) / every))
         # A run that is longer than was said goes on as it was in the end.
-        share = min(1.0, (turn + 0.5) / count)
+        share = min(1.0, (self.turn(epoch) + 0.5) / count)
         return share if self.ramp == "rising" else 1 - share
 
     def to_state(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         require(self._problems(), "LayerDropBack")
+        object.__setattr__(self, "schedule", self.schedule.with_pace(*self.strategy.pace))
 
     @property
     def ever_drops(self) -> bool:
@@ -34,6 +35,10 @@ class Settings:
     def is_drop_epoch(self, period: int) -> bool:
         """Whether an epoch, or a period of steps, drops."""
         return self.ever_drops and self.schedule.is_drop_epoch(period)
+
+    def turn(self, epoch: int, step: int) -> int:
+        """How many drop periods came before this step's."""
+        return self.schedule.turn(self.schedule.period(epoch, step))
 
     def has_drop_batch(self, epoch: int) -> bool:
         """Whether an epoch as a whole drops; where steps are counted none does."""
@@ -75,6 +80,10 @@ class Settings:
             fact = f"steps={steps!r} and batch_scale={self.batch_scale!r} exclude each other"
             cause = "a loader's batch size changes between epochs only"
             yield explain(fact, cause, "give one of them")
-        if self.lr_scale == "inverse" and getattr(self.strategy, "name", "") == "control":
-            fact = "lr_scale='inverse' is not usable with Control()"
-            yield explain(fact, "nothing is dropped, so there is no rate", "give the factor")
+        kind, cause = type(self.strategy).__name__, "it has no drop rate"
+        if self.lr_scale == "inverse" and not getattr(self.strategy, "has_rate", True):
+            yield explain(f"lr_scale='inverse' is not usable with {kind}()", cause, "give a number")
+        ramp = getattr(self.schedule, "ramp", "constant")
+        if ramp != "constant" and getattr(self.strategy, "resting", None) is not None:
+            fact = f"ramp={ramp!r} is not usable with {kind}()"
+            yield explain(fact, f"{cause} that could change", "leave it out")

@@ -1,7 +1,10 @@
 """What would be dropped, as a table to read, and what was, as numbers for a logger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
 
 from .engine.engine import Engine
 from .model.layers import Layer
@@ -41,18 +44,47 @@ def describe(engine: Engine) -> str:
         (layers[i].name, f"{layers[i].numel:,}", _rate(i, layers[i], settings, plan))
         for i in ranked
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    if settings.strategy.resting is not None:
+        costs = ["bytes to train", *(f"{_training_bytes(layers[i], engine):,}" for i in ranked)]
+        rows = [
+            (name, f"{size:>{_width(rows, 1)}}  {cost:>{max(map(len, costs))}}", rate)
+            for (name, size, rate), cost in zip(rows, costs, strict=True)
+        ]
     table = [
-        f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {rate}".rstrip() for name, size, rate in rows
+        f"  {name:<{_width(rows, 0)}}  {size:>{_width(rows, 1)}}  {rate}".rstrip()
+        for name, size, rate in rows
     ]
     return "\n".join([_headline(layers, settings), *table])
+
+
+def _width(rows: Sequence[tuple[str, ...]], column: int) -> int:
+    return max(len(row[column]) for row in rows)
+
+
+def _training_bytes(layer: Layer, engine: Engine) -> int:
+    """What a layer's gradient and its optimizer states take, as far as these are known by now.
+
+    One parameter's states say how large another's are: so many numbers for each of its own.
+    """
+    own = sum(p.numel() * p.element_size() for p in layer.parameters)
+    return own + round(own * _states_of_a_byte(engine.target.optimizers))
+
+
+def _states_of_a_byte(optimizers: Iterable[Optimizer]) -> float:
+    for optimizer in optimizers:
+        for parameter, state in optimizer.state.items():
+            large = [v for v in state.values() if isinstance(v, Tensor) and v.dim() > 0]
+            if large and parameter.numel() > 1:
+                return sum(v.nbytes for v in large) / parameter.nbytes
+    return 0.0
 
 
 def _headline(layers: Sequence[Layer], settings: Settings) -> str:
     schedule, strategy = settings.schedule, settings.strategy
     if not settings.ever_drops:
         return "LayerDropBack with a drop rate of 0: plain training, no epoch drops"
-    every = "every epoch" if schedule.every == 1 else f"every {schedule.every} epochs"
+    pace, start = schedule.pace
+    every = "every epoch" if pace == 1 else f"every {pace} epochs"
     if schedule.steps is not None:
         every += f" (of {schedule.steps} steps)"
     late = "" if schedule.anneal == 0 else f", the last {schedule.anneal:.0%} in full"
@@ -60,7 +92,7 @@ def _headline(layers: Sequence[Layer], settings: Settings) -> str:
     return (
         f"LayerDropBack: {strategy.name}, {strategy.rate_text}{ramp}, "
         f"over {len(layers)} layers (unit {strategy.unit!r}), "
-        f"{every} from epoch {schedule.start}{late}; "
+        f"{every} from epoch {start}{late}; "
         f"LR x{settings.lr_scale}, batch x{settings.batch_scale:g} in drop epochs"
     )
 

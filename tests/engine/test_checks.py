@@ -33,7 +33,7 @@ def test_a_strategy_that_does_not_exist_is_named():
     for strategy in ("truncated", None):
         text = problems(mlp(), strategy=strategy)
         assert f"strategy={strategy!r} is not usable" in text
-        assert "give one of uniform, truncate, branch, control" in text
+        assert "give one of uniform, truncate, branch, blocks, control" in text
 
 
 class Wrapper:

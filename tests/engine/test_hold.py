@@ -9,6 +9,7 @@ import torch
 from attached import flags, sgd
 from layerdropback.engine.flags import Flags
 from layerdropback.engine.hold import Hold
+from layerdropback.engine.resting import Resting
 from layerdropback.engine.switches import ATTRIBUTE, Switches, install
 from layerdropback.engine.window import FULL, Window
 from zoo import mlp
@@ -25,7 +26,8 @@ def model():
 def hold_of(model, *optimizers):
     chosen = optimizers or (sgd(model),)
     switches = Switches(model, lambda module: lambda: None, ExitStack())
-    return Hold(chosen, Flags(), switches), *chosen
+    resting = Resting(chosen, None, ExitStack())
+    return Hold(chosen, Flags(), switches, resting), *chosen
 
 
 def window_of(model, factor=1.0, switched=()):

@@ -93,9 +93,9 @@ def test_models_without_data_have_layers():
 BLOCKS = {
     "resnet18": (["conv1", "bn1", "layer1.0", "layer1.1"], ["layer4.1", "fc"], 11),
     "densenet121": (["features.conv0", "features.norm0"], ["features.norm5", "classifier"], 62),
-    "vit_tiny_patch16_224": (["(root)", "patch_embed.proj"], ["blocks.11+norm", "head"], 15),
-    "swin_tiny_patch4_window7_224": (["patch_embed.proj"], ["layers.3.blocks.1+norm"], 15),
-    "efficientnet_b0": (["conv_stem", "bn1"], ["blocks.6+conv_head+bn2", "classifier"], 19),
+    "vit_tiny_patch16_224": (["(root)", "patch_embed.proj"], ["blocks.11", "norm", "head"], 16),
+    "swin_tiny_patch4_window7_224": (["patch_embed.proj"], ["layers.3.blocks.1", "norm"], 16),
+    "efficientnet_b0": (["conv_stem", "bn1"], ["blocks.6", "conv_head", "bn2", "classifier"], 21),
     "dla34": (["base_layer.0"], ["level5.tree2+level5.root", "fc"], 13),
     "convnext_tiny": (["stem.0"], ["stages.3.blocks.2", "head.norm", "head.fc"], 22),
 }
@@ -165,8 +165,11 @@ def test_an_unknown_unit():
 def test_patterns():
     layers = find_layers(without_data("vit_tiny_patch16_224"), "block")
     by_name = {layer.name: layer for layer in layers}
-    assert by_name["blocks.11+norm"].matches("norm")
+    assert by_name["norm"].matches("norm")
+    merged = find_layers(without_data("convnext_tiny"), "block")[5]
+    assert merged.name == "stages.1.downsample+stages.1.blocks.0"
+    assert merged.matches("stages.1.downsample")
     assert by_name["blocks.1"].matches("blocks.*")
     assert by_name["blocks.1"].matches("*.qkv.weight")
-    assert not by_name["blocks.11+norm"].matches("blocks.1")
+    assert not by_name["blocks.11"].matches("blocks.1")
     assert by_name["(root)"].matches("pos_embed")

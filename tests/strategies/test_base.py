@@ -40,7 +40,9 @@ def test_names_stand_for_the_defaults(kind):
 
 @pytest.mark.parametrize("given", ["adaptive", "none", "", 3, None, Uniform, ["uniform"]])
 def test_a_strategy_that_there_is_not(given):
-    words = "there is no such strategy.*one of uniform, truncate, branch, control, or an object"
+    words = (
+        "there is no such strategy.*one of uniform, truncate, branch, blocks, control, or an object"
+    )
     with pytest.raises(AttachError, match=words):
         strategy_of(given)
 

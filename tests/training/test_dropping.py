@@ -23,6 +23,7 @@ def test_the_flags_are_these():
         *("strategy", "drop_rate", "unit", "keep", "depth", "pool"),
         *("every", "start", "ramp", "anneal", "period_steps"),
         *("lr_scale", "batch_scale", "verify"),
+        *("active_blocks", "block_order", "train_part", "resting_state"),
     }
     assert FLAGS["drop_rate"].default == "0.5; branch 0.3"
     assert FLAGS["strategy"].choices == tuple(STRATEGIES)
@@ -81,7 +82,7 @@ def test_what_is_given_is_what_the_library_gets(given):
         ({"drop_rate": 1.5}, "--drop-rate 1.5 is not usable. Cause: it is the chance"),
         ({"strategy": "truncate", "drop_rate": -1}, "--drop-rate -1 is not usable. Cause: it is t"),
         ({"strategy": "auto"}, "--strategy 'auto' is not usable. Cause: there is no such strategy"),
-        ({"strategy": "adaptive"}, "Cure: give one of uniform, truncate, branch, control."),
+        ({"strategy": "adaptive"}, "Cure: give one of uniform, truncate, branch, blocks, control."),
         ({"strategy": "branch", "depth": "fixed"}, "--depth is not usable with --strategy branch"),
         ({"depth": "fixed"}, "Cause: it belongs to truncate. Cure: leave it out, or give another"),
         (
@@ -169,6 +170,6 @@ def test_a_runs_file_has_every_value(name, tmp_path):
     write_settings(config, tmp_path / "settings.yaml")
     found = read_settings(tmp_path / "settings.yaml")
     assert FLAGS.keys() <= found.keys()
-    assert found["drop_rate"] == {"branch": 0.3, "control": None}.get(name, 0.5)
+    assert found["drop_rate"] == {"branch": 0.3, "blocks": None, "control": None}.get(name, 0.5)
     assert found["depth"] == ("fixed" if name == "truncate" else None)
     assert TrainConfig.from_dict(found) == config

@@ -22,6 +22,11 @@ class Ranks:
     def __init__(self, model: nn.Module):
         self._model = model
 
+    @property
+    def alone(self) -> bool:
+        """Whether the model is this process's own."""
+        return not _groups(self._model)
+
     def gathered(self, value: Value) -> list[Value]:
         """Every rank's value, the first one's first; every rank must call it."""
         values: list[Any] = [value]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
-from torch.optim import LBFGS
+from torch.optim import LBFGS, Adagrad
 
 from ..errors import explain, name_some
 from ..interop.compiling import compile_ignores_flags, compiled_modules
@@ -37,6 +37,7 @@ def attach_problems(target: Target, settings: Settings) -> list[str]:
         *_unmatched(target, "keep", strategy.keep),
         *_unmatched(target, "rates", list(rates)),
         *_nothing_to_drop(target, strategy),
+        *_resting_problems(target, strategy),
     ]
 
 
@@ -211,3 +212,22 @@ def _nothing_to_drop(target: Target, strategy: Strategy) -> Iterator[str]:
         cause = f"of {len(layers)} layers all are kept (the last one always is)"
         cure = "keep fewer, choose a finer unit, or drop nothing (rate=0)"
         yield explain("no layer can be dropped", cause, cure)
+
+
+def _resting_problems(target: Target, strategy: Strategy) -> Iterator[str]:
+    """What takes turns must be in an optimizer from the start (ms-swift#10140)."""
+    if strategy.resting is None:
+        return
+    held: set[int] = set().union(*target.held())
+    turns = [layer for layer in target.layers if strategy.takes_turns(layer)]
+    out = [la.name for la in turns if held.isdisjoint(map(id, la.parameters))]
+    if out and len(out) < len(turns):
+        cause = "it was made from the parameters that were trainable then"
+        cure = "make it from all of model.parameters(), with requires_grad on what may train"
+        yield explain(f"no optimizer holds blocks {name_some(out)}, which never train", cause, cure)
+    if strategy.resting == "release":
+        for optimizer in target.optimizers:
+            if isinstance(optimizer, Adagrad):
+                cause = "it makes its state when it is built, and fails without it"
+                fact = "state='release' is not usable with Adagrad"
+                yield explain(fact, cause, "give state='offload' or 'keep'")

@@ -19,6 +19,7 @@ from .hooks import WeakHook
 from .parts import parts_of
 from .passes import Passes
 from .planner import Planner
+from .resting import Resting
 from .steps import Steps
 from .switches import Switches
 from .target import Target
@@ -41,7 +42,9 @@ class Engine:
         flags = Flags(places(target.inner) if compile_ignores_flags() else None)
         hide = partial(hide_from_copies, before=WeakHook(flags.lift))
         switches = Switches(target.inner, hide, self.traces)
-        self.windows = Windows(target, settings, Hold(target.optimizers, flags, switches))
+        resting = Resting(target.optimizers, settings.strategy.resting, self.traces)
+        hold = Hold(target.optimizers, flags, switches, resting)
+        self.windows = Windows(target, settings, hold)
         self.traces.callback(self.windows.recording.close)
         self.traces.callback(flags.lift)
         self._passes = Passes(self.windows)

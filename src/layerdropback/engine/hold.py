@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 
 from .flags import Flags
 from .learning_rate import LRScaler
+from .resting import Resting
 from .switches import Switches
 from .window import Window
 
@@ -13,8 +14,14 @@ from .window import Window
 class Hold:
     """Makes a window hold."""
 
-    def __init__(self, optimizers: Iterable[Optimizer], flags: Flags, switches: Switches):
-        self.flags, self.switches = flags, switches
+    def __init__(
+        self,
+        optimizers: Iterable[Optimizer],
+        flags: Flags,
+        switches: Switches,
+        resting: Resting,
+    ):
+        self.flags, self.switches, self.resting = flags, switches, resting
         self._scalers = {id(optimizer): LRScaler(optimizer) for optimizer in optimizers}
 
     def begin_pass(self, window: Window, cuts: bool = True) -> None:

@@ -34,7 +34,7 @@ class Knowledge:
     def __init__(self, model: nn.Module, layers: Sequence[Layer], strategy: Strategy):
         self.learned: Learned | None = None  # before the first recorded step
         self._model, self._layers, self._strategy = model, tuple(layers), strategy
-        self._ranks = Ranks(model)
+        self.ranks = Ranks(model)
         self._missed: set[str] = set()  # got a gradient, though no recorded step reached it
         self._futile = 0
 
@@ -68,16 +68,26 @@ class Knowledge:
 
     def learn(self, recorder: Recorder, held: Held) -> None:
         """Take in what one full step showed, or raise `AttachError` and change nothing."""
-        orders = self._ranks.gathered(recorder.finish())
+        orders = self.ranks.gathered(recorder.finish())
         order = orders[-1]
         for other in reversed(orders[:-1]):  # with conditional layers they differ
             order = order.updated(other)
         if self.learned is not None:
             order = self.learned.order.updated(order)
-        self.learned = self._ranks.first_of(lambda: self._compute(order, recorder, held))
+        self.learned = self.ranks.first_of(lambda: self._compute(order, recorder, held))
         missed = self._missed - self.learned.order.first.keys()
         self._futile = 0 if missed != self._missed else self._futile + 1
         self._missed = missed
+
+    def foreseen(self, recorder: Recorder, held: Held) -> Learned | None:
+        """What will be learned of a recorded step, as far as its forward pass shows."""
+        order = recorder.foreseen()
+        if not order.first:
+            return None
+        if self.learned is not None:
+            order = self.learned.order.updated(order)
+        learned = replace(self.learned or Learned(order), order=order)
+        return replace(learned, early=self._early(learned, recorder, held))
 
     def _compute(self, order: Order, recorder: Recorder, held: Held) -> Learned:
         learned = replace(self.learned or Learned(order), order=order)

@@ -134,6 +134,7 @@ class Passes:
         if self._in_backward:
             return
         self._windows.planner.notice_names(self._windows.watch.is_on)
+        self._windows.foresee()
         callback = self._windows.recording.begin_backward()
         if callback is None and self._windows.window.parameters:
             self._windows.hold.begin_pass(self._windows.window, self._cuts)

@@ -3,6 +3,7 @@
 from torch import nn
 
 from ..interop.private import accumulates
+from ..model.recorder import Recorder
 from ..settings import Settings
 from ..strategies.odds import Mask
 from ..strategies.plan import Heads, Plan
@@ -74,8 +75,27 @@ class Planner:
         """A mask, the modules to detach with it, and the learning-rate factor."""
         assert self.plan is not None
         odds = self.plan.odds(heads, position)
-        # A turn through a pool has no holes where nothing is dropped.
-        index = counters.drop_steps if self.masks.pooled else counters.step
-        mask = self.masks.draw(odds, index)
+        mask = self.masks.draw(odds, self._index(counters))
         factor = self._settings.lr_factor(odds.mean_rate)
         return mask, self.plan.switches(heads, position, mask), factor
+
+    def _index(self, counters: Counters) -> int:
+        """The number that a mask depends on."""
+        if self._settings.strategy.resting is not None:
+            return self._settings.turn(counters.epoch or 0, counters.step)
+        # A turn through a pool has no holes where nothing is dropped.
+        return counters.drop_steps if self.masks.pooled else counters.step
+
+    def foresee(self, recorder: Recorder, counters: Counters, position: float) -> Mask | None:
+        """In the first backward pass of a recorded step: the mask that its window is to have.
+
+        Nothing is known but the graph of the forward pass. What rests by it needs no gradient in
+        this step either, and no optimizer state. None where that graph says too little.
+        """
+        needing = self._target.needing(recorder.scaled)
+        learned = self.knowledge.foreseen(recorder, needing)
+        if learned is None:
+            return None
+        plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
+        odds = plan.odds(plan.heads(), position)
+        return self.masks.draw(odds, self._index(counters))

@@ -40,11 +40,19 @@ class Steps:
             windows.before_first_pass()
         if closure is None or windows.seen.backward:  # else the gradients are an earlier step's
             self._look_at_gradients(complete=closure is None)
+            windows.enter_foreseen()
         window = windows.window
+        if closure is None or windows.recording.recorder is None:  # else it is not known yet
+            windows.hold.resting.settle(window)
         windows.hold.begin_step(window, optimizer)
-        if window.mask is not None and window.parameters and (self._verify or self._looks > 0):
+        looks = self._verify or self._looks > 0
+        if window.mask is not None and window.parameters and looks:
             self._verifiers[id(optimizer)].before(optimizer, self._named(optimizer, window.mask))
-        return None if closure is None else _replaced(args, kwargs, partial(self._passed, closure))
+        return (
+            None
+            if closure is None
+            else _replaced(args, kwargs, partial(self._passed, closure, optimizer))
+        )
 
     def _look_at_gradients(self, complete: bool = True) -> None:
         """Gradients are there, and no weight has moved yet.
@@ -62,11 +70,14 @@ class Steps:
                 windows.learn()  # now, so that an error comes before a weight moves
         windows.watch.before_step()
 
-    def _passed(self, closure: Callable[[], Any]) -> Any:
+    def _passed(self, closure: Callable[[], Any], optimizer: Optimizer) -> Any:
         """Call the closure, which makes the passes inside of the step."""
-        loss = closure()
+        loss, windows = closure(), self._windows
         self._look_at_gradients()
-        self._windows.hold.clear(self._windows.window)
+        if windows.enter_foreseen():
+            windows.hold.begin_step(windows.window, optimizer)
+        windows.hold.resting.settle(windows.window)
+        windows.hold.clear(windows.window)
         return loss
 
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -98,11 +109,13 @@ class Steps:
     def _named(self, optimizer: Optimizer, chosen: Mask) -> Iterator[Named]:
         """The trainable, reached parameters of the chosen layers that this optimizer holds."""
         target, learned = self._windows.target, self._windows.planner.knowledge.learned
+        if learned is None:  # the first recorded step, where blocks take turns
+            return
         held = self._windows.planner.held[target.optimizers.index(optimizer)]
         for i in np.flatnonzero(chosen):
             layer = target.layers[i]
             for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True):
-                if id(parameter) in held and learned is not None and name in learned.order.first:
+                if id(parameter) in held and name in learned.order.first:
                     yield layer.name, name, parameter
 
 

@@ -17,9 +17,12 @@ from ..model.nested import map_tensors
 ATTRIBUTE = "_layerdropback_detached"
 
 
-def install(module: nn.Module) -> Callable[[], None]:
-    """Put an open switch on a module; the function that is returned takes it away."""
-    handle = module.register_forward_hook(detach_output)
+def install(module: nn.Module, leaves: bool = False) -> Callable[[], None]:
+    """Put an open switch on a module; the function that is returned takes it away.
+
+    With `leaves` it detaches nothing that a parameter which trains is behind.
+    """
+    handle = module.register_forward_hook(detach_leaves if leaves else detach_output)
     # Not by setattr, which the wrapper of torch.compile passes on to the module inside it.
     vars(module)[ATTRIBUTE] = False
 
@@ -44,6 +47,13 @@ def detach_output(module: nn.Module, args: Any, output: Any) -> Any:
     return None
 
 
+def detach_leaves(module: nn.Module, args: Any, output: Any) -> Any:
+    """The hook for what requires a gradient with no parameter before it."""
+    if getattr(module, ATTRIBUTE, False):
+        return map_tensors(lambda tensor: tensor.detach() if tensor.is_leaf else tensor, output)
+    return None
+
+
 class Switches:
     """The switches of one model; `hide` makes copies of a module leave its switch out.
 
@@ -60,13 +70,18 @@ class Switches:
         self._switched: dict[str, nn.Module] = {}
         self._shown = False
 
-    def install(self, names: Iterable[str]) -> None:
-        """Put a switch on each module of these names, unless there is one."""
-        for name in names:
+    def install(self, names: Iterable[str], sources: Iterable[str] = ()) -> None:
+        """Put a switch on each module of these names, unless there is one.
+
+        Of `sources` only leaves are detached: where more is trained than when they were found, they
+        are none.
+        """
+        found = dict.fromkeys(names, False)
+        for name, leaves in (dict.fromkeys(sources, True) | found).items():
             if name not in self._switched:
                 module = named_module(self._model, name)
                 self._switched[name] = module
-                self._traces.callback(install(module))
+                self._traces.callback(install(module, leaves))
                 self._traces.callback(self._hide(module))
         self.show()
 

@@ -38,3 +38,4 @@ class Seen:
     carried: bool = False  # an epoch began while gradients waited; no pass since
     stepped: set[int] = field(default_factory=set)  # the ``id`` of each optimizer that has
     decision: Decision = Decision()  # what the window was opened by
+    foreseen: Window | None = None  # what a recorded window is from its step on

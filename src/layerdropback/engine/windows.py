@@ -1,11 +1,13 @@
 """Opens, keeps and closes windows: what is in force from one optimizer step to the next."""
 
 import numpy as np
+from torch import nn
 
 from ..distributed.sync_watch import SyncWatch
 from ..model.recorder import Watched
 from ..model.recording import Recording
 from ..settings import Settings
+from ..strategies.odds import Mask
 from .counters import Counters
 from .hold import Hold
 from .planner import Planner
@@ -84,6 +86,9 @@ class Windows:
             self.window = self._drawn(self.seen.decision)
         elif look_again and learned is not None and learned.order.unreached:
             self._record()
+        # Outside of an epoch and in a recorded step it turns out later what rests.
+        if self.counters.in_epoch and self.recording.recorder is None:
+            self.hold.resting.settle(self.window)
 
     def _record(self) -> None:
         strategy, named = self.settings.strategy, dict(self.target.named_parameters())
@@ -95,9 +100,12 @@ class Windows:
         if not decision.can_drop or decision.heads is None:
             return FULL
         mask, names, factor = self.planner.draw(decision.heads, self.counters, self.position)
+        switched = self.hold.switches.modules(names)
+        return Window(mask, self._parameters(mask), switched, factor)
+
+    def _parameters(self, mask: Mask) -> tuple[nn.Parameter, ...]:
         layers = self.target.layers
-        dropped = tuple(p for i in np.flatnonzero(mask) for p in layers[i].parameters)
-        return Window(mask, dropped, self.hold.switches.modules(names), factor)
+        return tuple(p for i in np.flatnonzero(mask) for p in layers[i].parameters)
 
     def dropped_names(self) -> list[str]:
         """The layers that are dropped now."""
@@ -118,6 +126,26 @@ class Windows:
         if self.drops and not self.seen.decision.can_drop:
             self.watch.nothing_to_drop(self.counters.epoch)
 
+    def foresee(self) -> None:
+        """In a recorded window's first backward pass: let go of gradients of what is to rest."""
+        recorder, strategy = self.recording.recorder, self.settings.strategy
+        if recorder is None or strategy.resting is None or self.seen.foreseen or not self.drops:
+            return
+        if not self.planner.knowledge.ranks.alone:  # they must agree, and do so before the step
+            return
+        mask = self.planner.foresee(recorder, self.counters, self.position)
+        if mask is not None:
+            self.seen.foreseen = Window(mask, self._parameters(mask))
+            self.recording.let_go(self.seen.foreseen.parameters)
+
+    def enter_foreseen(self) -> bool:
+        """The passes of a recorded window are over; whether it drops from now on."""
+        foreseen, self.seen.foreseen = self.seen.foreseen, None
+        if foreseen is None or not self.seen.backward:
+            return False
+        self.window = foreseen
+        return True
+
     def learn(self) -> None:
         """Take in what a recorded step has shown, where one was; it may raise `AttachError`."""
         recorder = self.recording.recorder
@@ -126,11 +154,16 @@ class Windows:
         self.planner.knowledge.learn(recorder, self.target.needing(recorder.scaled))
         self.recording.stop()
         self.install()
+        rests = self.settings.strategy.resting is not None and self.drops
+        if rests and self.window.mask is None and not self.seen.stepped:
+            drawn = self._drawn(self.planner.decide(self.drops, self.position))
+            self.seen.foreseen = self.seen.foreseen or drawn
 
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""
         learned = self.planner.knowledge.learned
-        self.hold.switches.install(() if learned is None else learned.cut_off)
+        if learned is not None:
+            self.hold.switches.install(learned.cut_off, learned.sources)
         self.planner.replan()
 
     def next(self) -> None:

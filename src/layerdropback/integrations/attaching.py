@@ -32,18 +32,30 @@ def attached(model: Any, optimizers: Any, settings: Settings, ddp_cure: str) -> 
 def warn_of_never(settings: Settings, epochs: int, steps: int) -> None:
     """Say so where nothing will drop in a run of so many epochs and steps; below 1 is unknown."""
     schedule, periods = settings.schedule, epochs
+    every, start = schedule.pace
     if schedule.steps is not None:
         periods = -(-steps // schedule.steps)
     if not settings.ever_drops or periods < 1:
         return
+    _warn_of_one_turn(settings, periods)
     # A run without an end has a drop epoch sooner or later.
-    if any(map(settings.is_drop_epoch, range(min(periods, schedule.start + 2 * schedule.every)))):
+    if any(map(settings.is_drop_epoch, range(min(periods, start + 2 * every)))):
         return
     of = "epoch" if schedule.steps is None else f"period of {schedule.steps} steps"
     fact = f"nothing will be dropped: the run has {periods} {of}{'s' if periods > 1 else ''}"
-    cause = f"every {schedule.every}. {of} drops, from {of} {schedule.start} on, counted from 0"
+    cause = f"every {every}. {of} drops, from {of} {start} on, counted from 0"
     cure = "give Schedule(every=1, start=0), or shorter periods, Schedule(steps=...)"
     warnings.warn(explain(fact, cause, cure), stacklevel=3)
+
+
+def _warn_of_one_turn(settings: Settings, periods: int) -> None:
+    """Say so where blocks should take turns, and the run has one turn."""
+    moves = getattr(settings.strategy, "order", "fixed") != "fixed"
+    if moves and periods == 1:
+        fact = "the same blocks train in the whole run"
+        cause = "it has one period of the schedule"
+        cure = "give shorter periods, Schedule(steps=...), or order='fixed' if that is meant"
+        warnings.warn(explain(fact, cause, cure), stacklevel=4)
 
 
 def warn_of_no_state(step: int) -> None:

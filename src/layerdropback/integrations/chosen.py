@@ -1,10 +1,9 @@
 """What a callback was given: a preset, and what goes before it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from ..presets import preset_of
+from ..presets import changed
 from ..schedule import Schedule
 from ..settings import Settings
 from ..strategies import Strategy, strategy_of
@@ -22,8 +21,8 @@ def chosen(preset: str, strategy: Strategy | str | None, **changes: Any) -> Sett
     """
     given = {name: value for name, value in changes.items() if value is not None}
     if strategy is not None:
-        given["strategy"] = strategy_of(strategy)
-    return replace(preset_of(preset), **given)
+        given["strategy"] = strategy
+    return changed(preset, **given)
 
 
 def from_state(state: Mapping[str, Any]) -> Settings:

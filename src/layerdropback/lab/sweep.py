@@ -87,7 +87,7 @@ def _require_dropping(arm: Arm) -> None:
         fact = f"--rates {arm.config.dropping.values()['drop_rate']:g} is not usable"
         raise UsageError(explain(fact, "it is plain training", "leave it out: it is run"))
     if not any(map(settings.is_drop_epoch, range(arm.config.epoch_count))):
-        fact = f"--start {settings.schedule.start} leaves no drop epoch (arm {arm.name!r})"
+        fact = f"--start {settings.schedule.pace[1]} leaves no drop epoch (arm {arm.name!r})"
         raise UsageError(explain(fact, f"there are {epochs}", "give a smaller one"))
 
 

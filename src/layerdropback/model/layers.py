@@ -5,7 +5,7 @@ random stream) when the user freezes or unfreezes it during training.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -33,12 +33,14 @@ class Layer:
         parameter_names: the names in ``model.named_parameters()``, without compile prefixes.
         parameters: the parameters, in the order of their names.
         owners: the modules that own them; the classifier's tensors are found by it.
+        is_block: whether it is one of the repeated blocks, with ``unit="block"``.
     """
 
     name: str
     parameter_names: tuple[str, ...]
     parameters: tuple[nn.Parameter, ...] = field(repr=False, compare=False)
     owners: tuple[str, ...] = field(repr=False)
+    is_block: bool = field(default=False, repr=False)
 
     @property
     def numel(self) -> int:
@@ -49,6 +51,11 @@ class Layer:
     def trainable(self) -> bool:
         """Whether at least one of its parameters requires a gradient now."""
         return any(parameter.requires_grad for parameter in self.parameters)
+
+    @property
+    def is_vectors(self) -> bool:
+        """Whether it has no matrix and no kernel, as a normalisation has none."""
+        return all(parameter.dim() <= 1 for parameter in self.parameters)
 
     def matches(self, pattern: str) -> bool:
         """Whether a ``keep`` pattern names this layer.
@@ -96,12 +103,13 @@ def find_layers(model: nn.Module, unit: Unit = "layer") -> tuple[Layer, ...]:
         raise AttachError([explain(f"unit={unit!r} is unknown", "no such unit exists", cure)])
     model = unwrap(model)
     owned = list(_owned_parameters(model))
+    blocks = _blocks(model) if unit == "block" else {}
     if unit == "tensor":
         keys = [full for full, _, _ in owned]
     else:
-        blocks = _blocks(model) if unit == "block" else {}
         keys = [blocks.get(full, owner) for full, owner, _ in owned]
-    return tuple(_layer(model, members, unit) for members in _merge(owned, keys))
+    names = set(blocks.values())
+    return tuple(_layer(members, unit, names) for members in _merge(owned, keys))
 
 
 def fingerprint(layers: Sequence[Layer]) -> list[list[object]]:
@@ -174,7 +182,7 @@ def _sames(parameter: nn.Parameter) -> Iterator[object]:
         yield parameter.device, parameter.data_ptr()
 
 
-def _layer(model: nn.Module, members: list[tuple[str, _Owned]], unit: str) -> Layer:
+def _layer(members: list[tuple[str, _Owned]], unit: str, blocks: Set[str]) -> Layer:
     parameters: dict[int, tuple[str, nn.Parameter]] = {}
     for _, (full, _, parameter) in members:
         parameters.setdefault(id(parameter), (full, parameter))
@@ -184,7 +192,8 @@ def _layer(model: nn.Module, members: list[tuple[str, _Owned]], unit: str) -> La
     else:
         name = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
     owners = tuple(dict.fromkeys(owner for _, (_, owner, _) in members))
-    return Layer(name, names, tuple(p for _, p in parameters.values()), owners)
+    inside = all(key in blocks for key, _ in members)
+    return Layer(name, names, tuple(p for _, p in parameters.values()), owners, inside)
 
 
 def _blocks(model: nn.Module) -> dict[str, str]:
@@ -236,7 +245,9 @@ def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def _expressions(rules: str | Iterable[tuple[str, object]]) -> list[str]:
-    return [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
+    every = [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
+    # One without a number is of no repeated block: the final norm, which goes with the last one.
+    return [expression for expression in every if re.compile(expression).groups]
 
 
 def _cover(group: Iterable[str], names: list[str]) -> tuple[str, ...]:

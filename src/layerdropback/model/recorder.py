@@ -161,6 +161,16 @@ class Recorder:
                     self._arrived[name] = None
             self.by_hand |= bool(self._arrived) and not self._watched.sharded
 
+    def foreseen(self) -> Order:
+        """The order as the graph alone shows it, before gradients say what the loss reaches."""
+        uses = self._seen.uses
+        ends = {end for end in self._seen.ends.found() if end in uses}
+        return Order(
+            first=ranks(sorted(uses, key=lambda name: uses[name][0])),
+            last=ranks(sorted(uses, key=lambda name: uses[name][1])),
+            ends=frozenset(ends),
+        )
+
     def finish(self) -> Order:
         """Stop watching, and put what was seen in order."""
         self.stop()

@@ -1,9 +1,9 @@
 """A full step that is being recorded, and what has to be so meanwhile."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..interop.compiling import eagerly
 from .asked import AskedGradients
@@ -24,6 +24,7 @@ class Recording:
         self._pass = contextlib.ExitStack()
         self._calls: ModuleCalls | None = None
         self._asked = AskedGradients()
+        self._unwanted = contextlib.ExitStack()
 
     @property
     def saw_backward(self) -> bool:
@@ -37,9 +38,16 @@ class Recording:
 
     def stop(self) -> None:
         """Watch no longer."""
+        self._unwanted.close()
         if self.recorder is not None:
             self.recorder.stop()
         self.recorder = self._watched = None
+
+    def let_go(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Until `stop`, gradients of these are not kept once they have arrived."""
+        for parameter in parameters:
+            hook = parameter.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
+            self._unwanted.callback(hook.remove)
 
     def close(self) -> None:
         """The same, also in the midst of a pass."""
@@ -89,3 +97,7 @@ class Recording:
     def end_pass(self) -> None:
         """A pass has ended, or was broken off."""
         self._pass.close()
+
+
+def _let_go(parameter: Tensor) -> None:
+    parameter.grad = None

@@ -2,16 +2,26 @@
 
 from ..errors import AttachError, explain
 from .base import Strategy
+from .blocks import Blocks
 from .branch import Branch
 from .control import Control
 from .truncate import Truncate
 from .uniform import Uniform
 
-__all__ = ["STRATEGIES", "Branch", "Control", "Strategy", "Truncate", "Uniform", "strategy_of"]
+__all__ = [
+    "STRATEGIES",
+    "Blocks",
+    "Branch",
+    "Control",
+    "Strategy",
+    "Truncate",
+    "Uniform",
+    "strategy_of",
+]
 
 # By the names that strings, flags and settings files give them.
 STRATEGIES: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (Uniform, Truncate, Branch, Control)
+    kind.name: kind for kind in (Uniform, Truncate, Branch, Blocks, Control)
 }
 
 

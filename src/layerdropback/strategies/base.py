@@ -24,6 +24,7 @@ from ..option import (
 )
 
 if TYPE_CHECKING:  # the command line reads strategies' fields without numpy and torch
+    from ..model.layers import Layer
     from .facts import Facts
     from .odds import Mask, Odds
 
@@ -49,6 +50,10 @@ class Strategy:
     needs_costs: ClassVar[bool] = False
     needs_branches: ClassVar[bool] = False
     drops_layers: ClassVar[bool] = True
+    # `every`, `start` and `steps` of the schedule, where the user names none of them.
+    pace: ClassVar[tuple[int, int, int | None]] = (2, 1, None)
+    # What a chance of 0 means for a layer that can drop; None where the number says it.
+    never: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keep", names_of(self.keep))
@@ -63,6 +68,28 @@ class Strategy:
     def rate_text(self) -> str:
         """How much is dropped, in a few words."""
         return "nothing dropped"
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether layers have a drop rate, which can change over a run."""
+        return self.drops_layers and self.resting is None
+
+    @property
+    def keeps_heads(self) -> bool:
+        """Whether the last layer of each output is kept."""
+        return True
+
+    @property
+    def resting(self) -> str | None:
+        """Where optimizer states are of what rests for a whole period, see `Blocks`.
+
+        None where masks are drawn for each step, and nothing rests.
+        """
+        return None
+
+    def takes_turns(self, layer: Layer) -> bool:
+        """Whether a layer is one of those that take turns, see `Blocks`."""
+        return False
 
     def odds(self, facts: Facts, position: float) -> Odds:
         """What masks are drawn from, as things stand.

@@ -21,6 +21,7 @@ class Facts:
             where nobody asked for costs.
         groups: of layers that drop together, because residual branches do.
         early: modules that make the early uses of what is kept; every cut detaches them.
+        sources: modules whose outputs require a gradient with no parameter before them; the same.
     """
 
     layers: tuple[Layer, ...]
@@ -29,3 +30,9 @@ class Facts:
     shares: Mapping[str, float] | None = None
     groups: tuple[Group, ...] = ()
     early: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def below_cuts(self) -> tuple[str, ...]:
+        """The modules that a cut detaches."""
+        return tuple(dict.fromkeys([*self.early, *self.sources]))

@@ -25,8 +25,11 @@ class Odds(Protocol):
     def mean_rate(self) -> float:
         """The drop rate averaged over what it is a rate of; 0 where that is nothing."""
 
-    def draw(self, numbers: Draw) -> Mask:
-        """One mask: True where the layer is dropped, shape ``(layers,)``."""
+    def draw(self, numbers: Draw, turn: int = 0) -> Mask:
+        """One mask: True where the layer is dropped, shape ``(layers,)``.
+
+        `turn` counts drop periods, for what goes by turns.
+        """
 
     def pool(self, numbers: Draw, masks: int) -> Mask:
         """So many masks, in which every layer is dropped equally often, ``(masks, layers)``."""
@@ -60,7 +63,7 @@ class Independent:
         some = self.rates[self.rates > 0]
         return float(some.mean()) if len(some) else 0.0
 
-    def draw(self, numbers: Draw) -> Mask:
+    def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`; a layer's place decides which random number it gets."""
         return numbers(len(self.rates))[self.leaders] < self.rates
 
@@ -109,7 +112,7 @@ class Cuts:
             chances[order[below:above]] += up / points
         return chances
 
-    def draw(self, numbers: Draw) -> Mask:
+    def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`."""
         place, rounding = numbers(2)
         return self._at(place, rounding)

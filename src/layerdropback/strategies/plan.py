@@ -43,15 +43,15 @@ class Learned:
 
     @property
     def cut_off(self) -> tuple[str, ...]:
-        """The modules whose outputs masks may detach."""
+        """The modules whose outputs masks may detach; `sources` are detached another way."""
         branches = (branch.name for branch in self.branches or ())
-        return tuple(dict.fromkeys([*branches, *self.below_cuts]))
+        return tuple(dict.fromkeys([*branches, *self.early_users]))
 
     @property
-    def below_cuts(self) -> tuple[str, ...]:
-        """The modules that every cut detaches."""
+    def early_users(self) -> tuple[str, ...]:
+        """The modules that make the early uses of tied parameters."""
         early = (name for names in (self.early or {}).values() for name in names)
-        return tuple(dict.fromkeys([*early, *self.sources]))
+        return tuple(dict.fromkeys(early))
 
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint."""
@@ -117,19 +117,39 @@ class Plan:
             behind = (end, *order.behind.get(end, ()))
             indices = dict.fromkeys(place[name] for name in behind if name in place)
             self._ends.append([tuple(_siblings(i, layers)) for i in indices])
+        if strategy.resting is not None:
+            self._rankings = self._needed(learned.scaled)
         self._last: tuple[tuple[Heads, float], Facts, Odds] | None = None
 
     def heads(self) -> Heads:
         """The layers that are kept because they come last, as things stand.
 
         Each optimizer's last layer that is not frozen; of the whole model's last layer, the
-        classifier, this is one. Where a model has several outputs, the last layer of each.
+        classifier, this is one. Where a model has several outputs, the last layer of each. Where
+        layers take turns, the frozen ones are kept, too: they have none.
         """
+        turns = self._strategy.resting is not None
+        if turns and not self._strategy.keeps_heads:
+            return frozenset(self._frozen())
         found = {i for ranking in self._ends for i in ranking[0]}  # frozen ones are not cut off
         for ranking in (*self._rankings, *self._ends):
             last = next((group for group in ranking if self._trains(group)), ())
             found.update(last or (ranking[0] if ranking else ()))
-        return frozenset(found)
+        return frozenset(found.union(self._frozen()) if turns else found)
+
+    def _frozen(self) -> Iterator[int]:
+        return (i for i, layer in enumerate(self._facts.layers) if not layer.trainable)
+
+    def _needed(self, scaled: bool) -> list[list[tuple[int, ...]]]:
+        """The rankings by which something is kept where blocks take turns.
+
+        ``GradScaler`` needs a gradient for each optimizer; one that holds blocks has some anyway.
+        Where no end is known, the last layer of all is the head.
+        """
+        turns = {i for i, la in enumerate(self._facts.layers) if self._strategy.takes_turns(la)}
+        without = [r for r in self._rankings if turns.isdisjoint(i for some in r for i in some)]
+        needed = without if scaled else []
+        return needed if self._ends else [*needed, *self._rankings[:1]]
 
     def _trains(self, group: Iterable[int]) -> bool:
         return any(self._facts.layers[i].trainable for i in group)
@@ -192,20 +212,24 @@ class Plan:
         if not self.facts(heads).free[index]:
             return "always kept"
         chance = float(self.odds(heads, 0.5).chances[index])
-        return f"{chance:.3g}" if chance or not self._strategy.needs_costs else "above every cut"
+        if chance == 1 and self._strategy.resting is not None:
+            return "always rests"
+        never = self._strategy.never
+        return f"{chance:.3g}" if chance or never is None else never
 
 
 def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reached: Mask) -> Facts:
     """What is known, the heads not yet taken out of what is free."""
-    order, early = learned.order, learned.early or {}
+    order, tied = learned.order, learned.early or {}
     kept = [any(layer.matches(pattern) for pattern in strategy.keep) for layer in layers]
     free = reached & ~np.array(kept)
     groups: tuple[Group, ...] = ()
     if strategy.needs_branches:
         groups = tuple(make_groups(layers, learned.branches or (), order.first.keys()))
         free &= np.isin(np.arange(len(layers)), [i for group in groups for i in group.layers])
-    ascending = tuple(i for i in by_first_use(layers, order, early) if reached[i])
-    return Facts(tuple(layers), free, ascending, learned.shares, groups, learned.below_cuts)
+    ascending = tuple(i for i in by_first_use(layers, order, tied) if reached[i])
+    early, sources = learned.early_users, learned.sources
+    return Facts(tuple(layers), free, ascending, learned.shares, groups, early, sources)
 
 
 def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:

@@ -27,11 +27,11 @@ class Masks:
     def draw(self, odds: Odds, index: int) -> Mask:
         """A mask: True where the layer is dropped, shape ``(layers,)``.
 
-        The index is the step's number; with a pool that of the drop step, as a turn through it
-        takes every mask once, in an order of its own.
+        The index is the step's number, or the drop period's for a strategy of periods; with a pool
+        that of the drop step, as a turn through it takes every mask once, in an order of its own.
         """
         if self._size is None:
-            return odds.draw(partial(random_numbers, self.seed, Stream.MASK, index))
+            return odds.draw(partial(random_numbers, self.seed, Stream.MASK, index), index)
         turn, place = divmod(index, self._size)
         order = np.argsort(random_numbers(self.seed, Stream.POOL_TURN, turn, self._size))
         return np.array(self._pool(odds, self._size)[order[place]])

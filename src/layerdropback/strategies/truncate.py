@@ -43,6 +43,7 @@ class Truncate(Strategy):
 
     name: ClassVar[str] = "truncate"
     needs_costs: ClassVar[bool] = True
+    never: ClassVar[str] = "above every cut"
     share: float = option(0.5, "Share of the backward pass to skip.", flag="drop_rate")
     depth: Depth = option("fixed", "How the share of a step is spread", DEPTHS)
     pool: int | None = option(None, "Draw from a pool of so many masks.")
@@ -80,7 +81,7 @@ class Truncate(Strategy):
 
     def switches(self, facts: Facts, mask: Mask) -> tuple[str, ...]:
         """See `Strategy`."""
-        return facts.early if mask.any() else ()
+        return facts.below_cuts if mask.any() else ()
 
     def _below(self, facts: Facts) -> tuple[tuple[int, ...], Rates]:
         """Where backward can stop: below the first layer that is kept; see `Cuts`."""

@@ -131,7 +131,17 @@ class Dropping:
         kinds += [STRATEGIES[self.strategy]] if self.strategy in STRATEGIES else []
         defaults = {flag: entry.default for kind in kinds for flag, entry, _ in flagged(kind)}
         known = {"strategy": self.strategy} | defaults | dict(self.given)
+        if self.strategy in STRATEGIES:
+            known |= self._pace(STRATEGIES[self.strategy])
         return {flag: known.get(flag) for flag in FLAGS}
+
+    def _pace(self, kind: type[Strategy]) -> dict[str, Any]:
+        """What of the schedule is the strategy's own, see `Schedule.with_pace`."""
+        names = ("every", "start", "period_steps")
+        own = dict(zip(names, kind.pace, strict=True))
+        if any(name in self.given for name in names):
+            own["period_steps"] = None
+        return own | {name: self.given[name] for name in names if name in self.given}
 
     def settings(self, length: float | None = None, seed: int = 0) -> Settings:
         """The same for the library, looked at.
