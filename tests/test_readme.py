@@ -199,7 +199,9 @@ def test_the_table_of_flags_is_the_code():
 def shown(default):
     if default is False:
         return "off"
-    return "none" if default in (None, ()) else str(default)
+    if default in (None, ()):
+        return "none"
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 def test_every_recipe_is_in_the_docs_and_the_examples_settings_are_good():

@@ -220,7 +220,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(way, saved, strategy):
 
 @each_strategy
 @pytest.mark.parametrize("optimizers", [of_trained, of_all])
-@pytest.mark.parametrize("schedule", [ALWAYS, Schedule()])
+@pytest.mark.parametrize("schedule", [ALWAYS, Schedule(2, 1)])
 def test_the_head_alone_trains_in_full_steps_and_hears_it_once(optimizers, schedule, strategy):
     pair = Beside(head_alone, strategy, optimizers, schedule=schedule)
     with heard() as texts:

@@ -118,8 +118,9 @@ def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
 def _cli_type(kind: Any) -> Any:
     """What the parser shall make of a flag: numbers of a union with a word are read later."""
     options = [option for option in get_args(kind) if option is not type(None)] or [kind]
-    if get_origin(kind) is tuple:
-        return list[get_args(kind)[0]]  # type: ignore[misc]
+    for several in (kind, options[0]):
+        if get_origin(several) is tuple:
+            return list[get_args(several)[0]]  # type: ignore[misc]
     return options[0] if len(options) == 1 and isinstance(options[0], type) else str
 
 

@@ -61,13 +61,13 @@ class Blocks(Strategy):
     active: int = option(2, "How many blocks train at a time.", flag="active_blocks")
     order: BlockOrder = option("random", "Which blocks train next", ORDERS, flag="block_order")
     train: tuple[str, ...] = option(
-        ("head", "norm"), "What else trains; repeatable.", PARTS, flag="train_part"
+        ("head", "norm"), "What else trains, repeatable", PARTS, flag="train_part"
     )
     state: RestingState = option(
         "offload", "Where resting optimizer states are", STATES, flag="resting_state"
     )
     _: KW_ONLY
-    unit: Unit = option("block", "What takes turns", UNITS)
+    unit: Unit = option("block", "What drops as one", UNITS)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", names_of(self.train))

@@ -49,7 +49,7 @@ def _made() -> dict[str, Flag]:
     for kind in (STRATEGIES[DEFAULT], Schedule, Settings):
         for flag, entry, hint in flagged(kind):
             if flag not in found:
-                found[flag] = Flag.of(entry, hint)
+                found[flag] = _merged(flag) if flag in shared else Flag.of(entry, hint)
     return found
 
 
