@@ -68,6 +68,7 @@ class Passes:
             self._settled = True
             settle_precision(windows.target.sharded)
         self._cuts = self._may_cut()
+        windows.seen.uncut |= not self._cuts
         windows.hold.begin_pass(windows.window, self._cuts)
         windows.recording.begin_forward(module)
 

@@ -70,12 +70,13 @@ class Planner:
 
     def draw(
         self, heads: Heads, counters: Counters, position: float
-    ) -> tuple[Mask, tuple[str, ...], float]:
-        """A mask, the modules to detach with it, and the learning-rate factor."""
+    ) -> tuple[Mask, tuple[str, ...], float, float | None]:
+        """A mask, the modules to detach with it, the learning-rate factor, and what it saves."""
         assert self.plan is not None
         odds = self.plan.odds(heads, position)
         # A turn through a pool has no holes where nothing is dropped.
         index = counters.drop_steps if self.masks.pooled else counters.step
         mask = self.masks.draw(odds, index)
         factor = self._settings.lr_factor(odds.mean_rate)
-        return mask, self.plan.switches(heads, position, mask), factor
+        switched = self.plan.switches(heads, position, mask)
+        return mask, switched, factor, self.plan.saved(heads, position, mask)

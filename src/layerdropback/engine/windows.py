@@ -35,6 +35,12 @@ class Windows:
         """Of the drop rate on its ramp."""
         return self.settings.schedule.position(self._period())
 
+    @property
+    def saved(self) -> float | None:
+        """Of the backward pass's cost, what the epoch's steps skip on average; None: not known."""
+        plan = self.planner.plan
+        return self.counters.saved if plan is not None and plan.knows_costs else None
+
     def _period(self) -> int:
         return self.settings.schedule.period(self.counters.epoch or 0, self.counters.step)
 
@@ -94,10 +100,11 @@ class Windows:
     def _drawn(self, decision: Decision) -> Window:
         if not decision.can_drop or decision.heads is None:
             return FULL
-        mask, names, factor = self.planner.draw(decision.heads, self.counters, self.position)
+        drawn = self.planner.draw(decision.heads, self.counters, self.position)
+        mask, names, factor, saved = drawn
         layers = self.target.layers
         dropped = tuple(p for i in np.flatnonzero(mask) for p in layers[i].parameters)
-        return Window(mask, dropped, self.hold.switches.modules(names), factor)
+        return Window(mask, dropped, self.hold.switches.modules(names), factor, saved)
 
     def dropped_names(self) -> list[str]:
         """The layers that are dropped now."""
@@ -137,7 +144,9 @@ class Windows:
         """Count a step, and draw the mask of the next one."""
         self.learn()
         plan = self.planner.plan
-        self.counters.count(self.window.mask, 0 if plan is None else plan.reached_count)
+        saved = None if self.seen.uncut and self.window.switched else self.window.saved
+        reached = 0 if plan is None else plan.reached_count
+        self.counters.count(self.window.mask, reached, saved)
         self.open()
 
     def restart(self, counters: Counters, planner: Planner) -> None:
