@@ -225,7 +225,8 @@ class LayerDropBack:
         """
         self._epoch.require_attached()
         dropped = WeakHook(self._engine.dropped_ids)
-        self._traffic = register(self.model, dropped, hook, state)
+        target = self._engine.target
+        self._traffic = register((target.model, *target.adopted), dropped, hook, state)
 
     # ---- what it says of itself ------------------------------------------------------------------
 

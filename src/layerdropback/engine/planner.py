@@ -17,7 +17,8 @@ class Planner:
     """From knowledge to masks."""
 
     def __init__(self, target: Target, settings: Settings):
-        self.knowledge = Knowledge(target.model, target.layers, settings.strategy)
+        about = target.model, target.layers, settings.strategy, target.adopted
+        self.knowledge = Knowledge(*about)
         self.plan: Plan | None = None  # before the first recorded step
         self.masks = Masks(int(settings.seed), getattr(settings.strategy, "pool", None))
         self.held: list[set[int]] = []  # for each optimizer the ``id`` of each of its parameters
