@@ -178,6 +178,7 @@ def test_stats_are_plain_numbers_for_a_logger():
         "drop_steps": 0,
         "lr_factor": 1.0,
         "share_dropped": 0.0,
+        "backward_saved": None,
         "times_dropped": dict.fromkeys(names, 0),
         "drop_chances": {},
         "gradient_bytes": None,

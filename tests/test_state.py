@@ -101,6 +101,7 @@ def test_a_state_saved_before_the_first_step_records_the_order_later():
         (lambda s: s | {"layers": "0"}, "no usable 'layers'"),
         (lambda s: s | {"times_dropped": [1]}, "no usable 'times_dropped'"),
         (lambda s: s | {"epoch_dropped": float("nan")}, "no usable 'epoch_dropped'"),
+        (lambda s: s | {"epoch_saved": -1}, "no usable 'epoch_saved'"),
         (lambda s: s | {"order": {"first": {}}}, "no usable 'order'"),
         (lambda s: s | {"order": s["order"] | {"last": {"9.weight": 0}}}, "no usable 'order'"),
         (lambda s: s | {"order": s["order"] | {"ends": ["9.weight"]}}, "no usable 'order'"),

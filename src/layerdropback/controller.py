@@ -221,7 +221,8 @@ class LayerDropBack:
         """
         self._epoch.require_attached()
         dropped = WeakHook(self._engine.dropped_ids)
-        self._traffic = register(self.model, dropped, hook, state)
+        target = self._engine.target
+        self._traffic = register((target.model, *target.adopted), dropped, hook, state)
 
     # ---- what it says of itself ------------------------------------------------------------------
 
@@ -242,8 +243,11 @@ class LayerDropBack:
         Returns:
             ``epoch``, ``is_drop_epoch``; ``step`` and ``drop_steps``, optimizer steps so far;
             ``lr_factor`` now; ``share_dropped``, of the layers that the loss reaches, mean over the
-            epoch's steps; by layer ``times_dropped`` and ``drop_chances`` (empty before the first
-            step); ``gradient_bytes``, given to all-reduce since `register_comm_hook`, or None.
+            epoch's steps; ``backward_saved``, of the backward pass's FLOPs as a recorded step shows
+            them, the mean share that the epoch's steps skip, full ones included, or None where the
+            strategy does not know costs; by layer ``times_dropped`` and ``drop_chances`` (empty
+            before the first step); ``gradient_bytes``, given to all-reduce since
+            `register_comm_hook`, or None.
         """
         return numbers(self._engine, None if self._traffic is None else self._traffic.bytes)
 

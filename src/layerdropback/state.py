@@ -142,6 +142,7 @@ _SCHEMA: dict[str, _Check] = {
     "drop_steps": _fits(63),
     "epoch_steps": _fits(63),
     "epoch_dropped": _is_amount,
+    "epoch_saved": lambda value: value is None or _is_amount(value),
     "times_dropped": _list_of(_fits(63)),
     "order": lambda value: value is None or _is_order(value),
 }

@@ -25,6 +25,7 @@ def numbers(engine: Engine, gradient_bytes: int | None) -> dict[str, Any]:
         "drop_steps": counters.drop_steps,
         "lr_factor": windows.window.lr_factor,
         "share_dropped": counters.share,
+        "backward_saved": windows.saved,
         "times_dropped": dict(zip(names, counters.times_dropped.tolist(), strict=True)),
         "drop_chances": dict(zip(names, engine.chances(), strict=False)),
         "gradient_bytes": gradient_bytes,

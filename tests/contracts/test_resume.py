@@ -64,11 +64,11 @@ def test_a_resumed_run_goes_on_bit_for_bit(strategy, settings, breaks):
             assert torch.equal(one, other), done
 
 
-def attached():
+def attached(strategy):
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(7)])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    ldb = LayerDropBack(model, optimizer, schedule=Schedule(every=1, start=0))
+    ldb = LayerDropBack(model, optimizer, strategy, Schedule(every=1, start=0))
     return model, optimizer, ldb
 
 
@@ -83,14 +83,17 @@ def steps(made, epoch, count):
     return states
 
 
-def test_the_epochs_share_goes_on_where_it_was_saved():
+@pytest.mark.parametrize("strategy", ["uniform", "truncate"])
+def test_the_epochs_shares_go_on_where_they_were_saved(strategy):
     """To the last bit, so that a resumed run reports what an unbroken one does."""
-    unbroken, resumed = attached(), attached()
+    unbroken, resumed = attached(strategy), attached(strategy)
     states = steps(unbroken, 0, 9)
     resumed[2].load_state_dict(states[4])
     steps(resumed, 0, 4)
     assert resumed[2].stats() == unbroken[2].stats()
-    assert 0 < resumed[2].stats()["share_dropped"] < 1
+    shares = [resumed[2].stats()[key] for key in ("share_dropped", "backward_saved")]
+    assert 0 < shares[0] < 1
+    assert (shares[1] or 0) > 0 or strategy == "uniform"
     steps(resumed, 1, 3)
     steps(unbroken, 1, 3)
     assert resumed[2].stats() == unbroken[2].stats(), "the next epoch counts anew"

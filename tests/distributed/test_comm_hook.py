@@ -136,13 +136,13 @@ class Registering(Parallel):
 
 def test_every_parallel_model_inside_gets_the_hook():
     models = [Registering(nn.Linear(2, 2)) for _ in range(2)]
-    register(nn.ModuleList(models), set, None, None)
+    register(models, set, None, None)
     assert [len(model._comm_hooks) for model in models] == [1, 1]
     (hook, state), _ = (model._comm_hooks[0] for model in models)
     assert state == "its group"
     assert not hook.__annotations__, "DDP takes its own types, or none"
     (model,) = [Registering(nn.Linear(2, 2))]
-    register(model, set, lambda state, bucket: None, "the user's")
+    register([model], set, lambda state, bucket: None, "the user's")
     assert model._comm_hooks[0][1] == "the user's"
 
 
@@ -151,8 +151,9 @@ def test_a_model_of_one_process_takes_no_communication_hook():
     ldb = LayerDropBack(model, sgd(model))
     text = (
         "cannot register a communication hook: 1 problem\n  1. Sequential takes no communication "
-        "hook. Cause: it is no DistributedDataParallel. Cure: leave the call out (fully_shard "
-        "sends no gradients of what is dropped anyway)."
+        "hook. Cause: no DistributedDataParallel is around it, or none that it has been called in "
+        "so far. Cure: attach to the DDP model; or leave the call out (fully_shard sends no "
+        "gradients of what is dropped anyway)."
     )
     with pytest.raises(AttachError) as error:
         ldb.register_comm_hook()
@@ -163,7 +164,7 @@ def test_a_model_of_one_process_takes_no_communication_hook():
 def test_a_second_communication_hook_is_refused():
     model = Registering(nn.Linear(2, 2), "a hook")
     with pytest.raises(AttachError) as error:
-        register(model, set, None, None)
+        register([model], set, None, None)
     assert error.value.problems == (
         "the DDP model has a communication hook already. Cause: DDP takes only one. Cure: "
         "register yours through this method: ldb.register_comm_hook(hook, state).",

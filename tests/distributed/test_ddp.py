@@ -170,6 +170,84 @@ def test_several_parallel_models_in_one_container(two):
     torch.testing.assert_close(first["weights"], alone["weights"], rtol=1e-4, atol=1e-6)
 
 
+# ---- DDP that comes after the attachment --------------------------------------------------------
+
+
+def coming_late(rank, strategy):
+    """Masks and weights; `register_comm_hook` works from the first pass on."""
+    entry = ZOO["vit"]
+    model = entry.model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
+    ldb = LayerDropBack(model, optimizer, dropping(strategy, 0.6), ALWAYS, verify=True)
+    wrapped = model if rank is None else parallel(model)
+    drops = []
+    for epoch in range(EPOCHS):
+        if epoch > 0 and rank is not None:
+            ldb.register_comm_hook()
+        for batch in ldb.epoch(entry.batches(STEPS), epoch):
+            drops.append([] if ldb.mask is None else ldb.mask.tolist())
+            entry.backward(wrapped, share(batch, rank))
+            optimizer.step()
+            optimizer.zero_grad()
+    sent = ldb.stats()["gradient_bytes"]
+    return {"drops": drops, "weights": model.state_dict(), "sent": sent}
+
+
+def refused_late(rank):
+    """The errors of the first passes in a DDP model that came late; no weight has moved."""
+    entry = ZOO["mlp"]
+    (batch,) = entry.batches(1)
+
+    def told(unused=True, steps=0, held=contextlib.nullcontext, **settings):
+        model = entry.model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        ldb = LayerDropBack(model, optimizer, Uniform(0.5), ALWAYS, **settings)
+        before = [p.detach().clone() for p in model.parameters()]
+        for _ in range(steps):
+            ldb.redraw()
+        wrapped = DistributedDataParallel(model, find_unused_parameters=unused)
+        with ldb.epoch(None, 0), pytest.raises(AttachError) as error:
+            with held(wrapped):
+                entry.backward(wrapped, share(batch, rank))
+            optimizer.step()
+        torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
+        return str(error.value)
+
+    return {
+        "seed": told(seed=rank),
+        "step": told(steps=rank),
+        "unused": told(unused=rank == 0),
+        "no_sync": told(held=DistributedDataParallel.no_sync),
+    }
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_ddp_may_come_after_the_attachment(strategy, two):
+    first, second = (rank["late"][strategy] for rank in two)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    alone = coming_late(None, strategy)
+    assert first["drops"] == alone["drops"]
+    assert any(map(any, alone["drops"]))
+    torch.testing.assert_close(first["weights"], alone["weights"], rtol=1e-4, atol=1e-5)
+    whole = STEPS * sum(weight.nbytes for weight in first["weights"].values())
+    assert 0 < first["sent"] < 0.9 * whole
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("seed", "the ranks disagree: seed is 0 on rank 0, 1 on rank 1. Cause: "),
+        ("step", "the ranks disagree: step is 0 on rank 0, 1 on rank 1. Cause: "),
+        ("unused", "the model is DDP without find_unused_parameters. Cause: "),
+        ("no_sync", "optimizer.step() was called on gradients that DDP has not reduced. Cause: "),
+    ],
+)
+def test_what_is_wrong_with_it_is_raised_on_both_ranks(case, words, two):
+    first, second = (rank["refused late"][case] for rank in two)
+    assert words in first
+    assert words in second
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 
@@ -206,7 +284,9 @@ def test_a_step_on_a_ranks_own_gradients_is_refused_before_a_weight_moves(two):
 
 def everything(rank):
     found = {"trained": train_all(rank), "compressed": compressing(rank)}
-    return found | {"chained": chained(rank), "unreduced": unreduced(rank)}
+    found |= {"late": {strategy: coming_late(rank, strategy) for strategy in NAMES}}
+    found |= {"chained": chained(rank), "unreduced": unreduced(rank)}
+    return found | {"refused late": refused_late(rank)}
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,21 @@ def test_an_epochs_share_begins_anew():
     assert (counters.step, counters.epoch_steps) == (2, 1)
 
 
+def test_what_is_saved_is_a_mean_over_all_steps():
+    counters = Counters(layers=1)
+    assert counters.saved == 0
+    counters.count(None, reached=1)
+    counters.count(mask(1), reached=1, saved=0.5)
+    assert counters.saved == 0.25
+    counters.count(mask(1), reached=1, saved=None)
+    counters.count(mask(1), reached=1, saved=0.5)
+    assert counters.saved is None, "of one step it is not known"
+    assert Counters.from_state(counters.to_state()).saved is None
+    counters.begin_epoch(1)
+    counters.count(mask(1), reached=1, saved=0.5)
+    assert counters.saved == 0.5
+
+
 def test_before_all_steps_and_with_nothing_reached():
     assert Counters(layers=1).share == 0
     counters = Counters(layers=1)

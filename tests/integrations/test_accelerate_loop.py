@@ -7,7 +7,7 @@ import torch
 from accelerate import DataLoaderConfiguration
 
 import recipes
-from accelerated import MODELS, SAMPLES, WINDOW, accelerator, forget, loader_of, make
+from accelerated import LANGUAGE, MODELS, SAMPLES, WINDOW, accelerator, forget, loader_of, make
 from attached import (
     assert_same_weights,
     dropped_names,
@@ -17,7 +17,6 @@ from attached import (
     snapshot,
     unmoved,
 )
-from language import LANGUAGE
 from layerdropback import LayerDropBack, StateError
 from twins import ALWAYS
 

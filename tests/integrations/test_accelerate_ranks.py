@@ -126,6 +126,8 @@ def everything(rank, folder):
             name = f"{attach} {getattr(launch, '__name__', 'plain ddp')}"
             with launch(rank) as prepares:
                 found[name] = trained(prepares, "uniform", attach)
+    with ddp(rank) as prepares:
+        found["before, other seeds"] = trained(prepares, "uniform", "before", seed=rank)
     for name, launch in RESUMED.items():
         found[f"resumed {name}"] = resumed(launch, rank, folder / name)
     return found
@@ -188,12 +190,19 @@ def test_a_run_goes_on_from_the_middle_of_a_drop_epoch_bit_for_bit(launch, two):
 # ---- before or after prepare ---------------------------------------------------------------------
 
 
-def test_before_prepare_ddp_has_to_look_for_unused_parameters_too(two):
+def test_ddp_has_to_look_for_unused_parameters_before_prepare_too(two):
     for rank in two:
         assert rank["before ddp"].keys() == {"masks", "weights", "bytes"}
         torch.testing.assert_close(rank["before ddp"], rank["after ddp"], rtol=0, atol=0)
-        assert "enable unused parameter detection by passing" in rank["before plain ddp"]["error"]
-        assert "is DDP without find_unused_parameters. " in rank["after plain ddp"]["error"]
+        for attach in ("before", "after"):
+            text = rank[f"{attach} plain ddp"]["error"]
+            assert text.startswith("AttachError: cannot ")
+            assert "is DDP without find_unused_parameters. " in text
+
+
+def test_seeds_are_compared_before_prepare_too(two):
+    for rank in two:
+        assert "seed is 0 on rank 0, 1 on rank 1" in rank["before, other seeds"]["error"]
 
 
 def test_before_prepare_fsdp_is_refused_before_a_step(two):

@@ -1,12 +1,12 @@
-"""What the callbacks say of a run: that it never drops, and that a checkpoint has no state."""
+"""What the callbacks say of a run: numbers, that it never drops, that a checkpoint has no state."""
 
 import pytest
 import torch
 from torch import nn
 
 from by_hand import heard
-from layerdropback import AttachError, Schedule, Uniform
-from layerdropback.integrations.attaching import attached, warn_of_never, warn_of_no_state
+from layerdropback import AttachError, Schedule, Truncate, Uniform
+from layerdropback.integrations.attaching import attached, logged, warn_of_never, warn_of_no_state
 from layerdropback.settings import Settings
 from parallel import Parallel, make_up_ranks
 
@@ -53,3 +53,18 @@ def test_errors_name_the_frameworks_cure(monkeypatch):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(AttachError, match="Cure: a flag of theirs"):
         attached(model, optimizer, Settings(), "a flag of theirs")
+
+
+@pytest.mark.parametrize("strategy", [Truncate(0.5), Uniform(0.5)])
+def test_what_is_logged_is_known(strategy):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    ldb = attached(model, optimizer, Settings(strategy), "none is needed")
+    with ldb.epoch(None, 0):
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    assert logged(ldb, drops=True) == {
+        "ldb/share_dropped": 0.0,
+        **({"ldb/backward_saved": 0.0} if strategy == Truncate(0.5) else {}),
+        "ldb/drops": 1.0,
+    }

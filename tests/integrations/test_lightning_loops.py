@@ -232,14 +232,12 @@ class Lines(Logger):
 
 def test_numbers_go_to_every_logger():
     lines = Lines()
-    callback = LayerDropBackCallback(Uniform(0.5), Schedule(every=2, start=1))
+    callback = LayerDropBackCallback(Truncate(0.5), Schedule(every=2, start=1))
     fit(Classifier(), callback, logger=lines, log_every_n_steps=5)
-    ours = [
-        (step, m["ldb/share_dropped"], m["ldb/drops"])
-        for step, m in lines.lines
-        if "ldb/drops" in m
-    ]
-    assert [(step, drops) for step, _, drops in ours] == [(4, 0), (9, 0), (14, 1), (19, 1)]
-    assert ours[0][1] == 0
-    assert ours[3][1] == pytest.approx(callback.ldb.stats()["share_dropped"])
-    assert ours[3][1] > 0
+    ours = [(step, metrics) for step, metrics in lines.lines if "ldb/drops" in metrics]
+    drops = [(step, metrics["ldb/drops"]) for step, metrics in ours]
+    assert drops == [(4, 0), (9, 0), (14, 1), (19, 1)]
+    for name in ("share_dropped", "backward_saved"):
+        assert ours[0][1][f"ldb/{name}"] == 0
+        assert ours[3][1][f"ldb/{name}"] == pytest.approx(callback.ldb.stats()[name])
+        assert ours[3][1][f"ldb/{name}"] > 0

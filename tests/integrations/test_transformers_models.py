@@ -13,9 +13,10 @@ from transformers import (
 )
 
 from by_hand import seed_all
+from language import WORDS, llama
 from layerdropback import Branch, Truncate, Uniform
 from layerdropback.integrations.transformers import LayerDropBackCallback
-from trainer_runs import QUIET, WORDS, llama, samples
+from trainer_runs import QUIET, samples
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
 

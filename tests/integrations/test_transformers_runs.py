@@ -54,9 +54,13 @@ def test_numbers_go_where_the_trainer_logs(tmp_path):
 
 
 def test_an_epochs_last_step_is_logged_though_the_epoch_has_ended(tmp_path):
-    history = run("bert", tmp_path, LayerDropBackCallback(), logging_strategy="epoch")
-    lines = [line["ldb/drops"] for line in history.state.log_history if "loss" in line]
-    assert lines == [1, 1]
+    callback = LayerDropBackCallback()
+    history = run("bert", tmp_path, callback, logging_strategy="epoch").state.log_history
+    lines = [line for line in history if "loss" in line]
+    assert [line["ldb/drops"] for line in lines] == [1, 1]
+    saved = [line["ldb/backward_saved"] for line in lines]
+    assert 0.2 < saved[0] < saved[1], "the first epoch's first step was a full one"
+    assert saved[1] == callback.ldb.stats()["backward_saved"]
 
 
 def test_epochs_that_are_cut_short_are_counted(tmp_path):

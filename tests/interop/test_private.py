@@ -282,6 +282,31 @@ def test_step_hooks_are_told_and_listed_or_steps_go_unseen():
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_ddp_shows_that_its_forward_pass_runs_or_one_that_came_late_is_not_seen(tmp_path):
+    """Then the ranks' seeds would not be compared, and no step under ``no_sync()`` refused."""
+    seen = []
+
+    class Looking(nn.Linear):
+        def forward(self, x):
+            seen.append(private.active_parallel())
+            return super().forward(x)
+
+    store = f"file://{tmp_path / 'rendezvous'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(Looking(2, 2))
+        model(torch.ones(1, 2))
+        assert seen[0] is model
+        assert private.active_parallel() is None
+        model.module(torch.ones(1, 2))
+        assert seen[1] is None
+        seen.clear()
+        del model
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_ddp_lists_its_communication_hooks_or_a_second_one_fails_late(tmp_path):
     store = f"file://{tmp_path / 'rendezvous'}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)

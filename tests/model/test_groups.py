@@ -19,24 +19,24 @@ NAMES = ("weight", "bias")
 
 def test_each_branch_is_a_group_of_its_layers():
     groups = list(make_groups(LAYERS, [branch("a", 0, 1), branch("b", 2)], ALL))
-    assert groups == [Group((0, 1), ("a",)), Group((2,), ("b",))]
+    assert groups == [Group((0, 1), ("a",), 0.25), Group((2,), ("b",), 0.25)]
 
 
 def test_branches_that_share_a_layer_are_one_group():
     one = ResidualBranch("a", ("0.weight", "0.bias", "1.weight"), 0.25)
     other = ResidualBranch("b", ("1.bias", "2.weight", "2.bias"), 0.5)
-    assert list(make_groups(LAYERS, [one, other], ALL)) == [Group((0, 1, 2), ("a", "b"))]
+    assert list(make_groups(LAYERS, [one, other], ALL)) == [Group((0, 1, 2), ("a", "b"), 0.75)]
 
 
 def test_a_layer_that_is_used_outside_of_branches_takes_its_branch_out():
     one = ResidualBranch("a", ("0.weight", "0.bias", "1.weight"), 0.25)
-    assert list(make_groups(LAYERS, [one, branch("b", 2)], ALL)) == [Group((2,), ("b",))]
+    assert list(make_groups(LAYERS, [one, branch("b", 2)], ALL)) == [Group((2,), ("b",), 0.25)]
 
 
 def test_what_the_loss_does_not_reach_has_no_say():
     one = ResidualBranch("a", ("0.weight", "0.bias", "1.weight"), 0.25)
     reached = [name for name in ALL if name != "1.bias"]
-    assert list(make_groups(LAYERS, [one], reached)) == [Group((0, 1), ("a",))]
+    assert list(make_groups(LAYERS, [one], reached)) == [Group((0, 1), ("a",), 0.25)]
 
 
 def test_blocks_are_one_group_with_all_of_their_branches():

@@ -7,7 +7,7 @@ from facts_of import facts_of
 from layerdropback import AttachError, Branch
 from layerdropback.model.groups import Group
 
-GROUPS = (Group((0, 1), ("a",)), Group((2, 3, 4), ("b", "c")))
+GROUPS = (Group((0, 1), ("a",), 0.25), Group((2, 3, 4), ("b", "c"), 0.5))
 
 
 def test_a_branchs_layers_share_a_random_number():
@@ -23,12 +23,18 @@ def test_a_name_of_any_of_its_layers_is_the_branchs():
 
 
 @pytest.mark.parametrize(
-    ("dropped", "names"),
-    [([], ()), ([0, 1], ("a",)), ([2, 3, 4], ("b", "c")), ([0, 1, 2, 3, 4], ("a", "b", "c"))],
+    ("dropped", "names", "saved"),
+    [
+        ([], (), 0.0),
+        ([0, 1], ("a",), 0.25),
+        ([2, 3, 4], ("b", "c"), 0.5),
+        ([0, 1, 2, 3, 4], ("a", "b", "c"), 0.75),
+    ],
 )
-def test_a_dropped_branchs_output_is_detached(dropped, names):
-    mask = np.isin(np.arange(6), dropped)
-    assert Branch().switches(facts_of(6, groups=GROUPS), mask) == names
+def test_a_dropped_branchs_output_is_detached(dropped, names, saved):
+    mask, facts = np.isin(np.arange(6), dropped), facts_of(6, groups=GROUPS)
+    assert Branch().switches(facts, mask) == names
+    assert Branch().saved(facts, mask) == saved
 
 
 def test_it_must_know_the_branches():

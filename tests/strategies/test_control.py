@@ -16,6 +16,7 @@ def test_it_has_drop_epochs_in_which_nothing_drops():
     assert odds.chances.tolist() == [0.0] * 3
     assert not Masks(0).draw(odds, 7).any()
     assert Control().switches(facts_of(3), np.zeros(3, dtype=bool)) == ()
+    assert Control().saved(facts_of(3), np.zeros(3, dtype=bool)) == 0
 
 
 def test_it_has_no_rate():

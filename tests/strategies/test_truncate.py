@@ -61,6 +61,13 @@ def test_it_detaches_early_uses_with_every_cut():
     assert Truncate().switches(known, np.zeros(4, dtype=bool)) == ()
 
 
+@pytest.mark.parametrize(("dropped", "saved"), [([], 0.0), ([2], 0.25), ([2, 0], 0.5)])
+def test_what_a_cut_saves(dropped, saved):
+    known = facts(ascending=(2, 0, 1, 3), shares={"2": 0.25, "0": 0.5, "1": 0.75, "3": 1.0})
+    assert Truncate().saved(known, np.isin(np.arange(4), dropped)) == saved
+    assert Truncate().saved(facts(shares=None), np.zeros(4, dtype=bool)) is None
+
+
 def test_it_must_know_the_costs():
     assert Truncate.needs_costs
     assert not Truncate.needs_branches

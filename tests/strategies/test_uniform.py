@@ -14,6 +14,10 @@ def test_what_is_free_drops_at_the_rate():
     assert odds.leaders.tolist() == [0, 1, 2, 3]
 
 
+def test_what_it_saves_is_not_known():
+    assert Uniform().saved(facts_of(2), np.ones(2, dtype=bool)) is None
+
+
 def test_a_ramp_moves_every_rate():
     strategy, facts = Uniform(0.4, rates={"1": 0.9}), facts_of(3, kept=[2])
     low, high = (strategy.odds(facts, position).chances for position in (0, 1))

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,23 @@ from accelerate.state import AcceleratorState, GradientState
 from torch.utils.data import DataLoader, TensorDataset
 
 from attached import dropping
-from language import LANGUAGE
+from language import bert, gpt2, llama, lora, tokens
 from layerdropback import LayerDropBack
-from zoo import ZOO
+from zoo import ZOO, Entry, token_loss
 
+
+def causal(build, head):
+    settings = {"select": lambda output: output.logits, "loss": token_loss, "target": tokens}
+    return Entry(build, tokens, head, **settings)
+
+
+LANGUAGE = {
+    "bert": Entry(bert, tokens, "classifier", select=lambda output: output.logits),
+    "gpt2": causal(gpt2, "transformer.wte+lm_head"),
+    "llama": causal(llama, "lm_head"),
+    # No pair begins at zero, so that both get a gradient in the first step.
+    "lora": causal(partial(lora, init_lora_weights=False), ""),
+}
 MODELS = ZOO | LANGUAGE
 SAMPLES, BATCH, WINDOW = 44, 4, 3  # eleven batches, so that the last window has only two
 

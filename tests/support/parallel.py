@@ -20,7 +20,8 @@ class Parallel(DistributedDataParallel):
         self.static_graph = False
 
     def forward(self, *args):
-        return self.module(*args)
+        with self._inside_ddp_forward():
+            return self.module(*args)
 
 
 def make_up_ranks(monkeypatch, *others):

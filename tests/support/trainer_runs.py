@@ -1,6 +1,7 @@
-"""Small models of transformers, and small runs of its Trainer."""
+"""Small runs of the Trainer of transformers."""
 
 import os
+from functools import partial
 from unittest import mock
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -9,12 +10,6 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     Trainer,
     TrainerCallback,
@@ -22,11 +17,12 @@ from transformers import (
 )
 
 from by_hand import seed_all
+from language import LABELS, WORDS, bert, gpt2, llama, lora
 
 # Before 5 the trainer leaves an epoch's last, shorter window for the next one.
 OLD = int(transformers.__version__.partition(".")[0]) < 5
 
-WORDS, LENGTH, SAMPLES = 41, 8, 22
+LENGTH, SAMPLES = 8, 22
 
 # What transformers, accelerate and torch say to small runs on the CPU.
 QUIET = [
@@ -36,44 +32,8 @@ QUIET = [
     "ignore:.torch.cpu.amp.autocast:FutureWarning",
 ]
 
-_SMALL = {"num_attention_heads": 2, "num_hidden_layers": 4, "hidden_size": 16}
-
-
-def bert():
-    config = BertConfig(
-        vocab_size=WORDS, intermediate_size=32, max_position_embeddings=16, num_labels=3, **_SMALL
-    )
-    return BertForSequenceClassification(config)
-
-
-def gpt2():
-    config = GPT2Config(
-        vocab_size=WORDS,
-        n_positions=16,
-        n_embd=16,
-        n_layer=4,
-        n_head=2,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return GPT2LMHeadModel(config)
-
-
-def llama():
-    config = LlamaConfig(
-        vocab_size=WORDS, intermediate_size=32, max_position_embeddings=16, **_SMALL
-    )
-    return LlamaForCausalLM(config)
-
-
-def lora_llama(**changes):
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], **changes)
-    return get_peft_model(llama(), config)
-
-
-MODELS = {"bert": bert, "gpt2": gpt2, "llama": llama, "lora": lora_llama}
+# As their users have them, with dropout.
+MODELS = {"bert": partial(bert, 0.1), "gpt2": partial(gpt2, 0.1), "llama": llama, "lora": lora}
 
 
 def made(name):
@@ -84,7 +44,9 @@ def made(name):
 def samples(name, count=SAMPLES):
     generator = torch.Generator().manual_seed(1)
     words = torch.randint(WORDS, (count, LENGTH), generator=generator)
-    labels = torch.randint(3, (count,), generator=generator).tolist() if name == "bert" else words
+    labels = (
+        torch.randint(LABELS, (count,), generator=generator).tolist() if name == "bert" else words
+    )
     return [{"input_ids": w, "labels": label} for w, label in zip(words, labels, strict=True)]
 
 
@@ -165,14 +127,7 @@ def tiny_bert(folder):
         tokenizer_object=plain, pad_token="<pad>", unk_token="<unk>"
     )
     tokenizer.save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=6,
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    bert(words=len(words), labels=2).save_pretrained(folder)
     text = folder / "sentences.txt"
     text.write_text("pos a good film\nneg a bad film\n" * 160)
     return text

@@ -1,7 +1,7 @@
 """What the ranks that train one model must have in common, so that their masks are the same."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -17,20 +17,24 @@ class Ranks:
     """The ranks of one model, which this process is one of; alone where it is one process's own.
 
     Around the model or in it is ``DistributedDataParallel``, or ``fully_shard`` has sharded it.
+
+    Args:
+        model: what is trained.
+        adopted: DDP models around it, or in it, that it does not show; more may come.
     """
 
-    def __init__(self, model: nn.Module):
-        self._model = model
+    def __init__(self, model: nn.Module, adopted: Sequence[nn.Module] = ()):
+        self._model, self._adopted = model, adopted
 
     @property
     def alone(self) -> bool:
         """Whether the model is this process's own."""
-        return not _groups(self._model)
+        return not self._groups()
 
     def gathered(self, value: Value) -> list[Value]:
         """Every rank's value, the first one's first; every rank must call it."""
         values: list[Any] = [value]
-        for group in _groups(self._model):
+        for group in self._groups():
             lists: list[Any] = [None] * torch.distributed.get_world_size(group)
             torch.distributed.all_gather_object(lists, values, group=group)
             values = [entry for entries in lists for entry in entries]
@@ -66,7 +70,7 @@ class Ranks:
         Raises:
             AttachError: on every rank alike; it names the facts that differ, and on which ranks.
         """
-        rank = torch.distributed.get_rank() if _groups(self._model) else 0
+        rank = torch.distributed.get_rank() if self._groups() else 0
         texts = dict(_flat(facts))
         everyone = self.gathered((rank, texts, problems))
         if problems:
@@ -83,6 +87,17 @@ class Ranks:
             )
             fact = f"the ranks disagree: {'; '.join(found)}"
             raise AttachError([explain(fact, cause, cure)], consequence)
+
+    def _groups(self) -> list[Any]:
+        """The process groups that together hold all ranks; none for one process's own model."""
+        wrappers = data_parallels(self._model, *self._adopted)
+        if wrappers:
+            return list({id(w.process_group): w.process_group for w in wrappers}.values())
+        for parameter in self._model.parameters():
+            mesh = getattr(parameter, "device_mesh", None)  # a DTensor's
+            if mesh is not None:
+                return list(mesh.get_all_groups())
+        return []
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -110,15 +125,3 @@ def _difference(name: str, everyone: list[tuple[int, dict[str, str], Any]]) -> l
 
 def _named(numbers: list[int]) -> str:
     return f"rank{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
-
-
-def _groups(model: nn.Module) -> list[Any]:
-    """The process groups that together hold all ranks of a model; none for one process's own."""
-    wrappers = data_parallels(model)
-    if wrappers:
-        return list({id(w.process_group): w.process_group for w in wrappers}.values())
-    for parameter in model.parameters():
-        mesh = getattr(parameter, "device_mesh", None)  # a DTensor's
-        if mesh is not None:
-            return list(mesh.get_all_groups())
-    return []

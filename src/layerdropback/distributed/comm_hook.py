@@ -68,17 +68,23 @@ class Traffic:
 
 
 def register(
-    model: nn.Module,
+    models: Sequence[nn.Module],
     dropped: Callable[[], Set[int] | None],
     hook: CommHook | None,
     state: Any,
 ) -> Traffic:
-    """Register `kept_only` with a model's DDP; see `LayerDropBack.register_comm_hook`."""
-    wrappers, subject = data_parallels(model), "cannot register a communication hook"
+    """Register `kept_only` with DDP around models, or in them.
+
+    See `LayerDropBack.register_comm_hook`; the first of the models is what that is attached to.
+    """
+    wrappers, subject = data_parallels(*models), "cannot register a communication hook"
     if not wrappers:
-        fact = f"{type(model).__name__} takes no communication hook"
-        cause = "it is no DistributedDataParallel"
-        cure = "leave the call out (fully_shard sends no gradients of what is dropped anyway)"
+        fact = f"{type(models[0]).__name__} takes no communication hook"
+        cause = "no DistributedDataParallel is around it, or none that it has been called in so far"
+        cure = (
+            "attach to the DDP model; or leave the call out (fully_shard sends no gradients of "
+            "what is dropped anyway)"
+        )
         raise AttachError([explain(fact, cause, cure)], subject)
     if any(map(has_comm_hook, wrappers)):
         fact, cause = "the DDP model has a communication hook already", "DDP takes only one"

@@ -1,5 +1,7 @@
 """Whether DistributedDataParallel has reduced the gradients that an optimizer steps on."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -13,11 +15,19 @@ class SyncWatch:
     A window's gradients may be accumulated under ``no_sync()`` as long as one of its passes, the
     last one, is not: that one reduces them all. A step without it uses each rank's own gradients,
     and the next mask leaves some layers unreduced for good (pytorch#69031).
+
+    Args:
+        model: what is trained.
+        adopted: DDP models around it, or in it, that it does not show.
     """
 
-    def __init__(self, model: nn.Module):
-        self._wrappers = data_parallels(model)
+    def __init__(self, model: nn.Module, adopted: Sequence[nn.Module] = ()):
+        self._wrappers = data_parallels(model, *adopted)
         self._last_is_reduced: bool | None = None
+
+    def knows(self, wrapper: nn.Module) -> bool:
+        """Whether it is one of those that are watched."""
+        return any(wrapper is known for known in self._wrappers)
 
     def begin_window(self) -> None:
         """An optimizer has stepped."""

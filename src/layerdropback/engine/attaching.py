@@ -6,13 +6,14 @@ from typing import cast
 from torch import nn
 from torch.optim import Optimizer
 
-from ..distributed.agreement import Ranks, digest
+from ..distributed.agreement import Ranks
 from ..errors import AttachError
 from ..interop.sharding import reshard
 from ..interop.wrappers import torch_optimizer
-from ..model.layers import find_layers, fingerprint
+from ..model.layers import find_layers
 from ..settings import Settings
 from . import checks
+from .agreed import facts_of_attachment, facts_of_epoch
 from .engine import Engine
 from .target import Target
 
@@ -34,7 +35,7 @@ def attach(model: nn.Module, given: Sequence[object], settings: Settings) -> Eng
     target = Target(model, optimizers, find_layers(model, settings.strategy.unit))
     reshard(target.sharded)  # a test leaves parameters whole
     problems = checks.attach_problems(target, settings) if settings.ever_drops else []
-    facts = settings.to_state() | {"layers (a digest)": digest(fingerprint(target.layers))}
+    facts = facts_of_attachment(target, settings)
     ranks.require_agreement(facts, _SUBJECT, tuple(problems))
     return Engine(target, settings)
 
@@ -44,16 +45,10 @@ def follow_changes(engine: Engine, epoch: int) -> None:
 
     An `AttachError` says how they have changed so that nobody can follow, or how ranks disagree.
     """
-    target, planner, counters = engine.target, engine.windows.planner, engine.windows.counters
+    target, windows = engine.target, engine.windows
     reshard(target.sharded)
     problems = checks.epoch_problems(target)
-    facts = {
-        "epoch": epoch,
-        "seed": planner.masks.seed,
-        "step": counters.step,
-        "drop_steps": counters.drop_steps,
-        "what was learned (a digest)": digest(planner.knowledge.to_state()),
-    }
-    ranks = Ranks(target.model)
+    facts = facts_of_epoch(windows) | {"epoch": epoch}
+    ranks = Ranks(target.model, target.adopted)
     ranks.require_agreement(facts, "cannot begin the epoch", tuple(problems))
-    planner.replan()
+    windows.planner.replan()

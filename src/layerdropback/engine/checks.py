@@ -28,7 +28,7 @@ def attach_problems(target: Target, settings: Settings) -> list[str]:
     strategy = settings.strategy
     rates: Mapping[str, float] = getattr(strategy, "rates", None) or {}
     return [
-        *_wrapper_problems(target.model),
+        *wrapper_problems(target.model),
         *_compile_problems(target),
         *_optimizer_problems(target, settings.lr_scale != 1),
         *_second_controller(target),
@@ -124,7 +124,8 @@ def _changed_parameters(target: Target) -> Iterator[str]:
         )
 
 
-def _wrapper_problems(model: nn.Module) -> Iterator[str]:
+def wrapper_problems(model: nn.Module) -> Iterator[str]:
+    """Wrappers around a model, or in it, that cannot work with layers that drop."""
     for name, module in model.named_modules():
         where = f"module {name!r}" if name else "the model"
         kind = type(module).__name__

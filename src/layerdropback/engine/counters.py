@@ -7,7 +7,7 @@ import numpy as np
 
 from ..strategies.odds import Mask
 
-_SAVED = ("epoch", "step", "drop_steps", "epoch_steps", "epoch_dropped")
+_SAVED = ("epoch", "step", "drop_steps", "epoch_steps", "epoch_dropped", "epoch_saved")
 
 
 class Counters:
@@ -18,6 +18,8 @@ class Counters:
         self.in_epoch = False
         self.step = self.drop_steps = self.epoch_steps = 0
         self.epoch_dropped = 0.0  # sum over the epoch's steps of the share of dropped layers
+        # Sum over the epoch's steps of what was saved of the backward pass; None: not known of one.
+        self.epoch_saved: float | None = 0.0
         self.times_dropped = np.zeros(layers, dtype=np.int64)
         self._restarted = False  # and no epoch has begun since
 
@@ -26,20 +28,35 @@ class Counters:
         """Mean share of the reached layers dropped per step of the current or last epoch."""
         return self.epoch_dropped / max(1, self.epoch_steps)
 
+    @property
+    def saved(self) -> float | None:
+        """Mean share of the backward pass saved per step of the current or last epoch."""
+        return None if self.epoch_saved is None else self.epoch_saved / max(1, self.epoch_steps)
+
     def begin_epoch(self, epoch: int) -> None:
         """Count the epoch's steps from 0; one that was saved midway goes on."""
         if epoch != self.epoch or not self._restarted:
-            self.epoch_steps, self.epoch_dropped = 0, 0.0
+            self.epoch_steps, self.epoch_dropped, self.epoch_saved = 0, 0.0, 0.0
         self.epoch, self.in_epoch, self._restarted = epoch, True, False
 
-    def count(self, mask: Mask | None, reached: int) -> None:
-        """Count a step with its mask, None in a full one, and the layers that the loss reached."""
+    def count(self, mask: Mask | None, reached: int, saved: float | None = 0.0) -> None:
+        """Count a step.
+
+        Args:
+            mask: None in a full one.
+            reached: how many layers the loss reached.
+            saved: of the backward pass's cost; None where that is not known.
+        """
         self.step += 1
         self.epoch_steps += 1
         if mask is not None:
             self.drop_steps += 1
             self.times_dropped += mask
             self.epoch_dropped += int(np.count_nonzero(mask)) / max(1, reached)
+        if saved is None or self.epoch_saved is None:
+            self.epoch_saved = None
+        else:
+            self.epoch_saved += saved
 
     def to_state(self) -> dict[str, Any]:
         """Plain numbers and lists, for a checkpoint."""

@@ -31,10 +31,16 @@ Held = Sequence[AbstractSet[int]]  # for each optimizer, the ``id`` of each of i
 class Knowledge:
     """Everything that masks depend on besides the seed and the step's number."""
 
-    def __init__(self, model: nn.Module, layers: Sequence[Layer], strategy: Strategy):
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[Layer],
+        strategy: Strategy,
+        adopted: Sequence[nn.Module] = (),
+    ):
         self.learned: Learned | None = None  # before the first recorded step
         self._model, self._layers, self._strategy = model, tuple(layers), strategy
-        self.ranks = Ranks(model)
+        self.ranks = Ranks(model, adopted)
         self._missed: set[str] = set()  # got a gradient, though no recorded step reached it
         self._futile = 0
 

@@ -15,6 +15,7 @@ from ..interop.private import after_backward, is_in_backward, is_transformed
 from ..interop.sharding import settle_precision
 from ..model import analysis
 from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, output_tensors
+from .adopting import adopt
 from .failed_pass import note_missing_gradient
 from .gate import through_gate
 from .hooks import WeakHook
@@ -60,6 +61,7 @@ class Passes:
         windows = self._windows
         self.parts.called(whole=module is windows.target.called)
         self._in_backward, self._handled = False, sys.exception()
+        adopt(windows)
         windows.before_first_pass()
         self._arguments = output_tensors((args, kwargs)) if self._looks_at_arguments() else []
         windows.watch.before_forward(windows.window, windows.seen, self._arguments, module)
@@ -68,6 +70,7 @@ class Passes:
             self._settled = True
             settle_precision(windows.target.sharded)
         self._cuts = self._may_cut()
+        windows.seen.uncut |= not self._cuts
         windows.hold.begin_pass(windows.window, self._cuts)
         windows.recording.begin_forward(module)
 

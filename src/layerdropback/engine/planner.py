@@ -18,7 +18,8 @@ class Planner:
     """From knowledge to masks."""
 
     def __init__(self, target: Target, settings: Settings):
-        self.knowledge = Knowledge(target.model, target.layers, settings.strategy)
+        about = target.model, target.layers, settings.strategy, target.adopted
+        self.knowledge = Knowledge(*about)
         self.plan: Plan | None = None  # before the first recorded step
         self.masks = Masks(int(settings.seed), getattr(settings.strategy, "pool", None))
         self.held: list[set[int]] = []  # for each optimizer the ``id`` of each of its parameters
@@ -71,13 +72,14 @@ class Planner:
 
     def draw(
         self, heads: Heads, counters: Counters, position: float
-    ) -> tuple[Mask, tuple[str, ...], float]:
-        """A mask, the modules to detach with it, and the learning-rate factor."""
+    ) -> tuple[Mask, tuple[str, ...], float, float | None]:
+        """A mask, the modules to detach with it, the learning-rate factor, and what it saves."""
         assert self.plan is not None
         odds = self.plan.odds(heads, position)
         mask = self.masks.draw(odds, self._index(counters))
         factor = self._settings.lr_factor(odds.mean_rate)
-        return mask, self.plan.switches(heads, position, mask), factor
+        switched = self.plan.switches(heads, position, mask)
+        return mask, switched, factor, self.plan.saved(heads, position, mask)
 
     def _index(self, counters: Counters) -> int:
         """The number that a mask depends on."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer, SparseAdam
 
 from ..interop.private import stored_values
@@ -19,6 +20,7 @@ class Target:
         self.called = called_module(model)  # its call is the forward pass
         self.inner = unwrap(model)  # the user's own
         self.sharded = sharded_modules(model)  # by ``fully_shard``
+        self.adopted: list[DistributedDataParallel] = []  # put around it, or in it, since
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Every parameter once, by the name that its layer gives it."""

@@ -15,6 +15,7 @@ class Window:
     parameters: tuple[nn.Parameter, ...] = ()  # of the dropped layers
     switched: tuple[nn.Module, ...] = ()  # their outputs are detached
     lr_factor: float = 1.0
+    saved: float | None = 0.0  # of the backward pass's cost; None: not known
 
 
 FULL = Window()
@@ -35,6 +36,7 @@ class Seen:
 
     forward: bool = False  # the model was called, with gradients
     backward: bool = False  # a backward pass of it began
+    uncut: bool = False  # an argument wanted a gradient, so that no output was detached
     carried: bool = False  # an epoch began while gradients waited; no pass since
     stepped: set[int] = field(default_factory=set)  # the ``id`` of each optimizer that has
     decision: Decision = Decision()  # what the window was opened by

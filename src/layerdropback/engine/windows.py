@@ -37,6 +37,12 @@ class Windows:
         """Of the drop rate on its ramp."""
         return self.settings.schedule.position(self._period())
 
+    @property
+    def saved(self) -> float | None:
+        """Of the backward pass's cost, what the epoch's steps skip on average; None: not known."""
+        plan = self.planner.plan
+        return self.counters.saved if plan is not None and plan.knows_costs else None
+
     def _period(self) -> int:
         return self.settings.schedule.period(self.counters.epoch or 0, self.counters.step)
 
@@ -99,9 +105,11 @@ class Windows:
     def _drawn(self, decision: Decision) -> Window:
         if not decision.can_drop or decision.heads is None:
             return FULL
-        mask, names, factor = self.planner.draw(decision.heads, self.counters, self.position)
-        switched = self.hold.switches.modules(names)
-        return Window(mask, self._parameters(mask), switched, factor)
+        drawn = self.planner.draw(decision.heads, self.counters, self.position)
+        mask, names, factor, saved = drawn
+        return Window(
+            mask, self._parameters(mask), self.hold.switches.modules(names), factor, saved
+        )
 
     def _parameters(self, mask: Mask) -> tuple[nn.Parameter, ...]:
         layers = self.target.layers
@@ -135,8 +143,12 @@ class Windows:
             return
         mask = self.planner.foresee(recorder, self.counters, self.position)
         if mask is not None:
-            self.seen.foreseen = Window(mask, self._parameters(mask))
+            self.seen.foreseen = self._recorded(mask)
             self.recording.let_go(self.seen.foreseen.parameters)
+
+    def _recorded(self, mask: Mask) -> Window:
+        """What a recorded window is from its step on: its passes were full, and saved nothing."""
+        return Window(mask, self._parameters(mask), lr_factor=self.settings.lr_factor(0.0))
 
     def enter_foreseen(self) -> bool:
         """The passes of a recorded window are over; whether it drops from now on."""
@@ -156,8 +168,9 @@ class Windows:
         self.install()
         rests = self.settings.strategy.resting is not None and self.drops
         if rests and self.window.mask is None and not self.seen.stepped:
-            drawn = self._drawn(self.planner.decide(self.drops, self.position))
-            self.seen.foreseen = self.seen.foreseen or drawn
+            mask = self._drawn(self.planner.decide(self.drops, self.position)).mask
+            if self.seen.foreseen is None and mask is not None:
+                self.seen.foreseen = self._recorded(mask)
 
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""
@@ -170,7 +183,9 @@ class Windows:
         """Count a step, and draw the mask of the next one."""
         self.learn()
         plan = self.planner.plan
-        self.counters.count(self.window.mask, 0 if plan is None else plan.reached_count)
+        saved = None if self.seen.uncut and self.window.switched else self.window.saved
+        reached = 0 if plan is None else plan.reached_count
+        self.counters.count(self.window.mask, reached, saved)
         self.open()
 
     def restart(self, counters: Counters, planner: Planner) -> None:

@@ -29,6 +29,19 @@ def attached(model: Any, optimizers: Any, settings: Settings, ddp_cure: str) -> 
         raise AttachError(problems) from error
 
 
+def logged(ldb: LayerDropBack, drops: bool) -> dict[str, float]:
+    """What a callback gives to a trainer's loggers; what is not known is left out.
+
+    Args:
+        ldb: the run's.
+        drops: whether the step that is logged is a drop step.
+    """
+    stats = ldb.stats()
+    numbers = {"share_dropped": stats["share_dropped"], "backward_saved": stats["backward_saved"]}
+    known = {f"ldb/{name}": number for name, number in numbers.items() if number is not None}
+    return known | {"ldb/drops": float(drops)}
+
+
 def warn_of_never(settings: Settings, epochs: int, steps: int) -> None:
     """Say so where nothing will drop in a run of so many epochs and steps; below 1 is unknown."""
     schedule, periods = settings.schedule, epochs

@@ -18,7 +18,7 @@ from ..interop.wrappers import unwrap
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
-from .attaching import attached, warn_of_never, warn_of_no_state
+from .attaching import attached, logged, warn_of_never, warn_of_no_state
 from .chosen import chosen
 from .optional import framework
 
@@ -36,8 +36,9 @@ class LayerDropBackCallback(Callback):
 
     It attaches when the training starts, to the module and the optimizers of the run, with
     automatic or manual optimization, and detaches when it ends. What ``training_step`` calls is
-    found, ``self(x)`` or ``self.net(x)``. Its state is in every checkpoint. Numbers are logged as
-    ``ldb/share_dropped`` and ``ldb/drops`` at every ``log_every_n_steps``.
+    found, ``self(x)`` or ``self.net(x)``. Its state is in every checkpoint. Numbers are logged at
+    every ``log_every_n_steps``: ``ldb/share_dropped``, ``ldb/drops``, and where the strategy knows
+    costs ``ldb/backward_saved``.
 
     Args:
         strategy: which layers a step drops, see `LayerDropBack`; by default the preset's.
@@ -138,9 +139,7 @@ class LayerDropBackCallback(Callback):
     ) -> None:
         """Log."""
         if self.ldb is not None and (trainer.global_step % trainer.log_every_n_steps) == 0:
-            stats = self.ldb.stats()
-            numbers = {"share_dropped": stats["share_dropped"], "drops": stats["is_drop_epoch"]}
-            pl_module.log_dict({f"ldb/{name}": float(n) for name, n in numbers.items()})
+            pl_module.log_dict(logged(self.ldb, self.ldb.is_drop_epoch))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """End the epoch."""

@@ -13,7 +13,7 @@ from ..errors import AttachError, EpochError, LoaderError, explain
 from ..schedule import Schedule
 from ..settings import LRScale
 from ..strategies import Strategy
-from .attaching import attached, warn_of_never, warn_of_no_state
+from .attaching import attached, logged, warn_of_never, warn_of_no_state
 from .chosen import chosen, from_state
 from .optional import framework
 
@@ -31,8 +31,9 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
 
     It attaches when the training starts, to what the run calls and steps, and detaches when it
     ends. Its state is in every checkpoint (``trainer_state.json``), and is found when a run is
-    resumed. Numbers are in what the trainer logs of the training: ``ldb/share_dropped``, and
-    ``ldb/drops``, 1 where the last step was a drop step.
+    resumed. Numbers are in what the trainer logs of the training: ``ldb/share_dropped``,
+    ``ldb/drops``, 1 where the last step was a drop step, and where the strategy knows costs
+    ``ldb/backward_saved``; see `LayerDropBack.stats`.
 
     Args:
         strategy: which layers a step drops, see `LayerDropBack`; by default the preset's.
@@ -145,8 +146,7 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
         """Add numbers to the trainer's own, where these are of the training."""
         if self.ldb is None or logs is None or "loss" not in logs:
             return
-        share = self.ldb.stats()["share_dropped"]
-        logs |= {"ldb/share_dropped": share, "ldb/drops": float(self._drops)}
+        logs |= logged(self.ldb, self._drops)
         if state.log_history and state.log_history[-1].get("loss") is logs["loss"]:
             state.log_history[-1].update(logs)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode  # sees every call
 
@@ -138,6 +139,12 @@ def has_step_hooks(optimizer: object) -> bool:
 def step_pre_hooks(optimizer: Optimizer) -> Iterator[object]:
     """The hooks that run before an optimizer's step."""
     yield from optimizer._optimizer_step_pre_hooks.values()
+
+
+def active_parallel() -> DistributedDataParallel | None:
+    """The ``DistributedDataParallel`` whose forward pass is running, the innermost one."""
+    active: DistributedDataParallel | None = DistributedDataParallel._active_ddp_module
+    return active
 
 
 def has_comm_hook(wrapper: nn.Module) -> bool:

@@ -33,9 +33,10 @@ def _layers_of(model: nn.Module) -> Iterator[nn.Module]:
         yield model
 
 
-def data_parallels(model: nn.Module) -> list[DistributedDataParallel]:
-    """Every ``DistributedDataParallel`` around a model or inside it."""
-    return [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
+def data_parallels(*models: nn.Module) -> list[DistributedDataParallel]:
+    """Every ``DistributedDataParallel`` around models or inside them, each once."""
+    modules = dict.fromkeys(module for model in models for module in model.modules())
+    return [module for module in modules if isinstance(module, DistributedDataParallel)]
 
 
 def is_adapted(module: nn.Module) -> bool:

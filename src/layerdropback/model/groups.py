@@ -16,10 +16,12 @@ class Group:
     Attributes:
         layers: their indices, rising.
         modules: the names of those whose outputs are cut off.
+        share: of the backward pass's FLOPs, what is skipped with them.
     """
 
     layers: tuple[int, ...]
     modules: tuple[str, ...]
+    share: float = 0.0
 
 
 def make_groups(
@@ -40,4 +42,5 @@ def make_groups(
             continue
         mine = sorted(i for kind, i in part if kind == "layer")
         ends = sorted(b for kind, b in part if kind == "branch")
-        yield Group(tuple(mine), tuple(branches[b].name for b in ends))
+        share = float(sum(branches[b].share for b in ends))
+        yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)

@@ -113,6 +113,13 @@ class Strategy:
         """The modules whose outputs are detached while a mask is in force, by name."""
         return ()
 
+    def saved(self, facts: Facts, mask: Mask) -> float | None:
+        """What a mask saves of the backward pass's FLOPs, as they were counted in a recorded step.
+
+        None where this strategy does not know costs.
+        """
+        return None
+
     def to_state(self) -> dict[str, Any]:
         """The name and every field, in values that JSON has."""
         return {"name": self.name, **plain(vars(self))}

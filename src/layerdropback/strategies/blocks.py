@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from ..errors import AttachError, explain
@@ -121,6 +122,16 @@ class Blocks(Strategy):
         if "embedding" in self.train:
             return tuple(name for name in facts.sources if name not in facts.early)
         return facts.below_cuts
+
+    def saved(self, facts: Facts, mask: Mask) -> float | None:
+        """See `Strategy`: what lies below the lowest that trains.
+
+        Weight gradients of blocks that rest above it come on top, and are not counted.
+        """
+        if facts.shares is None:
+            return None
+        below = list(takewhile(mask.__getitem__, facts.ascending))
+        return facts.shares[facts.layers[below[-1]].name] if below else 0.0
 
     def _blocks(self, facts: Facts) -> tuple[int, ...]:
         """What takes turns, in the order of use."""

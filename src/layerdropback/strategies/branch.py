@@ -44,3 +44,7 @@ class Branch(Independently):
         return tuple(
             name for group in facts.groups if mask[group.layers[0]] for name in group.modules
         )
+
+    def saved(self, facts: Facts, mask: Mask) -> float | None:
+        """See `Strategy`; no branch lies within another."""
+        return float(sum(group.share for group in facts.groups if mask[group.layers[0]]))

@@ -1,9 +1,15 @@
 """The control that drops nothing."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .base import Strategy
+
+if TYPE_CHECKING:
+    from .facts import Facts
+    from .odds import Mask
 
 
 @dataclass(frozen=True)
@@ -19,3 +25,7 @@ class Control(Strategy):
 
     name: ClassVar[str] = "control"
     drops_layers: ClassVar[bool] = False
+
+    def saved(self, facts: Facts, mask: Mask) -> float | None:
+        """See `Strategy`; nothing is dropped, and nothing saved."""
+        return 0.0

@@ -172,6 +172,15 @@ class Plan:
         """The modules to detach while a mask is in force."""
         return self._strategy.switches(self._at(heads, position)[0], mask)
 
+    def saved(self, heads: Heads, position: float, mask: Mask) -> float | None:
+        """What a mask saves of the backward pass's FLOPs; None where that is not known."""
+        return self._strategy.saved(self._at(heads, position)[0], mask)
+
+    @property
+    def knows_costs(self) -> bool:
+        """Whether what a mask saves is known."""
+        return self._strategy.saved(self._facts, np.zeros_like(self.reached)) is not None
+
     def _at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
         if self._last is None or self._last[0] != (heads, position):
             facts = self.facts(heads)

@@ -83,6 +83,12 @@ class Truncate(Strategy):
         """See `Strategy`."""
         return facts.below_cuts if mask.any() else ()
 
+    def saved(self, facts: Facts, mask: Mask) -> float | None:
+        """See `Strategy`; with a layer all that is used before it is dropped."""
+        if facts.shares is None:
+            return None
+        return max((facts.shares[facts.layers[i].name] for i in mask.nonzero()[0]), default=0.0)
+
     def _below(self, facts: Facts) -> tuple[tuple[int, ...], Rates]:
         """Where backward can stop: below the first layer that is kept; see `Cuts`."""
         import numpy as np

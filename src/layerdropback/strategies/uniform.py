@@ -66,7 +66,8 @@ class Independently(Strategy):
 class Uniform(Independently):
     """Drop every layer by itself with the same chance (arXiv 2412.18027, section 3).
 
-    A dropped layer gets no weight gradient; gradients still flow through it.
+    A dropped layer gets no weight gradient; gradients still flow through it. What that saves of the
+    backward pass's cost is not known (`LayerDropBack.stats`): its recorded step counts no FLOPs.
 
     Attributes:
         rate: chance of each layer to be dropped in a drop step, in [0, 1); 0 is plain training.
