@@ -54,3 +54,18 @@ def test_what_is_no_number_moves_no_more_than_others():
                 parameter.fill_(torch.nan)
 
     assert not re.search("weights moved", "".join(warnings_of(broken, accumulate=10)))
+
+
+@each_strategy
+def test_a_step_on_zeros_before_any_pass_teaches_nothing(strategy):
+    """Torch's distributed state-dict functions make one, so that there are states to load into."""
+    entry = small(strategy)
+    model, other = entry.model(), entry.model()
+    ldb, optimizer = attach(model, strategy)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    assert ldb.state_dict()["order"] is None
+    train(entry, model, ldb, optimizer, 1, steps=4)
+    assert ldb.stats()["drop_steps"] == 3

@@ -8,6 +8,7 @@ from ..distributed.agreement import Ranks
 from ..distributed.sync_watch import SyncWatch
 from ..interop.private import active_parallel
 from .agreed import facts_of_attachment, facts_of_epoch
+from .buckets import warn_of_buckets
 from .checks import wrapper_problems
 from .windows import Windows
 
@@ -28,3 +29,4 @@ def adopt(windows: Windows) -> None:
     others = [other for other in target.adopted if other.module is not parallel.module]
     target.adopted[:] = [*others, parallel]
     windows.syncs = SyncWatch(target.model, target.adopted)
+    warn_of_buckets(target, windows.settings.strategy)

@@ -14,6 +14,7 @@ from ..model.layers import find_layers
 from ..settings import Settings
 from . import checks
 from .agreed import facts_of_attachment, facts_of_epoch
+from .buckets import warn_of_buckets
 from .engine import Engine
 from .target import Target
 
@@ -37,6 +38,7 @@ def attach(model: nn.Module, given: Sequence[object], settings: Settings) -> Eng
     problems = checks.attach_problems(target, settings) if settings.ever_drops else []
     facts = facts_of_attachment(target, settings)
     ranks.require_agreement(facts, _SUBJECT, tuple(problems))
+    warn_of_buckets(target, settings.strategy)
     return Engine(target, settings)
 
 

@@ -64,7 +64,9 @@ class Steps:
         if complete:
             windows.syncs.require_reduced()
         windows.planner.notice()
-        if windows.recording.recorder is not None:
+        # Torch's distributed state-dict functions step on zeros, before any pass, to make states.
+        is_training = windows.counters.in_epoch or windows.seen.forward or windows.seen.backward
+        if windows.recording.recorder is not None and is_training:
             windows.recording.recorder.saw_gradients()
             if len(windows.seen.stepped) == len(windows.target.optimizers) - 1:
                 windows.learn()  # now, so that an error comes before a weight moves
