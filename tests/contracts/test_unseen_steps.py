@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from attached import attach, sgd
+from attached import attach, each_strategy, sgd, small, train
 from twins import ALWAYS
 from zoo import ZOO
 
@@ -60,7 +60,7 @@ def test_what_is_no_number_moves_no_more_than_others():
 def test_a_step_on_zeros_before_any_pass_teaches_nothing(strategy):
     """Torch's distributed state-dict functions make one, so that there are states to load into."""
     entry = small(strategy)
-    model, other = entry.model(), entry.model()
+    model = entry.model()
     ldb, optimizer = attach(model, strategy)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)

@@ -45,7 +45,7 @@ class Recording:
 
     def let_go(self, parameters: Iterable[nn.Parameter]) -> None:
         """Until `stop`, gradients of these are not kept once they have arrived."""
-        for parameter in parameters:
+        for parameter in (p for p in parameters if p.requires_grad):
             hook = parameter.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
             self._unwanted.callback(hook.remove)
 
