@@ -9,6 +9,7 @@ from torch import nn
 
 from attached import assert_same_weights
 from layerdropback import AttachError, Blocks, LayerDropBack, Schedule
+from recipes import ScheduleFree
 from zoo import ZOO
 
 EVERY_FOUR = Schedule(steps=4)
@@ -279,6 +280,33 @@ def test_offloading_equals_keeping_bit_for_bit(name):
         models[state] = made()
         train(models[state], OPTIMIZERS[name](models[state]), Blocks(2, state=state), 30)
     assert_same_weights(models["offload"], models["keep"])
+
+
+@pytest.mark.parametrize("every", [3, 4, 5])
+def test_schedule_free_averages_find_the_states_of_what_rests(every):
+    """Its ``eval`` and ``train`` exchange all weights by their states, in the midst of a period."""
+    models = {}
+    for state in ("keep", "offload"):
+        model = models[state] = made()
+        optimizer = ScheduleFree(model.parameters(), lr=0.05)
+        ldb = None
+        for start in range(0, 30, every):
+            optimizer.train()
+            ldb, _ = train(model, optimizer, Blocks(2, state=state), every, start=start, ldb=ldb)
+            optimizer.eval()
+        ldb.detach()
+        assert not {"train", "eval"} & vars(optimizer).keys()
+    assert_same_weights(models["offload"], models["keep"])
+
+
+def test_schedule_free_cannot_do_without_its_states():
+    model = made()
+    optimizer = ScheduleFree(model.parameters(), lr=0.05)
+    words = (
+        r"state='release' is not usable with ScheduleFree. Cause: its eval\(\) makes the weights"
+    )
+    with pytest.raises(AttachError, match=words):
+        LayerDropBack(model, optimizer, Blocks(state="release"))
 
 
 def test_released_blocks_begin_anew():

@@ -20,6 +20,7 @@ from ..interop.private import (
 from ..settings import Settings
 from ..strategies import Strategy
 from .hooks import WeakHook
+from .resting import exchanging
 from .target import Target
 
 
@@ -228,7 +229,11 @@ def _resting_problems(target: Target, strategy: Strategy) -> Iterator[str]:
         yield explain(f"no optimizer holds blocks {name_some(out)}, which never train", cause, cure)
     if strategy.resting == "release":
         for optimizer in target.optimizers:
+            cause = ""
             if isinstance(optimizer, Adagrad):
                 cause = "it makes its state when it is built, and fails without it"
-                fact = "state='release' is not usable with Adagrad"
+            elif exchanging(optimizer):
+                cause = "its eval() makes the weights that count of every parameter's state"
+            if cause:
+                fact = f"state='release' is not usable with {type(optimizer).__name__}"
                 yield explain(fact, cause, "give state='offload' or 'keep'")

@@ -6,9 +6,10 @@ the state can wait elsewhere meanwhile, or be let go. Checkpoints stay whole: wh
 """
 
 import contextlib
+import functools
+import weakref
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -86,6 +87,8 @@ class _Store:
         whole, lean = WeakHook(self._whole), WeakHook(self._lean)
         traces.callback(optimizer.register_state_dict_post_hook(whole).remove)
         traces.callback(optimizer.register_load_state_dict_pre_hook(lean).remove)
+        for name in exchanging(optimizer):
+            traces.callback(_before(optimizer, name, WeakHook(self._give_back)))
         traces.callback(self.fetch, frozenset())
 
     def send(self, resting: Set[int]) -> None:
@@ -107,6 +110,11 @@ class _Store:
             entry = self._away.pop(parameter)
             if not state.get(parameter):  # a mere look at a defaultdict would make an entry
                 state[parameter] = _mapped(entry, _Waiting, lambda w: _moved(w.tensor, w.home))
+
+    def _give_back(self) -> None:
+        """All of it, until the next step or pass."""
+        self.fetch(frozenset())
+        self.is_open = True
 
     def _whole(self, optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
         """What waits elsewhere belongs to a checkpoint."""
@@ -134,11 +142,38 @@ class _Store:
         for parameter, (number, group) in zip(_parameters(optimizer), places, strict=True):
             if number in loaded:
                 self._away[parameter] = {
-                    key: _mapped(value, Tensor, partial(_as_loaded, parameter, group, key))
+                    key: _mapped(
+                        value, Tensor, functools.partial(_as_loaded, parameter, group, key)
+                    )
                     for key, value in loaded.pop(number).items()
                 }
         self.is_open = bool(self._away)
         return {**state_dict, "state": loaded}
+
+
+def exchanging(optimizer: Optimizer) -> tuple[str, ...]:
+    """Methods that put other weights in the place of all, and need every state: schedule-free's."""
+    names = ("train", "eval")
+    return names if all(callable(getattr(optimizer, name, None)) for name in names) else ()
+
+
+def _before(optimizer: Optimizer, name: str, react: Callable[[], Any]) -> Callable[[], None]:
+    """Call `react` before this method of this one optimizer; what is returned undoes it."""
+    owner, method = weakref.ref(optimizer), getattr(type(optimizer), name)
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        react()
+        return method(owner(), *args, **kwargs)
+
+    vars(optimizer)[name] = called
+
+    def undo() -> None:
+        this = owner()
+        if this is not None and vars(this).get(name) is called:
+            del vars(this)[name]
+
+    return undo
 
 
 def _as_loaded(parameter: nn.Parameter, group: _State, key: str, value: Tensor) -> _Waiting:
