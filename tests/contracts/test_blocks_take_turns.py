@@ -421,6 +421,26 @@ def test_gradients_are_accumulated_under_one_mask(state):
             optimizer.zero_grad()
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_an_optimizer_without_blocks_has_a_gradient_where_a_scaler_needs_one(scaled):
+    model = made()
+    inside = [p for name, p in model.named_parameters() if not name.startswith("embed")]
+    optimizers = [torch.optim.AdamW(inside, lr=0.01), torch.optim.AdamW([model.embed.weight])]
+    ldb = LayerDropBack(model, optimizers, Blocks(2), EVERY_FOUR, verify=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    with ldb.epoch(None, 0):
+        for step in range(9):
+            tokens = batch_of(step)
+            loss = nn.functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+            (scaler.scale(loss) if scaled else loss).backward()
+            for optimizer in optimizers:
+                scaler.step(optimizer) if scaled else optimizer.step()
+                optimizer.zero_grad()
+            if scaled:
+                scaler.update()
+    assert (model.embed.weight in optimizers[1].state) == scaled
+
+
 def test_passes_inside_of_the_step_are_the_same():
     closed, plain = made(), made()
     train(plain, sgd(plain), Blocks(2), 12)

@@ -1,5 +1,7 @@
 """Draws each window's mask by what is known, and says when more must be learned first."""
 
+from dataclasses import replace
+
 from torch import nn
 
 from ..interop.private import accumulates
@@ -94,10 +96,13 @@ class Planner:
         Nothing is known but the graph of the forward pass. What rests by it needs no gradient in
         this step either, and no optimizer state. None where that graph says too little.
         """
-        needing = self._target.needing(recorder.scaled)
+        known = self.knowledge.learned
+        scaled = known is None or known.scaled  # the first step itself will tell
+        needing = self._target.needing(scaled)
         learned = self.knowledge.foreseen(recorder, needing)
         if learned is None:
             return None
+        learned = replace(learned, scaled=scaled)
         plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
         odds = plan.odds(plan.heads(), position)
         return self.masks.draw(odds, self._index(counters))
