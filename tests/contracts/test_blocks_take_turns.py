@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attached import assert_same_weights
+from attached import assert_same_weights, sgd
 from layerdropback import Blocks, LayerDropBack, Schedule
 from turns import EVERY_FOUR, adamw, backward, batch_of, made, parts_with, train
 from zoo import ZOO
