@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-import small_vgg  # noqa: F401 - registers the model
+import small_models  # noqa: F401 - registers the model
 from layerdropback import UsageError
 from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
