@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_to_collect():
-    """What was imported so far lives on; else each collection (Accelerate asks for many) sees it."""
+    """What was imported so far is left out of collections, for many of which Accelerate asks."""
     gc.collect()
     gc.freeze()
 

@@ -13,7 +13,7 @@ from layerdropback.lab.sweep import points, sweep_arms, sweep_lines, sweep_rows
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 
-TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40", "--no-flip"]
+TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40", "--no-flip"]
 TINY += ["--batch-size", "16", "--epochs", "4"]
 
 

@@ -8,7 +8,8 @@ import torch
 import torch.multiprocessing as mp
 
 # Imported once, in a process that workers are forked from; to import it takes them seconds each.
-NEEDED_BY_MOST = ["torch.distributed.fsdp", "timm.models", "layerdropback.training.loop"]
+NEEDED_BY_MOST = ["torch.distributed.fsdp", "torch._dynamo", "timm.models", "sklearn.datasets"]
+NEEDED_BY_MOST += ["layerdropback.training.loop"]
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 multiprocessing.set_forkserver_preload(NEEDED_BY_MOST)
