@@ -218,12 +218,14 @@ def test_blocks_are_what_is_compiled(monkeypatch):
 
 
 def test_steps_that_the_loss_scaling_skips_are_told(monkeypatch):
-    # With this seed no gradient overflows at the scale that the loss scaling begins with.
-    config = replace(BASE, precision="fp16", epochs=1, seed=2, batch_size=4)
-    _, (metrics,) = finished(config, FEW)
+    def scaled(scale):
+        trainer = Trainer(replace(BASE, precision="fp16", epochs=1, batch_size=4), FEW)
+        trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        return trainer
+
+    metrics = scaled(1.0).train_epoch(0)
     assert (metrics.steps, metrics.skipped) == (4, 0)
-    trainer = Trainer(config, FEW)
-    trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    trainer = scaled(2.0**60)
     with pytest.warns(UserWarning, match="no step of epoch 1 was made. Cause: all gradients"):
         assert trainer.train_epoch(0).skipped == 4
 
