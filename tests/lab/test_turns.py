@@ -110,6 +110,16 @@ def test_a_run_goes_on_in_another_process(data):
     assert [m.train_loss for m in other.history] == [m.train_loss for m in whole.history]
 
 
+def test_metrics_of_another_release_go_on_as_they_are(data):
+    (made,) = players(data)[:1]
+    made.turn()
+    state = made.state_dict()
+    (row,) = state["history"]
+    state["history"] = [{k: v for k, v in row.items() if k != "skipped"} | {"gradient_norm": 1.5}]
+    (metrics,) = Player(made.arm, 7, data, state).history
+    assert metrics.as_dict() == row | {"skipped": None, "gradient_norm": 1.5}
+
+
 def test_turns_leave_the_callers_generators_alone(data):
     made = players(data)[:2]
     before = torch.get_rng_state()
