@@ -63,6 +63,7 @@ class NoLayerDropBack:
     def stats(self):
         return {
             "share_dropped": 0.0,
+            "backward_saved": None,
             "lr_factor": 1.0,
             "step": self.steps,
             "gradient_bytes": None,
