@@ -1,3 +1,4 @@
+import gc
 import signal
 
 import pytest
@@ -8,6 +9,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models are tiny, and two workers of pytest-xdist share two cores.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect():
+    """What was imported so far is left out of collections, for many of which Accelerate asks."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

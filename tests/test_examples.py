@@ -45,6 +45,7 @@ def rows(text, what, *kinds):
     )
 
 
+@pytest.mark.slow
 @needs_distributed
 def test_ddp_sends_less_in_drop_epochs(tmp_path):
     text = printed(tmp_path, *TORCHRUN, EXAMPLES / "ddp.py")

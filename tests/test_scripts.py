@@ -30,7 +30,7 @@ def script(path):
 def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     line = re.search(r"^\t\$\(BIN\)/ldb (compare .*)$", (ROOT / "Makefile").read_text(), re.M)
     smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
-    smaller += ["--epochs", "2", "--seeds", "2"]
+    smaller += ["--epochs", "2", "--seeds", "2", "--model", "test_resnet"]
     code, output, errors = run(*line[1].split(), *smaller)
     assert (code, errors) == (0, "")
     for arm in ("plain", "ldb", "plain@ldb"):

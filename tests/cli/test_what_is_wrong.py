@@ -95,7 +95,9 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(name, run):
     assert message in errors
 
 
-@pytest.mark.parametrize("package", ["typer", "timm", "safetensors"])
+@pytest.mark.parametrize(
+    "package", ["typer", "safetensors", pytest.param("timm", marks=pytest.mark.slow)]
+)
 def test_a_missing_extra_is_told(package, tmp_path):
     """The core installs ``ldb`` too."""
     code = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['ldb', 'train']\n"

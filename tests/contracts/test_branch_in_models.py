@@ -147,7 +147,6 @@ def test_branches_drop_whole_and_at_their_rate(name, unit):
 
 
 def test_blocks_are_dropped_with_all_of_their_branches():
-    """But for the last one, with which timm groups the norm that follows it."""
     entry = ZOO["vit"]
     torch.manual_seed(1)
     model = VisionTransformer(
@@ -158,6 +157,7 @@ def test_blocks_are_dropped_with_all_of_their_branches():
     assert [group.modules for group in groups_of(ldb)] == [
         ("blocks.0.attn", "blocks.0.mlp"),
         ("blocks.1.attn", "blocks.1.mlp"),
+        ("blocks.2.attn", "blocks.2.mlp"),
     ]
     lines = ldb.summary()
     assert "branch, rate 0.5" in lines

@@ -61,7 +61,9 @@ def drops(masks):
 # ---- block by block ------------------------------------------------------------------------------
 
 
-@each_strategy
+@pytest.mark.parametrize(
+    "strategy", ["truncate", "branch", pytest.param("uniform", marks=pytest.mark.slow)]
+)
 def test_blocks_follow_every_mask_with_few_graphs(strategy, graphs):
     """Also where the first graphs are made in drop steps."""
     model = vit(depth=8)

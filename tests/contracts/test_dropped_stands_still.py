@@ -60,7 +60,10 @@ def torch_optimizers():
 
 
 @each_strategy
-@pytest.mark.parametrize("foreach", [True, False], ids=["foreach", "loop"])
+@pytest.mark.parametrize(
+    "foreach",
+    [pytest.param(True, id="foreach"), pytest.param(False, id="loop", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kind", torch_optimizers())
 def test_every_torch_optimizer_leaves_dropped_layers_alone(kind, foreach, strategy):
     entry = small(strategy)

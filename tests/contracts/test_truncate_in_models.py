@@ -60,7 +60,7 @@ def test_dropped_layers_are_the_first_used_and_the_mean_skip_is_the_share(name, 
 COUNTED = ("tied_gpt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet", "vit")))
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6])
+@pytest.mark.parametrize("share", [0.6, pytest.param(0.2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COUNTED)
 def test_a_counted_drop_step_skips_the_share(name, share):
     """By the same counter that counts everything else, on masks that are really drawn."""

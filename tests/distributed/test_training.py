@@ -37,9 +37,11 @@ BASE = TrainConfig(
 CASES = {
     "uniform": BASE,
     "scaled": replace(BASE, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
-    "truncate": replace(BASE, dropping=BASE.dropping.changed(strategy="truncate")),
-    "branch": replace(BASE, dropping=BASE.dropping.changed(strategy="branch", unit="block")),
-    "adamw": replace(BASE, optimizer="adamw", lr=1e-3),
+    "truncate": replace(BASE, epochs=2, dropping=BASE.dropping.changed(strategy="truncate")),
+    "branch": replace(
+        BASE, epochs=2, dropping=BASE.dropping.changed(strategy="branch", unit="block")
+    ),
+    "adamw": replace(BASE, epochs=2, optimizer="adamw", lr=1e-3),
     "by image": replace(BASE, epochs=2, randaugment=True, workers=1),
     "plain": replace(BASE, epochs=2, dropping=Dropping(drop_rate=0)),
 }

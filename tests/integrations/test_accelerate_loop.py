@@ -25,7 +25,12 @@ NAMES = ("resnet", "vit", "tied_gpt", *LANGUAGE)
 # In bfloat16 plain training of the ResNet gives nan on some CPUs, without this library too.
 PRECISIONS = [*((name, "no") for name in NAMES), ("vit", "bf16"), ("gpt2", "bf16")]
 
-each_model = pytest.mark.parametrize(("name", "precision"), PRECISIONS)
+QUICK = {("vit", "no"), ("lora", "no"), ("gpt2", "bf16")}
+
+each_model = pytest.mark.parametrize(
+    ("name", "precision"),
+    [pytest.param(*pair, marks=[] if pair in QUICK else [pytest.mark.slow]) for pair in PRECISIONS],
+)
 
 
 def accumulating(**settings):
@@ -94,7 +99,10 @@ def test_masks_and_weights_are_those_of_the_plain_loop(name, strategy, precision
 
 
 @each_strategy
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if (n, "no") in QUICK else [pytest.mark.slow]) for n in NAMES],
+)
 def test_only_kept_layers_move(name, strategy):
     with accumulating() as prepares:
         run = make(prepares, name, strategy, schedule=ALWAYS)
@@ -151,7 +159,10 @@ def resumable(**settings):
         yield prepares
 
 
-@pytest.mark.parametrize(("done", "precision"), [(3, "no"), (6, "no"), (6, "bf16")])
+@pytest.mark.parametrize(
+    ("done", "precision"),
+    [(3, "no"), (6, "bf16"), pytest.param(6, "no", marks=pytest.mark.slow)],
+)
 @each_strategy
 def test_a_run_goes_on_from_the_middle_of_a_drop_epoch_bit_for_bit(
     done, strategy, precision, tmp_path

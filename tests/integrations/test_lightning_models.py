@@ -25,6 +25,11 @@ STEPS = 8
 MODELS = {name: ZOO[name] for name in ("resnet", "vit", "tied_gpt")}
 MODELS["resnet10t"] = Entry(lambda: timm.create_model("resnet10t", num_classes=CLASSES), image, "")
 
+each_model = pytest.mark.parametrize(
+    "model",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "resnet10t" else []) for n in MODELS],
+)
+
 
 class Trains(LightningModule):
     """Trains a model of the zoo.
@@ -75,7 +80,7 @@ def run(model, strategy):
 
 
 @each_strategy
-@pytest.mark.parametrize("model", MODELS)
+@each_model
 def test_only_what_is_dropped_stands_still(model, strategy):
     module, masks, states, gradients = run(model, dropping(strategy))
     assert gradients.none == masks
@@ -95,7 +100,7 @@ def same(one, other):
 
 
 @each_strategy
-@pytest.mark.parametrize("model", MODELS)
+@each_model
 def test_a_step_that_drops_keeps_less_for_its_backward_pass(model, strategy):
     """Always below a cut; elsewhere other layers may need the same activations."""
     module, masks, *_ = run(model, dropping(strategy))

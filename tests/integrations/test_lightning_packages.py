@@ -74,7 +74,7 @@ def printed(script, **parts):
     ("hidden", "package"),
     [
         pytest.param("pytorch_lightning", "lightning.pytorch", marks=pytest.mark.slow),
-        ("lightning", "pytorch_lightning"),
+        pytest.param("lightning", "pytorch_lightning", marks=pytest.mark.slow),
     ],
 )
 def test_either_package_is_enough(hidden, package):

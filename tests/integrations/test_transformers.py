@@ -33,7 +33,14 @@ PER_EPOCH = SAMPLES // 2
 
 
 @each_model
-@pytest.mark.parametrize("strategy", [Uniform(0), Truncate(0), Branch(0), Control()])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (Uniform(0), Branch(0))),
+        Truncate(0),
+        Control(),
+    ],
+)
 def test_a_rate_of_zero_is_trainers_own_run(tmp_path, name, strategy):
     mine, plain = Steps(), Steps()
     ours = run(name, tmp_path, LayerDropBackCallback(strategy), mine)

@@ -54,7 +54,7 @@ def resumed(path, folder, ours, name="llama", **changes):
 @pytest.mark.parametrize(
     ("strategy", "accumulation", "restore"),
     [
-        (STRATEGIES[0], 1, False),
+        pytest.param(STRATEGIES[0], 1, False, marks=pytest.mark.slow),
         (STRATEGIES[1], 1, False),
         pytest.param(STRATEGIES[2], 1, False, marks=pytest.mark.slow),
         pytest.param(

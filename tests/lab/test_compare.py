@@ -18,7 +18,7 @@ from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 
-TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
+TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
 TINY += ["--batch-size", "16", "--epochs", "3", "--lr-scale", "2"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
@@ -67,6 +67,7 @@ def test_an_arm_is_the_run_that_ldb_train_makes(run, tmp_path):
     assert [row["train_loss"] for row in record.rows("ldb", 5)] == alone
 
 
+@pytest.mark.slow
 def test_one_seed_gives_no_verdict(run):
     code, output, _ = run("compare", *TINY, "--seeds", "1", "--epochs", "2")
     assert code == 0
@@ -77,8 +78,8 @@ def test_one_seed_gives_no_verdict(run):
     ("steps", "where"),
     [
         pytest.param(5, "pilot", marks=pytest.mark.slow),
-        (170, "runs"),
-        pytest.param(195, "runs", marks=pytest.mark.slow),
+        (120, "runs"),
+        pytest.param(145, "runs", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
@@ -102,7 +103,7 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
         assert record.pilot == stopped.pilot
         assert record.arms == stopped.arms
     # Every run is the one that nothing stopped.
-    data = load_data("digits", limit_train=160, limit_test=40)
+    data = load_data("digits", limit_train=96, limit_test=40)
     for arm in record.arms:
         config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
         for seed in record.seeds:

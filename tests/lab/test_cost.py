@@ -69,7 +69,9 @@ def test_weights_part_is_what_a_real_backward_pass_is_without(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("unit", ["layer", "block", "tensor"])
+@pytest.mark.parametrize(
+    "unit", ["layer", *(pytest.param(u, marks=pytest.mark.slow) for u in ("block", "tensor"))]
+)
 def test_counts_are_those_of_real_steps(name, unit):
     """The same masks on the real model, data, loss and optimizer."""
     entry = ZOO[name]

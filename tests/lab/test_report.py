@@ -12,7 +12,7 @@ import pytest
 from layerdropback import UsageError
 from layerdropback.lab.report.build import make_report
 
-TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40"]
+TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
 TINY += ["--batch-size", "16", "--epochs", "3"]
 VOID = {"meta", "br", "img", "hr", "link", "input", "path", "use"}
 

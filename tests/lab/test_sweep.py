@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-import small_vgg  # noqa: F401 - registers the model
+import small_models  # noqa: F401 - registers the model
 from layerdropback import UsageError
 from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
@@ -13,7 +13,7 @@ from layerdropback.lab.sweep import points, sweep_arms, sweep_lines, sweep_rows
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 
-TINY = ["--model", "test_resnet", "--limit-train", "160", "--limit-test", "40", "--no-flip"]
+TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40", "--no-flip"]
 TINY += ["--batch-size", "16", "--epochs", "4"]
 
 

@@ -50,7 +50,10 @@ def share(verdicts, test):
     return np.mean([any(test(verdict) for verdict in found.values()) for found in verdicts])
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 20])
+SEEDS = [3, pytest.param(5, marks=pytest.mark.slow), 20]
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("seconds", [10.0, 8.0])
 def test_equal_arms_are_seldom_called_a_gain(seeds, seconds):
     """Equal to plain training, and to plain training of the same time."""
@@ -72,7 +75,7 @@ def test_fewer_steps_of_plain_training_are_no_gain(seeds):
     assert share(found, lambda verdict: verdict.gain) <= 0.05
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 20])
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("with_equal", [True, False])
 def test_a_true_loss_of_twice_the_margin_is_seldom_called_equal(seeds, with_equal):
     found = simulate(seeds, {"ldb": (90.0 - 2 * MARGIN, 8.0, 89.0 if with_equal else None)})

@@ -194,7 +194,13 @@ def fused_stack(net, x, states, packed=()):
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {"float64", "bfloat16"}))
 @pytest.mark.parametrize("of_inputs", [True, False], ids=["gradient of inputs", "weights' alone"])
-@pytest.mark.parametrize("of_states", [True, False], ids=["of states", "of no states"])
+@pytest.mark.parametrize(
+    "of_states",
+    [
+        pytest.param(True, id="of states"),
+        pytest.param(False, id="of no states", marks=pytest.mark.slow),
+    ],
+)
 def test_cudnns_layers_cost_what_they_cost_written_out(name, of_inputs, of_states):
     net = network(name).to("meta")
     parameters = dict(net.named_parameters())

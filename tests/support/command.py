@@ -10,7 +10,7 @@ import torch
 from layerdropback.__main__ import main
 from layerdropback.training.tally import Tally
 
-TINY = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
+TINY = ["--model", "test_resnet", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
 
 
 def ldb(*arguments, capsys, monkeypatch):

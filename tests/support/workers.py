@@ -1,16 +1,24 @@
 """Real processes on the CPU, over gloo, that meet in a file."""
 
 import gc
+import multiprocessing
 import os
 
 import torch
 import torch.multiprocessing as mp
 
+# Imported once, in a process that workers are forked from; to import it takes them seconds each.
+NEEDED_BY_MOST = ["torch.distributed.fsdp", "torch._dynamo", "timm.models", "sklearn.datasets"]
+NEEDED_BY_MOST += ["layerdropback.training.loop"]
+
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+multiprocessing.set_forkserver_preload(NEEDED_BY_MOST)
+
 
 def in_workers(folder, work, *arguments, count=2):
     """Run ``work(rank, *arguments)`` in each process; what they returned, rank by rank."""
     arguments = (count, folder / "rendezvous", folder / "result", work, arguments)
-    mp.spawn(_as_worker, args=arguments, nprocs=count)
+    mp.start_processes(_as_worker, args=arguments, nprocs=count, start_method=METHOD)
     return [torch.load(f"{folder / 'result'}.{rank}", weights_only=True) for rank in range(count)]
 
 

@@ -1,4 +1,5 @@
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -8,12 +9,20 @@ from folders import make_folder
 from resuming import SMALL
 
 
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory):
+    """Where runs are kept that several tests begin with."""
+    return tmp_path_factory.mktemp("finished")
+
+
 @pytest.fixture
-def unbroken(run, tmp_path, request):
-    """A run that nothing stopped, and its flags."""
+def unbroken(run, tmp_path, request, finished_runs):
+    """A run that nothing stopped, in a copy of the test's own, and its flags."""
     strategy = getattr(request, "param", "uniform")
     flags = [*SMALL, "--epochs", "3", "--batch-scale", "2", "--ema", "0.9", "--strategy", strategy]
-    assert run("train", *flags, "--out", tmp_path / "unbroken")[0] == 0
+    if not (finished_runs / strategy).exists():
+        assert run("train", *flags, "--out", finished_runs / strategy)[0] == 0
+    shutil.copytree(finished_runs / strategy, tmp_path / "unbroken")
     return tmp_path / "unbroken", flags
 
 

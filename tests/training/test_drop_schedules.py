@@ -15,6 +15,8 @@ def test_the_trainer_knows_its_length(run, tmp_path):
     assert modes == ["full", "drop", "drop", "full", "full"]
     shares = [line["share_dropped"] for line in metrics_of(tmp_path / "a")]
     assert shares[1] < shares[2]
+    saved = [line["backward_saved"] for line in metrics_of(tmp_path / "a")]
+    assert saved[0] == saved[3] == saved[4] == 0 < saved[1] < saved[2] < 1
 
 
 def test_the_trainer_counts_steps(run, tmp_path):
@@ -23,6 +25,7 @@ def test_the_trainer_counts_steps(run, tmp_path):
     assert (code, errors) == (0, "")
     assert "every 2 epochs (of 3 steps)" in output
     assert [line["mode"] for line in metrics_of(tmp_path / "a")] == ["mixed", "mixed"]
+    assert "backward_saved" not in metrics_of(tmp_path / "a")[0], "of uniform it is not known"
     shares = [line["share_dropped"] for line in metrics_of(tmp_path / "a")]
     # Of 24 steps, 8 periods, the last two are full; of the others every second drops.
     assert shares[0] > shares[1] > 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-import small_vgg  # noqa: F401 - registers the model
+import small_models  # noqa: F401 - registers the model
 from layerdropback import AttachError
 from layerdropback.strategies import STRATEGIES
 from layerdropback.strategies.base import UNITS
@@ -15,23 +15,28 @@ from layerdropback.training.export import export_weights
 from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.loop import Trainer
 
-# One small model of each.
+# One small model of each, and its arguments; the whole ones of timm where all tests run.
 FAMILIES = {
-    "ViT": "vit_tiny_patch16_224",
+    "ViT": ("vit_tiny_patch16_224", "depth=4", "embed_dim=48"),
+    "ViT, whole": "vit_tiny_patch16_224",
     "Swin": "swin_tiny_patch4_window7_224",
     "EfficientNet": "efficientnet_b0",
     "DLA": "dla46_c",
-    "ResNet": "resnet10t",
-    "DenseNet": "densenet121",
+    "ResNet": "narrow_resnet",
+    "ResNet, whole": "resnet10t",
+    "DenseNet": "narrow_densenet",
+    "DenseNet, whole": "densenet121",
     "ConvNeXt": "convnext_atto",
     "MobileNet": "mobilenetv3_small_050",
     "RegNet": "regnetx_002",
     "VGG": "narrow_vgg",
     "VGG, whole": "vgg11_bn",
-    "SENet": "legacy_seresnet18",
+    "SENet": "narrow_senet",
+    "SENet, whole": "legacy_seresnet18",
 }
 # In so many ways in every run, and in all of them where all tests run; one way for the others.
-WAYS_THAT_RUN = {"VGG, whole": 0, "Swin": 0, "ResNet": 9, "ViT": 9}
+WAYS_THAT_RUN = {family: 0 for family in FAMILIES if family.endswith("whole")}
+WAYS_THAT_RUN |= {"Swin": 0, "ResNet": 9, "ViT": 9}
 WAYS = [(unit, "uniform") for unit in UNITS]
 WAYS += [("layer", strategy) for strategy in STRATEGIES if strategy != "uniform"]
 CASES = [
@@ -69,9 +74,10 @@ def base(family, unit, strategy):
     # In the first of two drop steps of a few blocks all may be kept: half of many is not.
     rate = None if strategy == "control" else 0.8
     dropping = Dropping(unit=unit, strategy=strategy, verify=True, drop_rate=rate, lr_scale=2.0)
-    return TrainConfig(
-        model=FAMILIES[family], epochs=2, batch_size=2, lr=1e-3, dropping=dropping, augment=True
-    )
+    chosen = FAMILIES[family]
+    model, *arguments = (chosen,) if isinstance(chosen, str) else chosen
+    settings = {"model": model, "model_args": tuple(arguments), "dropping": dropping}
+    return TrainConfig(epochs=2, batch_size=2, lr=1e-3, augment=True, **settings)
 
 
 def test_a_family_without_skip_connections_is_told():

@@ -1,5 +1,6 @@
 """Each feature of the trainer: off is plain training bit for bit, and on it does what it says."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from layerdropback.training.loop import Trainer
 from layerdropback.training.optimizing import make_optimizer, make_schedule
 
 DATA = load_data("digits", limit_train=64, limit_test=20)
+FEW = load_data("digits", limit_train=16, limit_test=4)  # for fp16, which takes long on a CPU
 BASE = TrainConfig(
     model="test_resnet",
     epochs=2,
@@ -61,14 +63,15 @@ class NoLayerDropBack:
     def stats(self):
         return {
             "share_dropped": 0.0,
+            "backward_saved": None,
             "lr_factor": 1.0,
             "step": self.steps,
             "gradient_bytes": None,
         }
 
 
-def finished(config):
-    trainer = Trainer(config, DATA)
+def finished(config, data=DATA):
+    trainer = Trainer(config, data)
     try:
         metrics = [trainer.train_epoch(epoch) for epoch in range(config.epochs)]
     finally:
@@ -76,14 +79,24 @@ def finished(config):
     return trainer, metrics
 
 
+def data_for(name):
+    return FEW if name == "fp16" else DATA
+
+
+@functools.cache
+def featured(name, data):
+    """Weights and metrics of a run with a feature."""
+    trainer, metrics = finished(replace(BASE, **FEATURES[name]), data)
+    return trainer.tested.state_dict(), metrics
+
+
 @pytest.mark.parametrize("name", FEATURES)
 def test_off_is_plain_training_bit_for_bit(name, monkeypatch):
-    config = replace(BASE, **FEATURES[name])
-    off, metrics = finished(config)
+    off, metrics = featured(name, data_for(name))
     monkeypatch.setattr(attaching, "LayerDropBack", NoLayerDropBack)
-    plain, expected = finished(config)
+    plain, expected = finished(replace(BASE, **FEATURES[name]), data_for(name))
     weights = plain.tested.state_dict()
-    assert all(torch.equal(value, weights[key]) for key, value in off.tested.state_dict().items())
+    assert all(torch.equal(value, weights[key]) for key, value in off.items())
     assert [m.train_loss for m in metrics] == [m.train_loss for m in expected]
     assert [m.test_loss for m in metrics] == [m.test_loss for m in expected]
     assert all(m.mode == "full" for m in metrics)
@@ -92,11 +105,8 @@ def test_off_is_plain_training_bit_for_bit(name, monkeypatch):
 @pytest.mark.parametrize("name", [name for name in FEATURES if name != "nothing"])
 def test_a_feature_changes_training(name):
     """Otherwise the test above would say nothing."""
-    weights = [
-        finished(config)[0].tested.state_dict()
-        for config in (BASE, replace(BASE, **FEATURES[name]))
-    ]
-    assert any(not torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+    plain, other = (featured(each, data_for(name))[0] for each in ("nothing", name))
+    assert any(not torch.equal(value, other[key]) for key, value in plain.items())
 
 
 def test_phases_are_parts_of_the_time_and_the_peak_is_told():
@@ -209,12 +219,14 @@ def test_blocks_are_what_is_compiled(monkeypatch):
 
 
 def test_steps_that_the_loss_scaling_skips_are_told(monkeypatch):
-    # With this seed no gradient overflows at the scale that the loss scaling begins with.
-    config = replace(BASE, precision="fp16", epochs=1, seed=2)
-    _, (metrics,) = finished(config)
+    def scaled(scale):
+        trainer = Trainer(replace(BASE, precision="fp16", epochs=1, batch_size=4), FEW)
+        trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        return trainer
+
+    metrics = scaled(1.0).train_epoch(0)
     assert (metrics.steps, metrics.skipped) == (4, 0)
-    trainer = Trainer(config, DATA)
-    trainer._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    trainer = scaled(2.0**60)
     with pytest.warns(UserWarning, match="no step of epoch 1 was made. Cause: all gradients"):
         assert trainer.train_epoch(0).skipped == 4
 

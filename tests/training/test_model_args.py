@@ -7,7 +7,16 @@ import torch
 from layerdropback.training.export import load_exported, read_metadata
 from layerdropback.training.settings_file import read_settings
 
-FLAGS = ["--model", "resnet10t", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
+FLAGS = [
+    "--model",
+    "test_resnet",
+    "--limit-train",
+    "64",
+    "--limit-test",
+    "20",
+    "--batch-size",
+    "16",
+]
 FLAGS += ["--epochs", "1"]
 NARROW = ["--model-args", "channels=[8, 16, 32, 64]", "--model-args", "drop_rate=0.25"]
 

@@ -202,7 +202,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("number", range(len(UNUSABLE)))
-@pytest.mark.parametrize("release", ["9.8.7", None])
+@pytest.mark.parametrize("release", ["9.8.7", pytest.param(None, marks=pytest.mark.slow)])
 def test_what_cannot_be_used_is_told_and_left(run, began, number, release):
     change, words = UNUSABLE[number]
 

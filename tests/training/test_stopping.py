@@ -15,24 +15,27 @@ from layerdropback.training.loop import Trainer
 from layerdropback.training.stopping import Stopped, Stopping
 from resuming import LDB, SMALL, numbers, weights
 
+TERM, CTRL_C = (signal.SIGTERM, 143), (signal.SIGINT, 130)
+OFTEN = [(1, "uniform", CTRL_C), (12, "truncate", TERM), (15, "truncate", CTRL_C)]
+OFTEN += [(15, "uniform", TERM), (18, "branch", CTRL_C)]
+
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "ctrl-c"]
-)
-@pytest.mark.parametrize(
-    ("steps", "unbroken"),
+    ("steps", "unbroken", "ended"),
     [
-        (1, "uniform"),
-        (12, "truncate"),
-        (15, "uniform"),
-        (15, "truncate"),
-        (18, "branch"),
+        *OFTEN,
+        *(
+            pytest.param(*where, other, marks=pytest.mark.slow)
+            for *where, ended in OFTEN
+            for other in (TERM, CTRL_C)
+            if other != ended
+        ),
     ],
     indirect=["unbroken"],
 )
-def test_a_stop_saves_and_resuming_ends_alike(run, tmp_path, unbroken, steps, number, code):
+def test_a_stop_saves_and_resuming_ends_alike(run, tmp_path, unbroken, steps, ended):
     """In the first step, the last of an epoch, inside a drop epoch, and at its end."""
-    whole, flags = unbroken
+    (whole, flags), (number, code) = unbroken, ended
     out = tmp_path / "stopped"
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, steps, number)

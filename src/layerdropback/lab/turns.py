@@ -42,7 +42,8 @@ class Player:
         self.diverged = False
         if state is not None:
             self.trainer.load_state_dict(state["trainer"])
-            self.history = [EpochMetrics(**row) for row in state["history"]]
+            rows = enumerate(state["history"], start=1)
+            self.history = [EpochMetrics.from_dict(row, number) for number, row in rows]
         self._generators = generator_states(self.trainer.device)
         self._epochs = config.epoch_count
 

@@ -49,6 +49,7 @@ def metrics_of(
         lr_last=so_far.lr_last,
         lr_factor=so_far.lr_factor,
         share_dropped=so_far.share_dropped,
+        backward_saved=so_far.backward_saved,
         skipped=so_far.skipped,
         train_loss=train_loss,
         train_accuracy=100 * correct / so_far.samples,

@@ -34,6 +34,8 @@ class EpochMetrics:
         phases: seconds of it spent in ``data``, ``forward``, ``backward`` and ``optimizer``.
         sent_mib: mean over the steps of the gradients that each worker gave to others, in MiB; None
             where that is not counted.
+        backward_saved: of the backward pass's FLOPs, the mean share that the steps have skipped;
+            None where the strategy does not know costs.
         peak_memory_mib: of tensors on a GPU in this epoch; on the CPU of the process until now.
         others: what another release tells beside these, by name.
     """
@@ -57,6 +59,7 @@ class EpochMetrics:
     phases: dict[str, float]
     peak_memory_mib: float | None
     sent_mib: float | None = None
+    backward_saved: float | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -88,8 +91,9 @@ class EpochMetrics:
         """For a line of ``metrics.jsonl``."""
         values = asdict(self)
         values |= values.pop("others")
-        if values["sent_mib"] is None:  # of some runs alone
-            del values["sent_mib"]
+        for name in ("sent_mib", "backward_saved"):  # of some runs alone
+            if values[name] is None:
+                del values[name]
         return values
 
 

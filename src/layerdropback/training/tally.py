@@ -23,6 +23,7 @@ class SoFar:
         loss: sum over the images.
         correct: right answers.
         share_dropped: mean over the steps of the share of layers dropped.
+        backward_saved: of the backward pass's FLOPs, the same; None where they are not known.
         sent: bytes of gradients that this process gave to others; None where that is not counted.
         skipped: steps that the loss scaling skipped, as their gradients were not finite.
         lr: the schedule's learning rate in the first step.
@@ -38,6 +39,7 @@ class SoFar:
     loss: float = 0.0
     correct: float = 0.0
     share_dropped: float = 0.0
+    backward_saved: float | None = None
     sent: int | None = None
     skipped: int = 0
     lr: float = 0.0
@@ -58,7 +60,7 @@ class SoFar:
             3
         """
         names = {entry.name for entry in fields(cls)}
-        needed = names - {"sent"} if values.get("steps", 0) else {"epoch"}
+        needed = names - {"sent", "backward_saved"} if values.get("steps", 0) else {"epoch"}
         for name in sorted(needed):
             values[name]
         return cls(**{name: value for name, value in values.items() if name in names})
@@ -121,6 +123,7 @@ class Tally:
         so_far.loss, so_far.correct = self._totals.tolist()
         stats = self._stats()
         so_far.share_dropped = stats["share_dropped"]
+        so_far.backward_saved = stats["backward_saved"]
         made = stats["step"] - self._made  # a skipped step never comes to the optimizer
         so_far.skipped = base.skipped + (so_far.steps - base.steps) - made
         if self._sent is not None:
