@@ -30,7 +30,7 @@ def adamw(model):
 def both(make_model, make_optimizer, make_batch, strategy=None, **more):
     """Predicted and counted."""
     given = (make_model, make_optimizer, make_batch, strategy)
-    return predict_memory(*given, block=1, **more), count_memory(*given, **more)
+    return predict_memory(*given, device="cpu", **more), count_memory(*given, **more)
 
 
 @pytest.mark.filterwarnings("ignore:.*use_cache=True.*")
@@ -128,7 +128,7 @@ def allocators_peak(model, optimizer, batch):
 def test_the_allocators_own_events_agree_within_a_thousandth(kind):
     """Kernels' own scratch is not counted: small models have more of it in comparison."""
     make, batch = partial(models.make_model, kind), partial(models.make_batch, kind)
-    predicted = predict_memory(make, adamw, batch, block=1)
+    predicted = predict_memory(make, adamw, batch, device="cpu")
     model = make().train()
     measured = allocators_peak(model, adamw(model), batch())
     assert predicted.peak == pytest.approx(measured, rel=1e-3)

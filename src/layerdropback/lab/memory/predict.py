@@ -1,8 +1,9 @@
 """How much memory a training step takes: predicted without weights and GPU, or counted."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,11 +17,14 @@ from ...strategies import Strategy, strategy_of
 from ...strategies.odds import Mask
 from ..calling import Loss
 from .fakes import FakeLedger, fake_twin, on_meta, without_data
+from .kernels import LikeCuda
 from .ledger import Ledger
 from .steps import Counted, Work, orderly, own_loss, step
 from .worst import By, worst_of
 
-CUDA_BLOCK = 512  # bytes; CUDA's caching allocator gives no less
+# The allocator and kernels that are taken for granted, and to what sizes are rounded up.
+Device = Literal["cuda", "cpu"]
+BLOCKS = {"cuda": 512, "cpu": 1}
 
 MakeModel = Callable[[], nn.Module]
 MakeOptimizer = Callable[[nn.Module], Optimizer]
@@ -52,6 +56,11 @@ class Prediction:
     parameters: int
     trained: int
     first: int | None = None
+
+    @property
+    def run(self) -> int:
+        """What the run needs: the peak, or the first step's."""
+        return max(self.peak, self.first or 0)
 
     @property
     def gb(self) -> float:
@@ -116,7 +125,7 @@ def predict_memory(
     *,
     loss: Loss | None = None,
     autocast: torch.dtype | None = None,
-    block: int = CUDA_BLOCK,
+    device: Device = "cuda",
 ) -> Prediction:
     """Predict the memory of a training step, without weights, data and GPU.
 
@@ -134,7 +143,8 @@ def predict_memory(
         schedule: of the strategy; the worst step of its ramp counts.
         loss: makes a scalar of the model's outputs; by default their own ``loss``, or their sum.
         autocast: type of the forward pass under ``torch.autocast``.
-        block: sizes are rounded up to a multiple of this; 1 for bytes as they are.
+        device: ``"cuda"``: sizes are rounded up as CUDA's allocator does, and dropout keeps what
+            its kernels keep; ``"cpu"``: bytes as they are.
 
     Returns:
         What the second step takes; a step of a full epoch is predicted without a strategy.
@@ -148,7 +158,7 @@ def predict_memory(
         ...     lambda: nn.Linear(1000, 1000, bias=False),
         ...     lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
         ...     lambda: torch.ones(1, 1000),
-        ...     block=1,
+        ...     device="cpu",
         ... )
         >>> found.kinds["parameters"], found.kinds["gradients"], found.kinds["states"]
         (4000000, 4000000, 4000000)
@@ -157,8 +167,9 @@ def predict_memory(
 
     def run(by: By, chosen: dict[By, Mask]) -> Prediction:
         model = on_meta(make_model)
-        with without_data():
-            return plan.run(FakeLedger(block), fake_twin(model), by, chosen)
+        kernels = LikeCuda() if device == "cuda" else nullcontext()
+        with without_data(), kernels:
+            return plan.run(FakeLedger(BLOCKS[device]), fake_twin(model), by, chosen)
 
     return plan.worst(run)
 
@@ -172,9 +183,8 @@ def count_memory(
     *,
     loss: Loss | None = None,
     autocast: torch.dtype | None = None,
-    block: int = 1,
 ) -> Prediction:
-    """Count what `predict_memory` predicts, on two real steps on the CPU.
+    """Count what `predict_memory` predicts for ``device="cpu"``, on two real steps.
 
     Args:
         make_model: see `predict_memory`, as for all the others.
@@ -184,7 +194,6 @@ def count_memory(
         schedule: see there.
         loss: see there.
         autocast: see there.
-        block: see there.
 
     Returns:
         What was counted in the second step.
@@ -204,7 +213,7 @@ def count_memory(
     plan = _plan(make_optimizer, make_batch, strategy, schedule, loss, autocast)
 
     def run(by: By, chosen: dict[By, Mask]) -> Prediction:
-        return plan.run(Ledger(block), make_model(), by, chosen)
+        return plan.run(Ledger(), make_model(), by, chosen)
 
     return plan.worst(run)
 
