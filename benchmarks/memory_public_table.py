@@ -238,11 +238,11 @@ public benchmark of LISA on an H100 of 80 GB (200 steps of Alpaca, AdamW), peak 
 
 {public}
 
-Predicted and measured differ by at most {worst:.2f} %. What is assumed, since the benchmark does not
-say all of it: float32 weights and states, bf16 autocast, AdamW with foreach, gradient checkpointing,
-LISA with 2 of the blocks, embeddings, norms and head, states of those alone; LoRA of rank 16 on the
-query and value matrices; 4 rows of 475 tokens. The tokens are one number that was fitted to the
-table (to the LoRA rows); the three columns of tokens show how much depends on it. Full fine-tuning
+Predicted and measured differ by at most {worst:.2f} %. What is assumed, since the benchmark does
+not say all of it: float32 weights and states, bf16 autocast, AdamW with foreach, gradient
+checkpointing; LISA with 2 of the blocks, embeddings, norms and head, states of those alone; LoRA of
+rank 16 on the query and value matrices; 4 rows of 475 tokens. The tokens are one number that was
+fitted to the LoRA rows; the three columns of tokens show how much depends on it. Full fine-tuning
 of 3B and LISA of 8B have their peak in the optimizer's step, and do not depend on it at all.
 
 ## Full fine-tuning in LoRA's memory, at 8B
@@ -251,7 +251,8 @@ Llama 3.1 8B, all in bf16, AdamW (fused), one row of 1,024 tokens, gradient chec
 peak. *Blocks*: two blocks train at a time and all else rests, with no optimizer state on the GPU.
 *LISA*: embeddings, norms and head train, too. *All states kept*: as most trainers do it, a block's
 state stays when its turn is over; after all have had theirs. *LoRA*: rank 16 (float32) on all
-matrices of attention and MLP.
+matrices of attention and MLP. What rests is frozen here by `requires_grad`: it is one period's step
+that is predicted, with the two lowest blocks, no whole run.
 
 {at_8b}
 
