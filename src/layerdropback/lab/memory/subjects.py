@@ -114,7 +114,10 @@ def config_subject(path: Path, tokens: int, image_size: int | None, classes: int
 
 
 def _name(path: Path) -> str:
-    return path.resolve().parent.name if path.name == "config.json" else path.stem
+    whole = path.resolve()
+    if whole.is_dir():
+        return whole.name
+    return whole.parent.name if whole.name == "config.json" else whole.stem
 
 
 def _read(path: Path) -> Any:

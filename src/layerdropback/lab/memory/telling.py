@@ -14,11 +14,16 @@ PARTS = {
     "parameters": ("parameters",),
     "gradients": ("gradients",),
     "states": ("states",),
-    "saved activations": ("saved",),
+    "saved": ("saved",),
     "temporary": ("temporary",),
     "else": ("buffers", "batch"),
 }
 
+COLUMNS = (
+    "The columns are what lives at the peak of a step. Saved: activations for the backward pass. "
+    "Temporary: gradients of activations, what checkpointing computes again, scratch of the "
+    "optimizer. Else: buffers and the batch."
+)
 NOT_COUNTED = (
     "Not counted: the CUDA context (some 0.5 GB), kernels' workspaces, fragmentation, and what "
     "other libraries or a validation pass hold. Sizes are rounded up to 512 bytes, as CUDA's "
@@ -77,8 +82,7 @@ def unit_of(found: Found) -> tuple[str, int]:
 def head_of(found: Found) -> list[str]:
     """The table's first line."""
     unit, _ = unit_of(found)
-    head = ["arm", "trained", *(f"{part}, {unit}" for part in PARTS)]
-    head += [f"**peak**, {unit}", f"peak, {unit[0]}iB", "in", f"first step, {unit}"]
+    head = ["arm", "trained", *PARTS, f"peak, {unit}", f"peak, {unit[0]}iB", "in", "first step"]
     return head if found.budget is None else [*head, f"fit {amount(found.budget)}"]
 
 
@@ -90,7 +94,7 @@ def rows_of(found: Found) -> list[list[str]]:
     for arm, one in found.arms.items():
         row = [arm, f"{100 * one.trained / one.parameters:.3g} %"]
         row += [f"{value / size:.2f}" for value in parts_of(one.kinds).values()]
-        row += [f"**{one.peak / size:.2f}**", f"{one.peak / binary:.2f}", one.phase]
+        row += [f"{one.peak / size:.2f}", f"{one.peak / binary:.2f}", one.phase]
         row.append("" if one.first is None else f"{one.first / size:.2f}")
         if found.budget is not None:
             row.append(_fits(found.largest.get(arm)))
@@ -122,7 +126,8 @@ def table(found: Found) -> str:
 def lines_of(found: Found) -> list[str]:
     """What the table does not say."""
     unit, size = unit_of(found)
-    lines = [f"{arm}: {ARMS[arm]}; {_peaks(one, unit, size)}." for arm, one in found.arms.items()]
+    lines = [COLUMNS]
+    lines += [f"{arm}: {ARMS[arm]}; {_peaks(one, unit, size)}." for arm, one in found.arms.items()]
     lines += [f"{arm} is left out: {why}" for arm, why in found.refused.items()]
     if any(one.first is not None for one in found.arms.values()):
         lines.append(
