@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import memory_models as models
 from layerdropback.lab import count_memory, predict_memory
-from layerdropback.lab.memory.kernels import LikeCuda
+from layerdropback.lab.memory.kernels import like_cuda
 
 ROWS, WIDTH = 64, 128
 
@@ -58,7 +58,7 @@ def test_attention_that_drops_keeps_no_weights():
 @pytest.mark.parametrize("training", [True, False])
 def test_the_numbers_are_dropout(training):
     ones = torch.ones(1000)
-    with LikeCuda():
+    with like_cuda():
         dropped = functional.dropout(ones, 0.5, training)
         none = functional.dropout(ones, 0.0)
         inside = functional.dropout(ones.clone(), 0.5, training, True)
@@ -69,9 +69,36 @@ def test_the_numbers_are_dropout(training):
 
 def test_attention_gets_its_other_arguments():
     heads = torch.randn(1, 2, 5, 4)
-    attention = functional.scaled_dot_product_attention
-    expected = attention(heads, heads, heads, is_causal=True)
-    with LikeCuda():
+    expected = functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
+    with like_cuda():
+        attention = functional.scaled_dot_product_attention
         torch.testing.assert_close(attention(heads, heads, heads, None, 0.9, True), expected)
-        named = attention(heads, heads, heads, dropout_p=0.9, is_causal=True)
+        named = attention(heads, heads, heads, dropout_p=0.9, is_causal=True, scale=None)
         torch.testing.assert_close(named, expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*use_cache=True.*")
+@pytest.mark.parametrize("kind", ["bert", "vit"])
+def test_what_checkpointing_computes_again_drops_likewise(kind):
+    """Else torch would find that other tensors are kept."""
+
+    def saved(checkpointing, device):
+        def make():
+            model = models.make_model(kind, checkpointing=checkpointing)
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.1
+            return model
+
+        given = (make, sgd, lambda: models.make_batch(kind))
+        return predict_memory(*given, device=device).saved
+
+    assert saved(True, "cuda") < saved(False, "cuda") < saved(False, "cpu")
+
+
+def test_the_functions_are_put_back():
+    before = functional.dropout, functional.scaled_dot_product_attention
+    with pytest.raises(ZeroDivisionError), like_cuda():
+        assert functional.dropout is not before[0]
+        raise ZeroDivisionError
+    assert (functional.dropout, functional.scaled_dot_product_attention) == before

@@ -17,7 +17,7 @@ from ...strategies import Strategy, strategy_of
 from ...strategies.odds import Mask
 from ..calling import Loss
 from .fakes import FakeLedger, fake_twin, on_meta, without_data
-from .kernels import LikeCuda
+from .kernels import like_cuda
 from .ledger import Ledger
 from .steps import Counted, Work, orderly, own_loss, step
 from .worst import By, worst_of
@@ -167,7 +167,7 @@ def predict_memory(
 
     def run(by: By, chosen: dict[By, Mask]) -> Prediction:
         model = on_meta(make_model)
-        kernels = LikeCuda() if device == "cuda" else nullcontext()
+        kernels = like_cuda() if device == "cuda" else nullcontext()
         with without_data(), kernels:
             return plan.run(FakeLedger(BLOCKS[device]), fake_twin(model), by, chosen)
 
