@@ -112,7 +112,9 @@ def _taking_turns(
 ) -> Iterator[tuple[_Change, Strategy | None]]:
     """What is to be swapped for the strategy `Blocks` once there is one: what trains in a period.
 
-    The states are those of what trains: a resting block's are not on the device.
+    The states are those of what trains: a resting block's are not on the device. (With a strategy
+    that puts them on the CPU it is ``state="release"`` that must be predicted: here the CPU stands
+    for the device, and what goes there stays.)
     """
     sizes = [block.numel for block in blocks_of(on_meta(subject.make_model))]
     alike = sizes[:active] == sorted(sizes, reverse=True)[:active]
