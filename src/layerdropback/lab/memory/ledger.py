@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _see(self, values: Any, note: Callable[[torch.UntypedStorage], Any]) -> None:
         """Show the storages in an operation's arguments or results."""
         if isinstance(values, Tensor):
-            if hasattr(values, "__tensor_flatten__"):  # a subclass, such as DTensor
+            if _is_made_of_others(type(values)):
                 self._see(_inner(values), note)
                 return
             try:
@@ -255,10 +256,16 @@ def _is_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
 
 
+@cache
+def _is_made_of_others(kind: type[Tensor]) -> bool:
+    """Whether tensors of this class have tensors inside, as DTensor's."""
+    return hasattr(kind, "__tensor_flatten__")
+
+
 def _inner(tensor: Tensor) -> list[Any]:
     """What a tensor is made of that has no storage of its own."""
-    if hasattr(tensor, "__tensor_flatten__"):
-        names, _ = tensor.__tensor_flatten__()
+    if _is_made_of_others(type(tensor)):
+        names, _ = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
         return [getattr(tensor, name) for name in names]
     if tensor.layout == torch.sparse_coo:
         return [tensor._indices(), tensor._values()]
