@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ def _as_in_training() -> Iterator[None]:
 
 def on_meta(make_model: Callable[[], nn.Module]) -> nn.Module:
     """Make a model without memory for its weights, where its code can do that."""
+    # Models' modules may load it, and it makes numbers when it is loaded, which "meta" has none of.
+    import_module("torch._dynamo")
     try:
         with torch.device("meta"):
             return make_model()
