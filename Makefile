@@ -13,7 +13,7 @@ OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop te
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
 	tests/lab/test_branches.py tests/lab/test_branches_leave_no_trace.py \
-	tests/lab/test_calling.py tests/lab/test_corrections.py \
+	tests/lab/test_calling.py tests/lab/test_corrections.py tests/lab/memory \
 	tests/test_controller.py tests/test_epoch.py tests/test_option.py \
 	tests/test_presets.py tests/test_schedule.py tests/test_settings.py tests/test_state.py \
 	tests/test_summary.py tests/test_errors.py

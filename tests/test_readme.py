@@ -171,9 +171,35 @@ def test_a_profile_of_ones_own_model_is_made_as_the_docs_have_it(capsys):
     assert "backward, weights" in output
 
 
+def test_memory_is_predicted_as_the_docs_have_it(capsys):
+    (block,) = blocks_of("docs/memory.md")
+    names = {}
+    exec(block, names)
+    full, cut = names["full"], names["cut"]
+    assert full.peak > cut.peak > full.kinds["parameters"] > 2**30
+    assert f"{full.gib:.2f} GiB; {cut.gib:.2f} GiB from" in capsys.readouterr().out
+
+
+def test_the_page_of_memory_has_no_number_that_its_card_does_not_have():
+    card = text_of("benchmarks/results/2026-11-28-memory-public-table.md")
+    rows = {re.sub(" +", " ", line) for line in card.splitlines()}
+    for cells in rows_of("docs/memory.md", "How right it is"):
+        start = "| " + " | ".join(cell for cell in cells if cell)
+        assert any(row.replace("| |", "|").startswith(start) for row in rows), cells
+    lines = [line.strip("|").split("|") for line in text_of("docs/memory.md").splitlines()]
+    lines = [[cell.strip() for cell in cells] for cells in lines]
+    arms = {"full": "full", "lisa": "LISA", "blocks": "blocks", "lora": "LoRA"}
+    found = [cells for cells in lines if len(cells) == 12 and cells[0] in arms]
+    assert len(found) == 4
+    for arm, trained, *kinds, peak, gib, where, _, _ in found:
+        start = [arms[arm], trained, *kinds, peak, gib]
+        (row,) = [row for row in rows if row.startswith("| " + " | ".join(start) + " | ")]
+        assert f"| {where} |" in row
+
+
 def test_no_page_has_code_that_no_test_runs():
     run = {"README.md", *(f"docs/{n}.md" for n in ("library", "compile", "distributed"))}
-    run |= {"docs/command-line.md", "docs/profile.md", "docs/recipes.md"}
+    run |= {"docs/command-line.md", "docs/profile.md", "docs/memory.md", "docs/recipes.md"}
     run |= {"docs/integrations.md"}  # in tests/integrations/test_page.py
     assert {page for page in PAGES if "```" in text_of(page)} == run
 

@@ -199,3 +199,33 @@ def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, mon
     plain, cut, *_ = (arm["saved"] for arm in arms)
     assert max(cut) < min(plain)
     assert (tmp_path / "card.md").read_text().count("\n| ") == 7
+
+
+@pytest.mark.slow
+def test_the_card_of_memory_is_written(tmp_path, capsys, monkeypatch):
+    table = script("benchmarks/memory_public_table.py")
+
+    def small(make):
+        def config():
+            made = make()
+            made.hidden_size, made.intermediate_size, made.vocab_size = 64, 96, 97
+            made.num_hidden_layers, made.num_attention_heads, made.head_dim = 4, 4, 16
+            made.num_key_value_heads = 2
+            return made
+
+        return config
+
+    models = {name: small(make) for name, make in table.MODELS.items()}
+    monkeypatch.setattr(table, "MODELS", models)
+    monkeypatch.setattr(table, "PUBLIC", table.PUBLIC[:2])
+    monkeypatch.setattr(sys, "argv", ["memory_public_table.py", "--out", str(tmp_path / "card")])
+    table.main()
+    card = (tmp_path / "card.md").read_text()
+    assert "| 8B    | full | out of memory |" in card
+    assert card.count("\n| ") == 2 + 2 + 2 + len(table.AT_8B)
+    record = json.loads((tmp_path / "card.json").read_text())
+    assert [one["tokens"] for one in record["public"]] == [475, 475, 400, 550]
+    kept, *others = (one["kinds"]["states"] for one in record["at_8b"] if "kept" in one["arm"])
+    released = [one["kinds"]["states"] for one in record["at_8b"] if one["arm"] == "blocks"]
+    assert min(kept, *others) > max(released)
+    assert capsys.readouterr().out == card + "\n"

@@ -348,3 +348,18 @@ def test_the_compilers_guard_of_hooks_has_this_name_or_switches_are_missed():
         assert private.ignores_new_hooks(False) is True
         assert dynamo.skip_nnmodule_hook_guards is False
         assert private.ignores_new_hooks(True) is False
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_fake_tensors_have_no_numbers_or_nothing_is_predicted():
+    with private.fake_mode():
+        tensor = torch.ones(2**40)
+        assert (tensor + torch.ones(1)).untyped_storage().nbytes() == 2**42
+        assert tensor.data_ptr() == 0
+        with pytest.raises(RuntimeError) as number:
+            tensor.sum().item()
+        with pytest.raises(RuntimeError) as shape:
+            tensor.nonzero()
+    assert private.asks_for_numbers(number.value) is True
+    assert private.asks_for_numbers(shape.value) is None
+    assert private.asks_for_numbers(RuntimeError("another")) is False

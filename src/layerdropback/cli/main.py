@@ -8,7 +8,7 @@ from typing import Any
 from ..__main__ import fail
 from ..errors import AttachError, LayerDropBackError, WorkerError, explain
 from ..training.dropping import as_flags
-from . import runs, studies  # noqa: F401 - they give the app its commands
+from . import memory, runs, studies  # noqa: F401 - they give the app its commands
 from .app import app as app
 
 

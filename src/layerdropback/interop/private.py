@@ -5,6 +5,7 @@ Each has a canary in tests/interop/test_private.py, which says what breaks when 
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
@@ -167,3 +168,22 @@ def ignores_new_hooks(value: bool | None = None) -> bool:
     if value is not None:
         dynamo.skip_nnmodule_hook_guards = value
     return before
+
+
+def fake_mode() -> AbstractContextManager[Any]:
+    """While it lasts, tensors have shapes and no data; real ones are taken for such."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # a part of the compiler
+
+    mode: AbstractContextManager[Any] = FakeTensorMode(allow_non_fake_inputs=True)
+    return mode
+
+
+def asks_for_numbers(error: BaseException) -> bool | None:
+    """Whether an operation on tensors without data failed because its result is a number.
+
+    None where it is a tensor, whose shape depends on numbers.
+    """
+    name = type(error).__name__
+    if name == "DynamicOutputShapeException":
+        return None
+    return name == "DataDependentOutputException"

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .branches import find_branches
+    from .memory.predict import count_memory, predict_memory
     from .profiling.profile import profile
 
-_HOME = {"find_branches": "branches", "profile": "profiling.profile"}
+_HOME = {
+    "count_memory": "memory.predict",
+    "find_branches": "branches",
+    "predict_memory": "memory.predict",
+    "profile": "profiling.profile",
+}
 
-__all__ = ["find_branches", "profile"]
+__all__ = ["count_memory", "find_branches", "predict_memory", "profile"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,1 @@
+"""What a training step holds in memory, counted to the byte, on real tensors or without any."""
