@@ -24,9 +24,10 @@ import transformers as hf
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
+from layerdropback import Blocks, Strategy, find_layers
 from layerdropback.lab import predict_memory
+from layerdropback.lab.memory.adapting import adapt
 from layerdropback.lab.memory.arms import checkpoint
-from layerdropback.lab.memory.freezing import adapt, blocks_of, train_blocks
 from layerdropback.lab.memory.predict import Prediction
 from layerdropback.lab.tables import markdown_table
 from layerdropback.training.machine import machine
@@ -108,8 +109,6 @@ AT_8B_SETUP = Setup(torch.bfloat16, None, 1, 1024, fused=True)
 def make_model(config: Callable[[], Any], arm: str, setup: Setup) -> nn.Module:
     model = hf.AutoModelForCausalLM.from_config(config(), dtype=setup.weights)
     checkpoint(model)
-    if arm.startswith(("LISA", "blocks")):
-        return train_blocks(model, 2, rest=arm.startswith("LISA"))
     if arm.startswith("LoRA"):
         return adapt(model, 16, only=("q_proj", "v_proj") if "q, v" in arm else ())
     return model
@@ -118,16 +117,26 @@ def make_model(config: Callable[[], Any], arm: str, setup: Setup) -> nn.Module:
 def make_optimizer(model: nn.Module, arm: str, setup: Setup) -> Optimizer:
     """As it is after all blocks have had their turn, where all states are kept."""
     how: dict[str, Any] = {"fused": True} if setup.fused else {"foreach": True}
-    kept = arm.endswith("states kept")
-    blocks = {id(p) for block in blocks_of(model) for p in block.parameters} if kept else set()
-    held = [p for p in model.parameters() if p.requires_grad or id(p) in blocks]
-    optimizer = AdamW(held, lr=1e-5, **how)
-    for parameter in held:
-        if not parameter.requires_grad:
-            state = optimizer.state[parameter]
-            state["step"] = torch.zeros(())
-            state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in "mv")
+    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, **how)
+    if arm.endswith("states kept"):
+        for layer in find_layers(model, "block"):
+            for parameter in layer.parameters if layer.is_block else ():
+                state = optimizer.state[parameter]
+                state["step"] = torch.zeros(())
+                state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in "mv")
     return optimizer
+
+
+def strategy_of(arm: str) -> Strategy | None:
+    """Two blocks that take turns, alone or with all else, where the arm is one of those.
+
+    States that are released are what a GPU holds where they are offloaded: here the CPU stands for
+    the GPU.
+    """
+    if not arm.startswith(("LISA", "blocks")):
+        return None
+    train = ("embedding", "head", "norm") if arm.startswith("LISA") else ()
+    return Blocks(2, train=train, state="keep" if arm.endswith("states kept") else "release")
 
 
 def predicted(name: str, arm: str, setup: Setup) -> tuple[Prediction, float]:
@@ -142,6 +151,7 @@ def predicted(name: str, arm: str, setup: Setup) -> tuple[Prediction, float]:
         lambda: make_model(MODELS[name], arm, setup),
         lambda model: make_optimizer(model, arm, setup),
         make_batch,
+        strategy_of(arm),
         autocast=setup.autocast,
     )
     return found, time.process_time() - start
@@ -152,7 +162,6 @@ def record(name: str, arm: str, setup: Setup, **more: Any) -> dict[str, Any]:
     found, seconds = predicted(name, arm, setup)
     print(f"{name} {arm} {setup.tokens}: {found.gib:.2f} GiB", file=sys.stderr, flush=True)
     values = found.as_dict()
-    del values["first"]
     common = {"model": name, "arm": arm, "rows": setup.rows, "tokens": setup.tokens}
     return {**common, **more, "seconds": round(seconds, 1), **values}
 
@@ -187,7 +196,7 @@ def public_table(records: list[dict[str, Any]]) -> str:
 
 def table_at_8b(records: list[dict[str, Any]]) -> str:
     head = ["arm", "trained", "parameters", "gradients", "states", "saved", "temporary"]
-    head += ["peak, GB", "peak, GiB", "of full", "of LoRA", "peak in", "seconds"]
+    head += ["peak, GB", "peak, GiB", "of full", "of LoRA", "peak in", "first step, GB", "seconds"]
     peaks = {one["arm"]: one["peak"] for one in records}
     rows = []
     for one in records:
@@ -196,7 +205,8 @@ def table_at_8b(records: list[dict[str, Any]]) -> str:
         row += [f"{value:.2f}" for value in kinds]
         row += [f"{one['peak'] / 1e9:.2f}", f"{one['peak'] / GIB:.2f}"]
         row += [f"{one['peak'] / peaks['full']:.2f}", f"{one['peak'] / peaks['LoRA']:.2f}"]
-        rows.append([*row, one["phase"], f"{one['seconds']:.1f}"])
+        first = "" if one["first"] is None else f"{one['first'] / 1e9:.2f}"
+        rows.append([*row, one["phase"], first, f"{one['seconds']:.1f}"])
     return markdown_table(head, rows)
 
 
@@ -251,8 +261,9 @@ Llama 3.1 8B, all in bf16, AdamW (fused), one row of 1,024 tokens, gradient chec
 peak. *Blocks*: two blocks train at a time and all else rests, with no optimizer state on the GPU.
 *LISA*: embeddings, norms and head train, too. *All states kept*: as most trainers do it, a block's
 state stays when its turn is over; after all have had theirs. *LoRA*: rank 16 (float32) on all
-matrices of attention and MLP. What rests is frozen here by `requires_grad`: it is one period's step
-that is predicted, with the two lowest blocks, no whole run.
+matrices of attention and MLP. Blocks and LISA are `Blocks(2)`, attached to the model; it is one
+period's step that is predicted, with the two lowest blocks. *First step*: of the run, in which the
+order of the layers is read.
 
 {at_8b}
 

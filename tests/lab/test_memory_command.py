@@ -77,7 +77,7 @@ def test_the_command_shows_all_arms_and_writes_a_page(run, tmp_path):
 def test_a_config_is_enough_for_a_language_model(run, config):
     config(LLAMA, "net-1.5/config.json")
     flags = ["--hf-config", "net-1.5", "--tokens", "48", "--precision", "bf16", "--checkpointing"]
-    code, output, errors = run("memory", *flags, "--arms", "full,lisa", "--active", "1")
+    code, output, errors = run("memory", *flags, "--arms", "full,lisa", "--active-blocks", "1")
     assert (code, errors) == (0, "")
     assert "net-1.5 (0.2 M parameters), batch 1 rows of 48 tokens, precision bf16" in output
     rows = rows_of(output)
@@ -173,8 +173,8 @@ WRONG = {
     "no share": ([*TINY, "--drop-rate", "1"], "--drop-rate 1 is not usable."),
     "no budget": ([*TINY, "--budget", "24"], "--budget 24 is not usable. Cause: an amount above"),
     "blocks": (
-        [*TINY, "--arms", "blocks", "--active", "99"],
-        "ResNet has 4 repeated blocks, not 99. Cause: blocks are repeated modules",
+        [*TINY, "--arms", "blocks", "--active-blocks", "99"],
+        "--active-blocks 99 leaves no block to rest: there are 4. Cause: a block counts where",
     ),
     "tiny images": (
         ["--model", "vgg11", "--image-size", "8", "--batch-size", "2"],

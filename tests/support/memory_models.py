@@ -7,7 +7,8 @@ import torch
 import transformers as hf
 from torch import nn
 
-from layerdropback.lab.memory.freezing import adapt, train_blocks
+from layerdropback import Blocks, Truncate
+from layerdropback.lab.memory.adapting import adapt
 
 KINDS = ("gpt2", "llama", "bert", "vit", "resnet18", "convnext")
 ARMS = ("full", "truncate", "blocks", "lora")
@@ -67,11 +68,16 @@ def make_batch(kind):
     return BATCHES.get(kind, images)()
 
 
+STRATEGIES = {
+    "truncate": Truncate(0.5),
+    "blocks": Blocks(2, train=(), state="release"),
+    "lisa": Blocks(2, train=("embedding", "head", "norm"), state="offload"),
+}
+
+
 def make_model(kind, arm="full", checkpointing=False):
-    """A model in one arm; what drops in it for ``truncate`` is the strategy's matter."""
+    """A model in one arm; what drops in it is the matter of `STRATEGIES`."""
     model = globals()[kind]()
-    if arm == "blocks":
-        train_blocks(model, 2)
     if arm == "lora":
         model = adapt(model, rank=4)
     if checkpointing:

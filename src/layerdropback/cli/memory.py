@@ -52,7 +52,9 @@ def memory(
             show_default=False,
         ),
     ] = None,
-    active: Annotated[int, typer.Option(help="Blocks that train, in blocks and lisa.")] = 2,
+    active_blocks: Annotated[
+        int, typer.Option(help="Blocks that train at a time, in blocks and lisa.")
+    ] = 2,
     rank: Annotated[int, typer.Option(help="Of LoRA's adapters.")] = 16,
     drop_rate: Annotated[float, typer.Option(help="Share that truncate skips.")] = 0.5,
     budget: Annotated[
@@ -72,4 +74,4 @@ def memory(
     asked = Asked(
         model, hf_config, batch_size, image_size, tokens, classes, names, budget, out, overwrite
     )
-    predict(asked, Training(precision, optimizer, checkpointing, active, rank, drop_rate))
+    predict(asked, Training(precision, optimizer, checkpointing, active_blocks, rank, drop_rate))

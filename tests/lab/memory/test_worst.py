@@ -80,7 +80,7 @@ class TwoOf:
     def mean_rate(self):
         return 0.5
 
-    def draw(self, numbers):
+    def draw(self, numbers, turn=0):
         mask = self.facts.free.copy()
         free = np.flatnonzero(mask)
         mask[free[np.argsort(numbers(len(free)))[:2]]] = False

@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from ...errors import UsageError, explain
-from ...strategies import Strategy, Truncate
-from .fakes import on_meta
-from .freezing import Which, adapt, blocks_of, train_blocks
+from ...strategies import Blocks, Strategy, Truncate
+from .adapting import adapt
 from .optimizers import optimizer_of
 from .predict import Prediction, predict_memory
 from .subjects import Subject
@@ -19,8 +18,8 @@ from .subjects import Subject
 ARMS = {
     "full": "everything",
     "truncate": "the upper part in every step but the first: Truncate()",
-    "blocks": "a few blocks alone",
-    "lisa": "a few blocks, and all that is no block: embeddings, norms, head (LISA)",
+    "blocks": "a few blocks alone: Blocks(train=())",
+    "lisa": "a few blocks, embeddings, the last norm and the head (LISA)",
     "lora": "adapters on the matrices in all blocks (PEFT)",
 }
 
@@ -68,63 +67,45 @@ def predict_arm(arm: str, subject: Subject, how: Training, rows: int) -> Predict
         AttachError: nor with the arm's strategy.
     """
     weights, autocast, master = PRECISIONS[how.precision]
-    found = []
-    for change, strategy in _variants(arm, subject, how):
+    change, strategy = _variant(arm, how)
 
-        def make_model(change: _Change = change) -> nn.Module:
-            with _default_type(weights):
-                model = subject.make_model()
-            if how.checkpointing:
-                checkpoint(model)
-            return change(model)
+    def make_model() -> nn.Module:
+        with _default_type(weights):
+            model = subject.make_model()
+        if how.checkpointing:
+            checkpoint(model)
+        return change(model)
 
-        def make_batch() -> object:
-            with _default_type(weights):
-                return subject.make_batch(rows)
+    def make_batch() -> object:
+        with _default_type(weights):
+            return subject.make_batch(rows)
 
-        def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-            return optimizer_of(model, how.optimizer, master)
+    def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+        return optimizer_of(model, how.optimizer, master)
 
-        given = (make_model, make_optimizer, make_batch, strategy)
-        found.append(predict_memory(*given, loss=subject.loss, autocast=autocast))
-    return max(found, key=lambda one: one.peak)
+    given = (make_model, make_optimizer, make_batch, strategy)
+    return predict_memory(*given, loss=subject.loss, autocast=autocast)
 
 
 _Change = Callable[[nn.Module], nn.Module]
 
 
-def _variants(
-    arm: str, subject: Subject, how: Training
-) -> Iterator[tuple[_Change, Strategy | None]]:
-    """How the model is changed, and the strategy; the worst of several counts."""
+def _variant(arm: str, how: Training) -> tuple[_Change, Strategy | None]:
+    """How the model is changed, and the strategy."""
     if arm == "truncate":
-        yield _as_it_is, Truncate(how.share)
-    elif arm in ("blocks", "lisa"):
-        yield from _taking_turns(subject, how.active, rest=arm == "lisa")
-    elif arm == "lora":
-        yield lambda model: adapt(model, how.rank), None
-    else:
-        yield _as_it_is, None
+        return _as_it_is, Truncate(how.share)
+    if arm == "blocks":
+        return _as_it_is, _blocks(how.active, ())
+    if arm == "lisa":
+        return _as_it_is, _blocks(how.active, ("embedding", "head", "norm"))
+    if arm == "lora":
+        return lambda model: adapt(model, how.rank), None
+    return _as_it_is, None
 
 
-def _taking_turns(
-    subject: Subject, active: int, rest: bool
-) -> Iterator[tuple[_Change, Strategy | None]]:
-    """What is to be swapped for the strategy `Blocks` once there is one: what trains in a period.
-
-    The states are those of what trains: a resting block's are not on the device. (With a strategy
-    that puts them on the CPU it is ``state="release"`` that must be predicted: here the CPU stands
-    for the device, and what goes there stays.)
-    """
-    sizes = [block.numel for block in blocks_of(on_meta(subject.make_model))]
-    alike = sizes[:active] == sorted(sizes, reverse=True)[:active]
-    kinds: tuple[Which, ...] = ("lowest",) if alike else ("lowest", "largest")
-    for which in kinds:
-
-        def change(model: nn.Module, which: Which = which) -> nn.Module:
-            return train_blocks(model, active, which, rest)
-
-        yield change, None
+def _blocks(active: int, train: tuple[str, ...]) -> Strategy:
+    """What ``state="offload"`` holds on a GPU: here the CPU stands for it, and all would stay."""
+    return Blocks(active, train=train, state="release")
 
 
 def _as_it_is(model: nn.Module) -> nn.Module:

@@ -79,7 +79,7 @@ a whole number from 1 on is needed. Cure: give one.
     """
     counts = {"batch-size": asked.batch_size, "image-size": asked.image_size}
     counts |= {"tokens": asked.tokens, "classes": asked.classes}
-    counts |= {"active": how.active, "rank": how.rank}
+    counts |= {"active-blocks": how.active, "rank": how.rank}
     wrong = [
         (f"--{name} {value}", "a whole number from 1 on is needed")
         for name, value in counts.items()

@@ -43,7 +43,7 @@ class One:
         """See `Odds`."""
         return self.others.mean_rate
 
-    def draw(self, numbers: Draw) -> Mask:
+    def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`."""
         return self.mask.copy()
 
@@ -80,7 +80,7 @@ def worst_of(
 
 def _masks(odds: Odds) -> Mask:
     """Many that may be drawn, and the one that drops the least where their number varies."""
-    drawn = [odds.draw(partial(random_numbers, 0, Stream.MASK, i)) for i in range(_DRAWS)]
+    drawn = [odds.draw(partial(random_numbers, 0, Stream.MASK, i), i) for i in range(_DRAWS)]
     masks = np.unique(np.array(drawn), axis=0)
     if len(set(masks.sum(axis=1).tolist())) > 1:
         always = np.asarray(odds.chances) >= 1 - 1e-9
