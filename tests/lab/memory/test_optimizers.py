@@ -44,6 +44,23 @@ def test_master_weights_are_states_and_predicted():
     assert counted.kinds["states"] == 12 * counted.parameters + 6 * 4, "with six step numbers"
 
 
+def test_what_is_float32_already_is_not_copied():
+    def mixed():
+        made = model()
+        made[3].float()
+        made[3].register_forward_pre_hook(lambda module, args: (args[0].float(),))
+        return made
+
+    def make(own):
+        return optimizer_of(own, "adamw-fused", master=True)
+
+    counted = count_memory(mixed, make, batch)
+    assert counted == predict_memory(mixed, make, batch, device="cpu")
+    head = 64 + 1
+    assert counted.kinds["parameters"] == 2 * (counted.parameters - head) + 4 * head
+    assert counted.kinds["states"] == 12 * (counted.parameters - head) + 8 * head + 6 * 4
+
+
 def test_they_fire_the_hooks_of_steps_and_skip_what_is_dropped():
     for name in OPTIMIZERS:
         own = model()

@@ -48,7 +48,7 @@ class EightBitAdamW(Optimizer):
 
 
 class MasterWeights(Optimizer):
-    """Any optimizer on float32 copies of the weights, which the model has in lower precision.
+    """Any optimizer on float32 copies of the weights that the model has in lower precision.
 
     Gradients become float32 one by one, and each lower one is let go at once. The copies count as
     states.
@@ -68,24 +68,30 @@ class MasterWeights(Optimizer):
 
     def __init__(self, params: Iterable[Tensor], make: Make):
         super().__init__(params, {"lr": 1e-4})
-        for group in self.param_groups:
-            for parameter in group["params"]:
+        held = [parameter for group in self.param_groups for parameter in group["params"]]
+        for parameter in held:
+            if parameter.dtype != torch.float32:
                 self.state[parameter]["master"] = parameter.detach().float()
-        self.inner = make([state["master"] for state in self.state.values()])
+        self.inner = make([self._trained(parameter) for parameter in held])
+
+    def _trained(self, parameter: Any) -> Any:
+        """What the inner optimizer moves: the copy, where there is one."""
+        return self.state[parameter].get("master", parameter)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Step on the copies, and take the weights over."""
         moved = list(_with_gradients(self))
-        for parameter in moved:
+        copied = [parameter for parameter in moved if "master" in self.state[parameter]]
+        for parameter in copied:
             self.state[parameter]["master"].grad = parameter.grad.float()
             parameter.grad = None
         self.inner.step()
         self.inner.zero_grad()
+        for parameter in copied:
+            parameter.copy_(self.state[parameter]["master"])
         for parameter in moved:
-            state = self.state[parameter]
-            parameter.copy_(state["master"])
-            state["inner"] = self.inner.state[state["master"]]
+            self.state[parameter]["inner"] = self.inner.state[self._trained(parameter)]
 
 
 def _with_gradients(optimizer: Optimizer) -> Iterator[Any]:
