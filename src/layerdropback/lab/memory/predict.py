@@ -44,7 +44,7 @@ class Prediction:
         saved: what the forward pass leaves for the backward pass, the loss with it.
         parameters: how many numbers the model has.
         trained: how many of them get a gradient.
-        first: peak of the run's first step, in which a strategy drops nothing; None without one.
+        first: peak of the run's first step, whose passes are full; None without a strategy.
     """
 
     peak: int
