@@ -24,7 +24,7 @@ import transformers as hf
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from layerdropback import Blocks, Strategy, find_layers
+from layerdropback import Blocks, Strategy
 from layerdropback.lab import predict_memory
 from layerdropback.lab.memory.adapting import adapt
 from layerdropback.lab.memory.arms import checkpoint
@@ -114,17 +114,9 @@ def make_model(config: Callable[[], Any], arm: str, setup: Setup) -> nn.Module:
     return model
 
 
-def make_optimizer(model: nn.Module, arm: str, setup: Setup) -> Optimizer:
-    """As it is after all blocks have had their turn, where all states are kept."""
+def make_optimizer(model: nn.Module, setup: Setup) -> Optimizer:
     how: dict[str, Any] = {"fused": True} if setup.fused else {"foreach": True}
-    optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, **how)
-    if arm.endswith("states kept"):
-        for layer in find_layers(model, "block"):
-            for parameter in layer.parameters if layer.is_block else ():
-                state = optimizer.state[parameter]
-                state["step"] = torch.zeros(())
-                state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in "mv")
-    return optimizer
+    return AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, **how)
 
 
 def strategy_of(arm: str) -> Strategy | None:
@@ -149,7 +141,7 @@ def predicted(name: str, arm: str, setup: Setup) -> tuple[Prediction, float]:
     start = time.process_time()
     found = predict_memory(
         lambda: make_model(MODELS[name], arm, setup),
-        lambda model: make_optimizer(model, arm, setup),
+        lambda model: make_optimizer(model, setup),
         make_batch,
         strategy_of(arm),
         autocast=setup.autocast,

@@ -17,6 +17,7 @@ from ...strategies import Strategy, strategy_of
 from ...strategies.odds import Mask
 from ..calling import Loss
 from .fakes import FakeLedger, fake_twin, on_meta, without_data
+from .keeping import make_states_of_all_turns
 from .kernels import like_cuda
 from .ledger import Ledger
 from .steps import Counted, Work, orderly, own_loss, step
@@ -103,7 +104,7 @@ class _Plan:
                 worst = worst_of(self.strategy, _positions(schedule), by, chosen)
                 ldb = LayerDropBack(model, optimizer, worst, schedule)
                 with ldb.epoch(None, 0):
-                    first, counted = _second(ledger, work)
+                    first, counted = _second(ledger, work, ldb)
                 ldb.detach()
         return _prediction(ledger, model, counted, first)
 
@@ -139,7 +140,8 @@ def predict_memory(
             is told otherwise; here, say so.
         make_batch: returns what the model is called with: a tensor, a tuple of arguments, or a
             mapping of keyword arguments.
-        strategy: what drops layers, by default nothing.
+        strategy: what drops layers, by default nothing. Of `Blocks` that keep the states of what
+            rests a late step is predicted: all have had their turn.
         schedule: of the strategy; the worst step of its ramp counts.
         loss: makes a scalar of the model's outputs; by default their own ``loss``, or their sum.
         autocast: type of the forward pass under ``torch.autocast``.
@@ -230,10 +232,13 @@ def _plan(
     return _Plan(make_optimizer, make_batch, chosen, schedule, loss or own_loss, autocast)
 
 
-def _second(ledger: Ledger, work: Work) -> tuple[int, Counted]:
+def _second(ledger: Ledger, work: Work, ldb: LayerDropBack | None = None) -> tuple[int, Counted]:
     """Two steps; the first one's peak, and what the second one has shown."""
     step(ledger, work)
     first = ledger.peak().bytes
+    if ldb is not None:
+        make_states_of_all_turns(ldb)
+        ledger.assign_states(work.optimizer)
     ledger.restart()
     return first, step(ledger, work)
 
