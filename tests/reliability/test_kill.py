@@ -23,6 +23,14 @@ FLAGS = [
     *("--checkpoint-every", "3", "--threads", "1"),
 ]
 
+# Blocks that take turns, their states offloaded: killed in the midst of a period.
+BLOCKS = [
+    *("train", "--model", "test_resnet", "--limit-train", "200", "--limit-test", "60"),
+    *("--batch-size", "10", "--optimizer", "adamw", "--lr", "0.001", "--ema", "0.9"),
+    *("--strategy", "blocks", "--active-blocks", "1", "--period-steps", "4"),
+    *("--checkpoint-every", "3", "--threads", "1"),
+]
+
 
 class Forker:
     """``forker.py`` in a process of its own."""
@@ -63,9 +71,9 @@ def forker(tmp_path_factory):
     forker.close()
 
 
-def unbroken(forker, folder, epochs):
+def unbroken(forker, folder, epochs, flags):
     start = time.perf_counter()
-    code = forker.run(*FLAGS, "--epochs", epochs, "--out", folder)
+    code = forker.run(*flags, "--epochs", epochs, "--out", folder)
     assert code == 0, forker.log.read_text()
     return time.perf_counter() - start
 
@@ -73,15 +81,15 @@ def unbroken(forker, folder, epochs):
 PLACES = ("write", "sync", "name", "prune")
 
 
-def torture(forker, folder, epochs, kills, generator):
+def torture(forker, folder, epochs, kills, generator, flags=FLAGS):
     """Kill a run so often, every second time inside a saving, and then let it end."""
-    seconds = unbroken(forker, folder / "unbroken", epochs)
+    seconds = unbroken(forker, folder / "unbroken", epochs, flags)
     for number in range(kills):
         inside = number % 2 == 0
         place = [PLACES[number // 2 % 4], generator.randrange(1, 5)] if inside else None
         # Early enough that the run is not through before the last kill.
         after = None if inside else generator.uniform(0.2, 0.5 + 1.5 * seconds / kills)
-        arguments = [*FLAGS, "--epochs", epochs, "--out", folder / "killed", "--resume"]
+        arguments = [*flags, "--epochs", epochs, "--out", folder / "killed", "--resume"]
         code = forker.run(*arguments, kill=place, after=after)
         assert code in (-signal.SIGKILL, 0), forker.log.read_text()
         yield code
@@ -94,8 +102,10 @@ def torture(forker, folder, epochs, kills, generator):
 
 
 @pytest.mark.slow
-def test_three_kills(forker, tmp_path):
-    codes = list(torture(forker, tmp_path, epochs=4, kills=3, generator=random.Random(0)))
+@pytest.mark.parametrize("flags", [FLAGS, BLOCKS], ids=["uniform", "blocks"])
+def test_three_kills(forker, tmp_path, flags):
+    generator = random.Random(0)
+    codes = list(torture(forker, tmp_path, epochs=4, kills=3, generator=generator, flags=flags))
     assert codes.count(-signal.SIGKILL) >= 2
     assert "resumed from step-" in forker.log.read_text()
 
