@@ -38,14 +38,16 @@ FAMILIES = {
 WAYS_THAT_RUN = {family: 0 for family in FAMILIES if family.endswith("whole")}
 WAYS_THAT_RUN |= {"Swin": 0, "ResNet": 9, "ViT": 9}
 WAYS = [(unit, "uniform") for unit in UNITS]
-WAYS += [("layer", strategy) for strategy in STRATEGIES if strategy != "uniform"]
+WAYS += [("layer", strategy) for strategy in STRATEGIES if strategy not in ("uniform", "blocks")]
+WAYS += [("block", "blocks")]
 CASES = [
     pytest.param(
         family, *way, marks=pytest.mark.slow if number >= WAYS_THAT_RUN.get(family, 1) else ()
     )
     for family in FAMILIES
     for number, way in enumerate(WAYS)
-    if not (family.startswith("VGG") and way[1] == "branch")  # no skip connection
+    # Neither a skip connection nor blocks that repeat.
+    if not (family.startswith("VGG") and way[1] in ("branch", "blocks"))
 ]
 
 
@@ -72,8 +74,9 @@ def check(metrics, strategy):
 
 def base(family, unit, strategy):
     # In the first of two drop steps of a few blocks all may be kept: half of many is not.
-    rate = None if strategy == "control" else 0.8
-    dropping = Dropping(unit=unit, strategy=strategy, verify=True, drop_rate=rate, lr_scale=2.0)
+    own = {"control": {}, "blocks": {"active_blocks": 1, "every": 2, "start": 1}}
+    amount = own.get(strategy, {"drop_rate": 0.8})
+    dropping = Dropping(unit=unit, strategy=strategy, verify=True, lr_scale=2.0, **amount)
     chosen = FAMILIES[family]
     model, *arguments = (chosen,) if isinstance(chosen, str) else chosen
     settings = {"model": model, "model_args": tuple(arguments), "dropping": dropping}

@@ -200,7 +200,7 @@ def all_flags() -> dict[str, Flag]:
 
     Example:
         >>> all_flags()["unit"].default
-        'layer'
+        'layer; blocks block'
     """
     own = {name: Flag.of(entry, hint) for name, entry, hint in flagged(TrainConfig)}
     names = list(own)
