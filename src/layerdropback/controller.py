@@ -41,8 +41,8 @@ class LayerDropBack:
             Accelerate, Lightning, Lookahead or SAM put around one is looked through.
         strategy: which layers a step drops: `Uniform`, `Truncate`, `Branch`, `Control`, or the name
             of one (``"uniform"``, ...) for its defaults.
-        schedule: when they drop. Before the first drop step ever, one full step is made, from which
-            the order of the layers is read.
+        schedule: when they drop. The passes of the first step ever are full: from them the order of
+            the layers is read.
         lr_scale: learning-rate factor of drop steps, or ``"inverse"`` for 1 / (1 - rate).
         batch_scale: batch-size factor of drop epochs; other than 1 it needs a ``DataLoader``.
         seed: of the masks; the global generators are neither read nor moved.

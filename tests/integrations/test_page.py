@@ -32,7 +32,7 @@ def test_the_code_for_transformers(tmp_path):
     first, second = blocks_under("transformers")
     exec(first, names)
     (callback,) = (c for c in names["trainer"].callback_handler.callbacks if hasattr(c, "ldb"))
-    assert callback.ldb.stats()["drop_steps"] == 21
+    assert callback.ldb.stats()["drop_steps"] == 22
     exec(second, names)
     names["trainer"].remove_callback(callback)
     names["trainer"].add_callback(names["callback"])
@@ -49,7 +49,7 @@ def test_the_code_for_lightning(tmp_path, monkeypatch):
     (block,) = blocks_under("Lightning")
     exec(block, names)
     (callback,) = (c for c in names["trainer"].callbacks if hasattr(c, "ldb"))
-    assert callback.ldb.stats()["drop_steps"] == 19
+    assert callback.ldb.stats()["drop_steps"] == 20
 
 
 def test_every_test_that_the_table_names_is_there():

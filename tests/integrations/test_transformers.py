@@ -222,5 +222,5 @@ def test_the_trainers_own_features(tmp_path, changes):
     callback = LayerDropBackCallback(verify="bf16" not in changes)
     run("bert", tmp_path, callback, **changes)
     stats = callback.ldb.stats()
-    assert stats["drop_steps"] == stats["step"] - 1 > 0
+    assert stats["drop_steps"] == stats["step"] > 0
     assert stats["share_dropped"] > 0

@@ -93,7 +93,12 @@ class Knowledge:
         if self.learned is not None:
             order = self.learned.order.updated(order)
         learned = replace(self.learned or Learned(order), order=order)
-        return replace(learned, early=self._early(learned, recorder, held))
+        early = self._early(learned, recorder, held)
+        try:
+            shares = depth_shares(self._layers, order, recorder.costs, early.keys())
+        except AttachError:  # what is learned of the step will raise it, before a weight moves
+            return None
+        return replace(learned, early=early, shares=shares)
 
     def _compute(self, order: Order, recorder: Recorder, held: Held) -> Learned:
         learned = replace(self.learned or Learned(order), order=order)

@@ -90,11 +90,13 @@ class Planner:
         # A turn through a pool has no holes where nothing is dropped.
         return counters.drop_steps if self.masks.pooled else counters.step
 
-    def foresee(self, recorder: Recorder, counters: Counters, position: float) -> Mask | None:
-        """In the first backward pass of a recorded step: the mask that its window is to have.
+    def foresee(
+        self, recorder: Recorder, counters: Counters, position: float
+    ) -> tuple[Mask, float] | None:
+        """In the first backward pass of a recorded step: the mask and the factor of its window.
 
-        Nothing is known but the graph of the forward pass. What rests by it needs no gradient in
-        this step either, and no optimizer state. None where that graph says too little.
+        Nothing is known but the graph of the forward pass. What is dropped by it needs no gradient
+        in this step either, and no optimizer state. None where that graph says too little.
         """
         known = self.knowledge.learned
         scaled = known is None or known.scaled  # the first step itself will tell
@@ -105,4 +107,5 @@ class Planner:
         learned = replace(learned, scaled=scaled)
         plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
         odds = plan.odds(plan.heads(), position)
-        return self.masks.draw(odds, self._index(counters))
+        mask = self.masks.draw(odds, self._index(counters))
+        return (mask, self._settings.lr_factor(odds.mean_rate)) if mask.any() else None

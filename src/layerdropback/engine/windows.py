@@ -136,19 +136,19 @@ class Windows:
 
     def foresee(self) -> None:
         """In a recorded window's first backward pass: let go of gradients of what is to rest."""
-        recorder, strategy = self.recording.recorder, self.settings.strategy
-        if recorder is None or strategy.resting is None or self.seen.foreseen or not self.drops:
+        recorder, foresees = self.recording.recorder, self.settings.strategy.foresees
+        if recorder is None or not foresees or self.seen.foreseen or not self.drops:
             return
         if not self.planner.knowledge.ranks.alone:  # they must agree, and do so before the step
             return
-        mask = self.planner.foresee(recorder, self.counters, self.position)
-        if mask is not None:
-            self.seen.foreseen = self._recorded(mask)
+        found = self.planner.foresee(recorder, self.counters, self.position)
+        if found is not None:
+            self.seen.foreseen = self._recorded(*found)
             self.recording.let_go(self.seen.foreseen.parameters)
 
-    def _recorded(self, mask: Mask) -> Window:
+    def _recorded(self, mask: Mask, factor: float) -> Window:
         """What a recorded window is from its step on: its passes were full, and saved nothing."""
-        return Window(mask, self._parameters(mask), lr_factor=self.settings.lr_factor(0.0))
+        return Window(mask, self._parameters(mask), lr_factor=factor)
 
     def enter_foreseen(self) -> bool:
         """The passes of a recorded window are over; whether it drops from now on."""
@@ -166,11 +166,11 @@ class Windows:
         self.planner.knowledge.learn(recorder, self.target.needing(recorder.scaled))
         self.recording.stop()
         self.install()
-        rests = self.settings.strategy.resting is not None and self.drops
-        if rests and self.window.mask is None and not self.seen.stepped:
-            mask = self._drawn(self.planner.decide(self.drops, self.position)).mask
-            if self.seen.foreseen is None and mask is not None:
-                self.seen.foreseen = self._recorded(mask)
+        foresees = self.settings.strategy.foresees and self.drops
+        if foresees and self.window.mask is None and not self.seen.stepped:
+            drawn = self._drawn(self.planner.decide(self.drops, self.position))
+            if self.seen.foreseen is None and drawn.mask is not None:
+                self.seen.foreseen = self._recorded(drawn.mask, drawn.lr_factor)
 
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""

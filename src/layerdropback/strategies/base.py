@@ -87,6 +87,15 @@ class Strategy:
         """
         return None
 
+    @property
+    def foresees(self) -> bool:
+        """Whether the very first step, which is recorded, is to drop as well.
+
+        So what never trains gets no gradient that is kept and no optimizer state. It must be worth
+        it: the step's passes are full.
+        """
+        return self.resting is not None
+
     def takes_turns(self, layer: Layer) -> bool:
         """Whether a layer is one of those that take turns, see `Blocks`."""
         return False

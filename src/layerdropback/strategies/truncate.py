@@ -54,6 +54,11 @@ class Truncate(Strategy):
         return self.share > 0
 
     @property
+    def foresees(self) -> bool:
+        """See `Strategy`: a fixed cut leaves the same layers out for good."""
+        return self.depth == "fixed"
+
+    @property
     def rate_text(self) -> str:
         """See `Strategy`."""
         return f"share {self.share:g} ({self.depth})"

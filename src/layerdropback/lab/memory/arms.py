@@ -17,7 +17,7 @@ from .subjects import Subject
 # By their names; what each of them trains.
 ARMS = {
     "full": "everything",
-    "truncate": "the upper part in every step but the first: Truncate()",
+    "truncate": "the upper part: Truncate()",
     "blocks": "a few blocks alone: Blocks(train=())",
     "lisa": "a few blocks, embeddings, the last norm and the head (LISA)",
     "lora": "adapters on the matrices in all blocks (PEFT)",

@@ -131,8 +131,8 @@ def lines_of(found: Found) -> list[str]:
     lines += [f"{arm} is left out: {why}" for arm, why in found.refused.items()]
     if any(one.first is not None for one in found.arms.values()):
         lines.append(
-            "First step: the passes of a run's first step are full. With truncate it makes the "
-            "optimizer's states of all layers, too. It needs that much once, or the run ends there."
+            "First step: the passes of a run's first step are full. It needs that much once, or "
+            "the run ends there."
         )
     return [*lines, NOT_COUNTED]
 
