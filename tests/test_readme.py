@@ -92,7 +92,7 @@ def test_the_readmes_loop_runs_and_drops(capsys):
     (loop,) = blocks_of("README.md")
     exec(loop, names)
     stats = names["ldb"].stats()
-    assert stats["drop_steps"] == stats["step"] - 1 == 3 * 8 - 1
+    assert stats["drop_steps"] == stats["step"] == 3 * 8
     assert "truncate, share 0.5 (fixed)" in capsys.readouterr().out
 
 

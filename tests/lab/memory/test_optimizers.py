@@ -73,7 +73,7 @@ def test_they_fire_the_hooks_of_steps_and_skip_what_is_dropped():
                 own(batch()).sum().backward()
                 optimizer.step()
                 optimizer.zero_grad()
-        assert ldb.stats()["drop_steps"] == 2, name
+        assert ldb.stats()["drop_steps"] == 3, name
 
 
 def test_eight_bits_are_for_large_tensors():
