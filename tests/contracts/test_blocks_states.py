@@ -120,7 +120,7 @@ def parts_saved(model, optimizer, ldb):
 
 
 @pytest.mark.parametrize("state", ["offload", "release", "keep"])
-@pytest.mark.parametrize("order", ["random", "cyclic"])
+@pytest.mark.parametrize("order", ["random", pytest.param("cyclic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", ["optimizer", "ldb"])
 def test_a_run_that_is_resumed_within_a_period_goes_on_bit_for_bit(state, order, first):
     strategy, whole = Blocks(2, order, state=state), made()

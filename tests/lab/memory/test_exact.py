@@ -84,7 +84,7 @@ def test_for_sgd_which_needs_nothing_and_with_momentum():
     assert counted.kinds["states"] == 4 * counted.parameters
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_under_autocast_and_in_lower_precision(kind):
     make = partial(models.make_model, kind)
     batch = partial(models.make_batch, kind)
@@ -124,7 +124,7 @@ def allocators_peak(model, optimizer, batch):
     return peak
 
 
-@pytest.mark.parametrize("arm", ["full", "lora"])
+@pytest.mark.parametrize("arm", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "bert", "vit"])
 def test_the_allocators_own_events_agree_within_a_thousandth(kind, arm):
     """Not for convolutions: the CPU's kernels take scratch, which is not counted."""
