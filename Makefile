@@ -31,7 +31,7 @@ test-all: $(VENV)/.installed test-oldest
 	$(BIN)/python -m pytest -q -m alone
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "" $(OLDEST_TESTS)
+	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone" $(OLDEST_TESTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
