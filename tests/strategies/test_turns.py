@@ -81,3 +81,12 @@ def test_more_active_ones_than_blocks_are_all():
     nothing = Turns(3, (), (), 2, "cyclic")
     assert not nothing.draw(numbers(0, 0), 4).any()
     assert not nothing.chances.any()
+
+
+@pytest.mark.parametrize("order", ["random", "cyclic"])
+def test_a_pool_is_of_so_many_turns(order):
+    turns = turns_of(2, 4, order)
+    masks = turns.pool(numbers(3, 0), 20)
+    assert masks.shape == (20, 6)
+    assert (masks.sum(axis=1) == 3).all()
+    assert len({tuple(mask) for mask in masks.tolist()}) == (2 if order == "cyclic" else 6)

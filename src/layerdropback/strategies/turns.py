@@ -46,19 +46,22 @@ class Turns:
 
     def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`; a layer's place decides which random number it gets."""
+        return self._at(numbers(self.count), turn)
+
+    def _at(self, drawn: Rates, turn: int) -> Mask:
         mask = np.zeros(self.count, dtype=np.bool_)
         mask[[*self.resting, *self.blocks]] = True
-        mask[self._active(numbers, turn)] = False
+        mask[self._active(drawn, turn)] = False
         return mask
 
-    def _active(self, numbers: Draw, turn: int) -> list[int]:
+    def _active(self, drawn: Rates, turn: int) -> list[int]:
         blocks, active = self.blocks, min(self.active, len(self.blocks))
         if self.order == "random":
-            drawn = numbers(self.count)
             return sorted(blocks, key=drawn.__getitem__)[:active]
         first = turn * active if self.order == "cyclic" else 0
         return [blocks[-1 - (first + i) % len(blocks)] for i in range(active)]
 
     def pool(self, numbers: Draw, masks: int) -> Mask:
-        """See `Odds`; no strategy of turns has a pool."""
-        raise NotImplementedError
+        """See `Odds`: the masks of so many turns in a row."""
+        rows = numbers(masks * self.count).reshape(masks, self.count)
+        return np.array([self._at(row, turn) for turn, row in enumerate(rows)])
