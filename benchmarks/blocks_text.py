@@ -141,8 +141,8 @@ def _attach(
 ) -> LayerDropBack | None:
     if arm.strategy is None:
         return None
-    cyclic_or_not = Schedule(steps=PERIOD) if isinstance(arm.strategy, Blocks) else Schedule(1, 0)
-    return LayerDropBack(model, optimizer, arm.strategy, cyclic_or_not, seed=seed)
+    schedule = Schedule(steps=PERIOD) if isinstance(arm.strategy, Blocks) else Schedule(1, 0)
+    return LayerDropBack(model, optimizer, arm.strategy, schedule, seed=seed)
 
 
 def _held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:

@@ -94,14 +94,12 @@ class _Store:
     def send(self, resting: Set[int]) -> None:
         """Take the states of these out of the optimizer."""
         state = self._optimizer.state
-        for parameter in [
-            p for p in _parameters(self._optimizer) if id(p) in resting and p in state
-        ]:
-            self._away[parameter] = _mapped(state.pop(parameter), Tensor, _Waiting.of)
-        if not self._keeps:
-            gone = [parameter for parameter in self._away if id(parameter) in resting]
-            for parameter in gone:
-                del self._away[parameter]
+        for parameter in (p for p in _parameters(self._optimizer) if id(p) in resting):
+            entry = state.pop(parameter, None)
+            if not self._keeps:
+                self._away.pop(parameter, None)
+            elif entry is not None:
+                self._away[parameter] = _mapped(entry, Tensor, _Waiting.of)
 
     def fetch(self, resting: Set[int]) -> None:
         """Put the states of all others back."""

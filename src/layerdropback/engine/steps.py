@@ -48,11 +48,9 @@ class Steps:
         looks = self._verify or self._looks > 0
         if window.mask is not None and window.parameters and looks:
             self._verifiers[id(optimizer)].before(optimizer, self._named(optimizer, window.mask))
-        return (
-            None
-            if closure is None
-            else _replaced(args, kwargs, partial(self._passed, closure, optimizer))
-        )
+        if closure is None:
+            return None
+        return _replaced(args, kwargs, partial(self._passed, closure, optimizer))
 
     def _look_at_gradients(self, complete: bool = True) -> None:
         """Gradients are there, and no weight has moved yet.

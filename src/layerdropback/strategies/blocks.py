@@ -96,9 +96,8 @@ class Blocks(Strategy):
         blocks = self._blocks(facts)
         free = [i for i in facts.ascending if facts.free[i]]
         trained = set(blocks).union(*(self._part(facts, blocks, part) for part in self.train))
-        resting = tuple(i for i in free if i not in trained)
-        if not blocks:  # nothing takes turns as things stand: a warning of its own
-            return Turns(len(facts.layers), (), (), self.active, self.order)
+        # Where nothing takes turns as things stand nothing rests: a warning of its own.
+        resting = tuple(i for i in free if i not in trained) if blocks else ()
         return Turns(len(facts.layers), blocks, resting, self.active, self.order)
 
     def check(self, facts: Facts) -> None:
