@@ -33,7 +33,7 @@ from layerdropback import Blocks, LayerDropBack, Schedule, Strategy, Truncate
 from layerdropback.lab.tables import markdown_table
 from layerdropback.training.machine import machine
 
-BATCH, LONGEST, PERIOD = 32, 64, 10
+BATCH, LONGEST, PERIOD, GROUP = 32, 64, 10, 25
 EVERYWHERE = ("embedding", "head", "norm")
 TUNING_SEED, SEEDS = 1000, (1, 2, 3, 4, 5)
 Samples = list[tuple[list[int], int]]
@@ -83,12 +83,15 @@ class Task:
     def batches(
         self, samples: Samples, seed: int | None
     ) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """Padded to their longest; shuffled by a seed."""
-        order = range(len(samples))
+        """Of similar length, padded to their longest; shuffled by a seed."""
+        order = sorted(range(len(samples)), key=lambda i: len(samples[i][0]))
+        if seed is not None:
+            order = _grouped([len(ids) for ids, _ in samples], seed)
+        starts = torch.arange(0, len(samples), BATCH)
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
-            order = torch.randperm(len(samples), generator=generator).tolist()
-        for start in range(0, len(samples), BATCH):
+            starts = starts[torch.randperm(len(starts), generator=generator)]
+        for start in starts.tolist():
             chosen = [samples[i] for i in order[start : start + BATCH]]
             padded = self.tokenizer.pad(
                 {"input_ids": [ids for ids, _ in chosen]}, return_tensors="pt"
@@ -109,11 +112,23 @@ class Task:
         return model.train()
 
 
+def _grouped(lengths: list[int], seed: int) -> list[int]:
+    """A random order whose batches hold sentences of similar length.
+
+    Sorted within sets of GROUP batches, as Hugging Face's `group_by_length` does: a batch of short
+    sentences has little padding, and which sentences meet is drawn anew for each seed.
+    """
+    order = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed)).tolist()
+    size = GROUP * BATCH
+    sets = (order[start : start + size] for start in range(0, len(order), size))
+    return [i for one in sets for i in sorted(one, key=lengths.__getitem__)]
+
+
 def run(task: Task, arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str, Any]:
     """One epoch, warm-up over a tenth, then linear decay; accuracy at its end."""
     samples = task.rest if tuning else task.train
     model, steps = task.model(arm, seed), math.ceil(len(samples) / BATCH)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
     warm = max(1, steps // 10)
     decay = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
@@ -123,7 +138,7 @@ def run(task: Task, arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str,
     for inputs, labels in (
         task.batches(samples, seed) if ldb is None else ldb.epoch(task.batches(samples, seed), 0)
     ):
-        nn.functional.cross_entropy(model(**inputs).logits, labels).backward()
+        loss_of(model, inputs, labels).backward()
         held.append(_held_bytes(model, optimizer))
         optimizer.step()
         held[-1] = max(held[-1], _held_bytes(model, optimizer))
@@ -134,6 +149,12 @@ def run(task: Task, arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str,
         "accuracy": _accuracy(task, model, task.held_out if tuning else task.test),
         "gradient_and_state_bytes": max(held), "seconds": time.perf_counter() - began,
     }  # fmt: skip
+
+
+def loss_of(model: nn.Module, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+    """Under bf16 autocast: weights, gradients and states stay float32."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return nn.functional.cross_entropy(model(**inputs).logits, labels)
 
 
 def _attach(
@@ -155,10 +176,11 @@ def _held_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
 @torch.no_grad()
 def _accuracy(task: Task, model: nn.Module, samples: Samples) -> float:
     model.eval()
-    right = sum(
-        int((model(**inputs).logits.argmax(1) == labels).sum())
-        for inputs, labels in task.batches(samples, None)
-    )
+    with torch.autocast("cpu", torch.bfloat16):
+        right = sum(
+            int((model(**inputs).logits.argmax(1) == labels).sum())
+            for inputs, labels in task.batches(samples, None)
+        )
     return right / len(samples)
 
 
