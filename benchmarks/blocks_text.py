@@ -31,7 +31,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from layerdropback import Blocks, LayerDropBack, Schedule, Strategy, Truncate
 from layerdropback.lab.tables import markdown_table
-from layerdropback.training.machine import machine
+from layerdropback.runs.machine import machine
 
 BATCH, LONGEST, PERIOD, GROUP = 32, 64, 10, 25
 EVERYWHERE = ("embedding", "head", "norm")

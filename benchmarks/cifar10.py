@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from layerdropback.lab.arms import plain_of
+from layerdropback.runs.machine import machine
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
-from layerdropback.training.machine import machine
 from layerdropback.training.metrics import EpochMetrics
 from layerdropback.training.settings_file import read_settings
 

@@ -31,9 +31,9 @@ from layerdropback.lab.calling import call
 from layerdropback.lab.profiling.bench import Bench
 from layerdropback.lab.profiling.trying import PROFILED, tried
 from layerdropback.lab.tables import markdown_table
+from layerdropback.runs.machine import machine
 from layerdropback.training.blocks import repeated_blocks
 from layerdropback.training.compiling import compile_blocks
-from layerdropback.training.machine import machine
 from layerdropback.training.models import ModelSpec, build_model, choose_stem
 from layerdropback.training.precision import Precision
 

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from layerdropback import Control, LayerDropBack, Uniform
+from layerdropback.runs.machine import machine
 from layerdropback.strategies.base import Strategy
-from layerdropback.training.machine import machine
 
 RATE = 0.5
 

@@ -30,7 +30,7 @@ from layerdropback.lab.memory.adapting import adapt
 from layerdropback.lab.memory.arms import checkpoint
 from layerdropback.lab.memory.predict import Prediction
 from layerdropback.lab.tables import markdown_table
-from layerdropback.training.machine import machine
+from layerdropback.runs.machine import machine
 
 GIB = 2**30
 KINDS = ("parameters", "gradients", "states", "saved", "temporary")

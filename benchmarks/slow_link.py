@@ -20,9 +20,9 @@ from slow_link_arms import TASKS
 from slow_link_card import write
 from torch import Tensor
 
+from layerdropback.runs.machine import machine
 from layerdropback.training.images.choosing import stratified
 from layerdropback.training.images.data import ImageData, Split, load_data
-from layerdropback.training.machine import machine
 
 # Where nothing else is said. Fine-tuning is short, as it mostly is.
 DEFAULTS: dict[str, dict[str, int]] = {

@@ -41,7 +41,7 @@ from transformers import (
 from layerdropback import Branch, Strategy, Truncate, Uniform
 from layerdropback.integrations.transformers import LayerDropBackCallback
 from layerdropback.lab.tables import markdown_table
-from layerdropback.training.machine import machine
+from layerdropback.runs.machine import machine
 
 # Steps that are left out of the times: a warm-up, in the first ten the library looks at what it
 # does, and then the bytes are counted.

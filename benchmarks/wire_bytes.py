@@ -24,7 +24,7 @@ from link import DEVICE, Unavailable, joined, run_workers
 
 from layerdropback.lab.statistics import interval
 from layerdropback.lab.tables import markdown_table
-from layerdropback.training.machine import machine
+from layerdropback.runs.machine import machine
 
 RATE = 0.5
 # Fast, but with a queue: without one, packets overtake each other and some are sent again.

@@ -26,12 +26,14 @@ FLOORS = (
     ("engine",),
     ("state", "epoch", "summary"),
     ("controller",),
+    ("runs",),
     ("integrations", "lab"),
     ("training",),
+    ("tasks",),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-OUTSIDE_THE_CORE = {"lab", "training", "cli", "integrations"}
+OUTSIDE_THE_CORE = {"runs", "lab", "training", "tasks", "cli", "integrations"}
 
 # The lab still trains images by itself; issue 18 turns it into a lab of any task.
 ALLOWED_FOR_NOW = {("lab", "training")}

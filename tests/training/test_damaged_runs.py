@@ -91,7 +91,7 @@ def test_a_disk_that_fills_up_stops_no_training(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("layerdropback.training.checkpoint._write", full)
+    monkeypatch.setattr("layerdropback.runs.checkpoint._write", full)
     warnings.simplefilter("default")
     code, _, errors = run("train", *SMALL, "--epochs", 1, "--out", tmp_path / "run")
     assert code == 0

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from command import metrics_of
 from layerdropback import __version__
-from layerdropback.training.checkpoint import _checksum
+from layerdropback.runs.checkpoint import _checksum
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.journal import TABLE
 from layerdropback.training.metrics import EpochMetrics

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from layerdropback import UsageError
-from layerdropback.training.checkpoint import Checkpoints, _checksum
+from layerdropback.runs.checkpoint import Checkpoints, _checksum
 from layerdropback.training.export import load_exported
 from layerdropback.training.journal import TABLE, Journal
 from layerdropback.training.models import ModelSpec

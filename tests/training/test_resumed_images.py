@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from layerdropback.training.claim import claimed
+from layerdropback.runs.claim import claimed
 from layerdropback.training.settings_file import read_settings
 from layerdropback.training.tally import Tally
 from resuming import numbers, stopped, weights

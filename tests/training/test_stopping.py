@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from command import stop_after
-from layerdropback.training.claim import claimed
+from layerdropback.runs.claim import claimed
+from layerdropback.runs.stopping import Stopped, Stopping
 from layerdropback.training.loop import Trainer
-from layerdropback.training.stopping import Stopped, Stopping
 from resuming import LDB, SMALL, numbers, weights
 
 TERM, CTRL_C = (signal.SIGTERM, 143), (signal.SIGINT, 130)

@@ -35,7 +35,7 @@ def _root(
 @contextmanager
 def stoppable() -> Iterator[None]:
     """For work that a signal may stop once it is saved; the parser would take it for any Ctrl-C."""
-    from ..training.stopping import Stopped
+    from ..runs.stopping import Stopped
 
     try:
         yield

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from ..runs.device import find_device
+from ..runs.machine import machine
 from ..training.config import TrainConfig
-from ..training.device import find_device
 from ..training.images.data import ImageData
-from ..training.machine import machine
 from ..training.run_folder import identity
 from .arms import Arm
 from .plan import Plan

@@ -10,16 +10,16 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import UsageError, explain
-from ..training.checkpoint import Checkpoints
-from ..training.claim import claimed
+from ..runs.checkpoint import Checkpoints
+from ..runs.claim import claimed
+from ..runs.device import find_device
+from ..runs.stopping import Stopping
 from ..training.config import TrainConfig
-from ..training.device import find_device
 from ..training.finished import Diverged
 from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
 from ..training.metrics import EpochMetrics
 from ..training.models import small_stem
 from ..training.run_folder import CHECKPOINTS, difference, resolved
-from ..training.stopping import Stopping
 from .arms import Arm
 from .beginning import arm_as_dict, decided_arms, identity_of, new_record
 from .pilot import Timing, pilot, same_time

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, explain
+from ..runs.paths import home
 from ..training.config import TrainConfig
-from ..training.paths import home
 
 
 @dataclass(frozen=True)

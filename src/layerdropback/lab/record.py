@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, explain
-from ..training.atomic import write_atomically
+from ..runs.atomic import write_atomically
 from .front import Measured
 from .verdict import Verdict, judge
 

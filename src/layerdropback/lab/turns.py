@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from ..runs.randomness import generator_states, set_generator_states
 from ..training.finished import Diverged
 from ..training.images.data import ImageData
 from ..training.loop import Trainer
 from ..training.metrics import EpochMetrics
-from ..training.randomness import generator_states, set_generator_states
 from ..training.watching import OnStep
 from .arms import Arm
 

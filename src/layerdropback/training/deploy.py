@@ -9,9 +9,12 @@ from rich.console import Console
 from torch import nn
 
 from ..errors import UsageError, explain
-from .checkpoint import Checkpoints
+from ..runs.checkpoint import Checkpoints
+from ..runs.device import find_device
+from ..runs.paths import home
+from ..runs.reasons import reason
+from ..runs.releases import OtherRelease, begun_by, cannot_use
 from .config import TrainConfig
-from .device import find_device
 from .evaluate import Score, load_for_evaluation, score
 from .export import WEIGHTS, export_weights, load_exported, make_spec, read_metadata
 from .images.augment import Augments
@@ -19,9 +22,6 @@ from .images.data import ImageData, load_data
 from .images.naming import nfc, spelt
 from .images.pipeline import Pipeline
 from .models import ModelSpec, build_model
-from .paths import home
-from .reasons import reason
-from .releases import OtherRelease, begun_by, cannot_use
 from .run_folder import CHECKPOINTS, MACHINE, SETTINGS
 
 

@@ -14,10 +14,10 @@ from torch import nn
 
 from .. import __version__
 from ..errors import UsageError, explain
-from .atomic import replace_atomically
+from ..runs.atomic import replace_atomically
+from ..runs.reasons import reason
+from ..runs.releases import OtherRelease, cannot_use
 from .models import ModelSpec, build_model
-from .reasons import reason
-from .releases import OtherRelease, cannot_use
 
 # Where in a file's metadata this library keeps its own.
 KEY = "layerdropback"

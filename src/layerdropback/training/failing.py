@@ -3,8 +3,8 @@
 import warnings
 
 from ..errors import UsageError, WorkerError, explain
+from ..runs.memory import is_out_of_memory
 from .config import TrainConfig
-from .memory import is_out_of_memory
 from .workers import Workers
 
 # What gloo and NCCL say when one of the workers has gone.

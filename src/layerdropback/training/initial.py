@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
+from ..runs.paths import home
 from .export import KEY, WEIGHTS, file_metadata
 from .images.naming import nfc
 from .models import ModelSpec
-from .paths import home
 
 
 def load_initial(

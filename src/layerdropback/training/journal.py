@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ..errors import UsageError, explain
-from .atomic import replace_atomically
-from .reasons import reason
+from ..runs.atomic import replace_atomically
+from ..runs.reasons import reason
 
 LINES, TABLE, BOARD = "metrics.jsonl", "metrics.csv", "tensorboard"
 

@@ -9,16 +9,17 @@ import torch
 from torch import nn
 
 from ..errors import UsageError, explain
+from ..runs.device import find_device
+from ..runs.memory import peak_memory, reset_peak_memory
+from ..runs.randomness import generator_states, set_generator_states
 from .attaching import attached
 from .config import TrainConfig
-from .device import find_device, readers
 from .epochs import Epochs
 from .evaluate import score
 from .finished import metrics_of
 from .images.augmenting import make_augments
 from .images.data import ImageData
 from .images.pipeline import Pipeline
-from .memory import peak_memory, reset_peak_memory
 from .metrics import EpochMetrics
 from .models import build_model
 from .network import average, make_network
@@ -26,12 +27,11 @@ from .optimizing import make_optimizer, make_schedule
 from .parallel import require_workers, seed_others, sharded, share_buffers
 from .phases import PhaseTimer
 from .precision import Precision, set_tf32
-from .randomness import generator_states, set_generator_states
 from .step import Step
 from .tally import SoFar, Tally
 from .watching import OnStep, watched
 from .whole_state import load_model_state, load_optimizer_state, model_state, optimizer_state
-from .workers import ALONE, Workers
+from .workers import ALONE, Workers, readers
 
 
 class Trainer:

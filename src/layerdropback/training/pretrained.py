@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, explain, name_some
-from .reasons import reason
+from ..runs.reasons import reason
 
 # Seconds to wait for the hub's answer; its own retries take three quarters of a minute.
 _PATIENCE = 5.0

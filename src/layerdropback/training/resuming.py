@@ -6,12 +6,12 @@ from typing import Any
 
 from .. import __version__
 from ..errors import UsageError, explain, name_some
-from .checkpoint import Checkpoints
+from ..runs.checkpoint import Checkpoints
+from ..runs.reasons import reason
+from ..runs.releases import OtherRelease, begun_by, cannot_use, writer
 from .config import TrainConfig
 from .journal import LINES
 from .metrics import EpochMetrics
-from .reasons import reason
-from .releases import OtherRelease, begun_by, cannot_use, writer
 from .run_folder import MACHINE, difference
 
 _PARTS = {"run": Mapping, "trainer": Mapping, "history": list, "export": Mapping}

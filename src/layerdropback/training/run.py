@@ -9,10 +9,13 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import UsageError, WorkerError, explain
-from .checkpoint import Checkpoints
-from .claim import claimed
+from ..runs.checkpoint import Checkpoints
+from ..runs.claim import claimed
+from ..runs.device import find_device
+from ..runs.machine import machine
+from ..runs.paths import home
+from ..runs.stopping import Stopping
 from .config import TrainConfig
-from .device import find_device
 from .export import WEIGHTS, export_weights
 from .failing import explained, not_saved
 from .finished import Diverged
@@ -20,12 +23,10 @@ from .introduction import introduction
 from .journal import LINES, TABLE, Journal, require_tensorboard
 from .loading import load_together
 from .loop import Trainer
-from .machine import machine
 from .metrics import EpochMetrics
 from .models import small_stem
 from .notes import notes_of
 from .parallel import LAUNCH, require_workers
-from .paths import home
 from .progress import Progressing, RunConsole
 from .resuming import find_checkpoint, history_of, misfit
 from .run_folder import (
@@ -39,7 +40,6 @@ from .run_folder import (
     resolved,
     write_records,
 )
-from .stopping import Stopping
 from .workers import Workers, joined
 
 # A worker that dies while it hands over a batch; one that dies earlier is torch's RuntimeError.

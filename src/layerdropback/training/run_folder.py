@@ -13,15 +13,15 @@ from typing import Any
 
 from .. import __version__
 from ..errors import UsageError, explain
-from .atomic import replace_atomically
+from ..runs.atomic import replace_atomically
+from ..runs.paths import home
+from ..runs.releases import begun_by
 from .config import TrainConfig
 from .export import WEIGHTS
 from .images.augmenting import make_augments
 from .images.data import ImageData
 from .images.naming import nfc
 from .journal import LINES
-from .paths import home
-from .releases import begun_by
 from .settings_file import PLACES, UnknownSetting, read_settings, write_settings
 
 SETTINGS, MACHINE = "settings.yaml", "machine.json"

@@ -11,8 +11,8 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 
 from ..errors import UsageError, explain
+from ..runs.paths import home
 from .config import TrainConfig, all_flags
-from .paths import home
 
 # Where a run goes is no setting of it.
 PLACES = ("out", "overwrite", "resume")

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..errors import explain
-from .memory import is_out_of_memory
+from ..runs.memory import is_out_of_memory
 from .parallel import reducing
 from .phases import PhaseTimer
 from .precision import Precision

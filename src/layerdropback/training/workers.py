@@ -183,3 +183,10 @@ def joined(device: str = "auto") -> Iterator[Workers]:
         # gloo's thread lets go of its last work with Python's lock; where the interpreter has begun
         # to end, it aborts the process instead (torch 2.14, Python 3.11). So it gets its turn.
         time.sleep(0.1)
+
+
+def readers(workers: Workers) -> int:
+    """Processes that read images for this one: as many as it has cores, with others beside it."""
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, cores // workers.local_count)

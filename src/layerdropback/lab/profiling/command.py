@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from ...controller import LayerDropBack
 from ...errors import UsageError, explain
+from ...runs.device import find_device
+from ...runs.machine import machine
+from ...runs.memory import is_out_of_memory
+from ...runs.paths import home
 from ...strategies.base import Strategy
 from ...training.compiling import compile_blocks
 from ...training.config import TrainConfig
-from ...training.device import find_device
-from ...training.machine import machine
-from ...training.memory import is_out_of_memory
 from ...training.model_args import parse_model_args
 from ...training.models import ModelSpec, build_model, choose_stem, native_size
 from ...training.optimizing import make_optimizer
-from ...training.paths import home
 from ...training.precision import Precision, set_tf32
 from . import telling
 from .bench import Bench

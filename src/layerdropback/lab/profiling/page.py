@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...training.atomic import write_atomically
+from ...runs.atomic import write_atomically
 from ..drawing import as_svg, legend_above, new_figure
 from ..page import Page, today
 from ..tables import markdown_table

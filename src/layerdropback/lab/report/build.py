@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, explain
-from ...training.atomic import replace_atomically, write_atomically
+from ...runs.atomic import replace_atomically, write_atomically
+from ...runs.paths import home
 from ...training.journal import flat
-from ...training.paths import home
 from .. import sweep
 from ..page import Page, today
 from ..record import Record

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ...errors import UsageError, explain
+from ...runs.paths import home
 from ..config import TrainConfig
-from ..paths import home
 from .choosing import stratified
 from .folder import list_folder
 from .holding import Split, hold

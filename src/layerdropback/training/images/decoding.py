@@ -7,7 +7,7 @@ from typing import BinaryIO
 from PIL import ExifTags, Image
 
 from ...errors import UsageError, explain
-from ..reasons import reason
+from ...runs.reasons import reason
 
 # What PIL says of damaged EXIF names no file, and comes anew for every picture and worker.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg)ImagePlugin")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError, explain, name_some
-from ..reasons import reason
+from ...runs.reasons import reason
 from .choosing import choose_test
 from .columns import IMAGES, LABELS, find_column, number_classes, require_one_spelling
 from .lazy import LazySplit

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError, explain
-from ..reasons import reason
+from ...runs.reasons import reason
 from .holding import Split
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from layerdropback.training.atomic import replace_atomically
+from layerdropback.runs.atomic import replace_atomically
 
 
 def test_the_old_file_stays_until_the_new_one_is_on_the_disk(tmp_path, monkeypatch):

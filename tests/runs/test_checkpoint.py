@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from layerdropback import UsageError
-from layerdropback.training.checkpoint import Checkpoints
+from layerdropback.runs.checkpoint import Checkpoints
 
 
 def state(value):
@@ -102,7 +102,7 @@ def test_one_of_another_run_is_not_taken(checkpoints):
 
 def rename_to_fit(path):
     """Give a file of anything the checksum that its content has."""
-    from layerdropback.training.checkpoint import _checksum
+    from layerdropback.runs.checkpoint import _checksum
 
     path.rename(path.with_name(f"step-000000009-{_checksum(path)}.pt"))
 
