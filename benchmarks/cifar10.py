@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from layerdropback.lab.arms import plain_of
 from layerdropback.runs.machine import machine
+from layerdropback.tasks.arms import plain_of
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer

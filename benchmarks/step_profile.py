@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from layerdropback.lab.profiling.command import Plan, profile_model
 from layerdropback.lab.profiling.profile import Profile
 from layerdropback.lab.profiling.telling import CUTS, cut_rows, saving_rows
 from layerdropback.lab.tables import markdown_table
 from layerdropback.runs.machine import machine
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
+from layerdropback.training.profiling import Plan, profile_model
 
 # Model, image side in pixels, images per step (CPU, GPU).
 CASES = [

@@ -35,9 +35,6 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 OUTSIDE_THE_CORE = {"runs", "lab", "training", "tasks", "cli", "integrations"}
 
-# The lab still trains images by itself; issue 18 turns it into a lab of any task.
-ALLOWED_FOR_NOW = {("lab", "training")}
-
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, ATTRIBUTES_OF_A_CLASS = 300, 40, 10
 
 
@@ -130,7 +127,7 @@ def test_imports_go_one_way():
     wrong = {
         pair: names
         for pair, names in arrows().items()
-        if FLOOR.get(pair[0], 0) <= FLOOR.get(pair[1], len(FLOORS)) and pair not in ALLOWED_FOR_NOW
+        if FLOOR.get(pair[0], 0) <= FLOOR.get(pair[1], len(FLOORS))
     }
     assert not wrong
 
@@ -140,8 +137,8 @@ def test_integrations_stand_on_the_core_alone_and_nothing_on_them():
     assert not {room for room, to in arrows() if to == "integrations"}
 
 
-def test_what_is_allowed_for_now_is_needed_still():
-    assert arrows().keys() >= ALLOWED_FOR_NOW
+def test_the_lab_knows_tasks_alone():
+    assert not {"training", "tasks", "cli"} & {to for room, to in arrows() if room == "lab"}
 
 
 def functions(tree):

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from folders import make_folder
-from layerdropback.lab.arms import parse_arm
+from layerdropback.tasks.arms import parse_arm
 from layerdropback.training.config import TrainConfig
 from trainer_runs import tiny_bert
 

@@ -45,6 +45,10 @@ class UsageError(LayerDropBackError, ValueError):
     """What was given on the command line cannot be used; the text is one line."""
 
 
+class Diverged(UsageError):
+    """The loss of a run is no number any more."""
+
+
 class WorkerError(UsageError):
     """What went wrong in one of several workers; other errors are those of all, told by one."""
 

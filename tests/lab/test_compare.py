@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from command import stop_after
-from layerdropback.lab import tuning
-from layerdropback.lab.arms import Arm, plain_of, with_controls
-from layerdropback.lab.compare import compare
-from layerdropback.lab.plan import Plan
+from layerdropback.lab.compare import carry_out
+from layerdropback.lab.plan import Place, Plan
 from layerdropback.lab.record import Record, run_seconds
 from layerdropback.lab.tuning import FIRST_SEED
+from layerdropback.tasks import images
+from layerdropback.tasks.arms import arm_of, plain_of, with_controls
+from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
@@ -143,7 +144,7 @@ def test_another_comparison_is_not_gone_on_with(run):
 @pytest.mark.slow
 def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_path, monkeypatch):
     """So low a grid that its upper edge is the best."""
-    monkeypatch.setattr(tuning, "MOST", 100)
+    monkeypatch.setattr(images, "MOST", 100)
     grid = ["--lr-grid", "0.0005,0.0015,0.0045", "--tune-seeds", "2", "--seeds", "1"]
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
@@ -161,7 +162,7 @@ def test_a_grid_is_tuned_on_held_out_images_and_widened_at_its_edge(run, tmp_pat
 
 @pytest.mark.slow
 def test_a_learning_rate_that_diverges_loses(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "MOST", 100)
+    monkeypatch.setattr(images, "MOST", 100)
     grid = ["--lr-grid", "0.01,0.05,1e20", "--seeds", "1"]
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
@@ -238,13 +239,10 @@ def test_a_ramps_epochs_count_as_they_are(settings, seconds):
 class Sleeping(Trainer):
     """Does nothing but take longer."""
 
-    def train_epoch(self, epoch, on_step=None, on_test=None):
-        def sleep(images):
+    def steps_of(self, epoch):
+        for step in super().steps_of(epoch):
             time.sleep(0.005)
-            if on_step is not None:
-                on_step(images)
-
-        return super().train_epoch(epoch, sleep, on_test)
+            yield step
 
 
 class SkippingHalf(Trainer):
@@ -264,6 +262,21 @@ class SkippingHalf(Trainer):
         self._step = step
 
 
+class Asleep(TrainConfig):
+    trainer = Sleeping
+
+
+class Halved(TrainConfig):
+    trainer = SkippingHalf
+
+
+class FakeTask(ImageTask):
+    """Some arms' settings name another trainer."""
+
+    def trainer(self, config):
+        return getattr(config, "trainer", Trainer)(config, self.data)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("name", ["sleeps", "half the rate", "half the batches"])
 def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
@@ -271,14 +284,14 @@ def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
     monkeypatch.undo()  # a real pilot
     base = plain_of(TrainConfig(model="test_resnet", epochs=8, batch_size=32, lr=0.05))
     fakes = {
-        "sleeps": Arm("sleeps", base, "method", make=Sleeping),
-        "half the rate": Arm("half the rate", replace(base, lr=base.lr / 2), "method"),
-        "half the batches": Arm("half the batches", base, "method", make=SkippingHalf),
+        "sleeps": Asleep(**vars(base)),
+        "half the rate": replace(base, lr=base.lr / 2),
+        "half the batches": Halved(**vars(base)),
     }
-    arms = with_controls(base, [fakes[name]])
+    arms, plan = with_controls(base, [arm_of(name, fakes[name])]), Plan(tuple(range(8)), 1.5)
     for attempt in range(3):  # the tool itself tells when the machine was too restless
-        config = replace(base, out=tmp_path / str(attempt))
-        verdict = compare(config, arms, Plan(tuple(range(8)), margin=1.5)).verdicts()[name]
+        place = Place(tmp_path / str(attempt))
+        verdict = carry_out(FakeTask.load(base), arms, plan, place).verdicts()[name]
         if verdict.kind != "withheld":
             break
     assert not verdict.gain

@@ -3,7 +3,8 @@
 import pytest
 
 from layerdropback.lab import pilot
-from layerdropback.lab.arms import make_arms
+from layerdropback.tasks.arms import make_arms
+from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
@@ -37,7 +38,7 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     monkeypatch.setattr(pilot, "timed_steps", steps)
     monkeypatch.setattr(pilot, "SavedBytes", _NoBytes)
     data = load_data("digits", limit_train=160, limit_test=40)
-    found = pilot.pilot([plain, method], data)
+    found = pilot.pilot([plain, method], ImageTask(config, data))
     assert found["ldb"].ratio == pytest.approx(ratio)
     assert found["ldb"].error == 0
     assert found["plain"].per_step == {"full": 1.0}

@@ -9,7 +9,8 @@ import small_models  # noqa: F401 - registers the model
 from layerdropback import UsageError
 from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
-from layerdropback.lab.sweep import points, sweep_arms, sweep_lines, sweep_rows
+from layerdropback.lab.sweep import points, sweep_lines, sweep_rows
+from layerdropback.tasks.sweeping import sweep_arms
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 
@@ -134,12 +135,12 @@ def test_every_way_to_drop_is_an_arm():
         "uniform 0.5 every 1",
         "uniform 0.5 every 2",
     ]
-    assert arms[1].config.epochs == 6
-    assert arms[1].config.warmup_epochs == 1.5
-    assert not any(arm.config.drop_settings().ever_drops for arm in arms[:3])
-    last = arms[-1].config.drop_settings()
+    assert arms[1].way.epochs == 6
+    assert arms[1].way.warmup_epochs == 1.5
+    assert not any(arm.way.drop_settings().ever_drops for arm in arms[:3])
+    last = arms[-1].way.drop_settings()
     assert (last.strategy.rate, last.schedule.every) == (0.5, 2)
-    assert all(arm.config.lr == config.lr for arm in arms)
+    assert all(arm.way.lr == config.lr for arm in arms)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_a_start_beyond_the_end_is_told():
 def test_what_belongs_to_one_strategy_is_for_its_arms_alone():
     config = TrainConfig(epochs=3, dropping=Dropping(depth="power", unit="block"))
     arms = sweep_arms(config, [0.5], [], [1])
-    given = {arm.name: arm.config.dropping.given for arm in arms if arm.role == "method"}
+    given = {arm.name: arm.way.dropping.given for arm in arms if arm.role == "method"}
     assert {name for name in given if "depth" in given[name]} == {"truncate 0.5 every 1"}
     assert all(values["unit"] == "block" for values in given.values())
     with pytest.raises(UsageError, match="--depth is not usable here. Cause: it belongs to trunc"):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from layerdropback.lab.arms import make_arms
 from layerdropback.lab.turns import Player, take_turns
+from layerdropback.tasks.arms import make_arms
+from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
@@ -35,7 +36,7 @@ def alone(config, data):
 
 def players(data):
     arms = make_arms(BASE, ["short: epochs=1.5"])
-    return [Player(arm, 7, data) for arm in arms]
+    return [Player(arm, 7, ImageTask(BASE, data)) for arm in arms]
 
 
 @pytest.mark.slow
@@ -43,19 +44,19 @@ def test_each_run_is_bit_for_bit_the_one_that_ldb_train_makes(data):
     """Also where they draw from the global generators, as dropout does."""
     made = players(data)
     for player in made:
-        for module in player.trainer.model.modules():
+        for module in player.run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.1
     take_turns(made)
     for player in made:
-        trainer = Trainer(replace(player.arm.config, seed=7), data)
+        trainer = Trainer(replace(player.arm.way, seed=7), data)
         for module in trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.1
-        for epoch in range(player.arm.config.epoch_count):
+        for epoch in range(player.arm.way.epoch_count):
             trainer.train_epoch(epoch)
         expected = trainer.model.state_dict()
-        for name, value in player.trainer.model.state_dict().items():
+        for name, value in player.run.trainer.model.state_dict().items():
             assert torch.equal(value, expected[name]), (player.arm.name, name)
 
 
@@ -68,11 +69,11 @@ def test_dropout_is_there_to_be_tested(data):
 def test_short_runs_are_spread_over_the_time_of_long_ones(data):
     made = players(data)
     order = []
-    take_turns(made, lambda player, metrics: order.append((player.arm.name, metrics.epoch)))
+    take_turns(made, lambda player, row: order.append((player.arm.name, row["epoch"])))
     assert sorted(order) == sorted(
         (player.arm.name, epoch)
         for player in made
-        for epoch in range(1, player.arm.config.epoch_count + 1)
+        for epoch in range(1, player.arm.way.epoch_count + 1)
     )
     where = {turn: place for place, turn in enumerate(order)}
     assert where["short", 1] < where["plain", 2] < where["plain", 3]
@@ -93,21 +94,23 @@ def test_a_run_goes_on_in_another_process(data):
     class Stop(Exception):
         pass
 
-    def stop(images):
-        if made[1].trainer.steps_done == 2:
+    def stop():
+        if made[1].run.trainer.steps_done == 2:
             raise Stop
 
     with pytest.raises(Stop):
         made[1].turn(stop)
     torch.manual_seed(99)
-    other = Player(made[1].arm, 7, data, made[1].state_dict())
-    assert (len(other.history), other.trainer.steps_done) == (1, 2)
+    other = Player(made[1].arm, 7, ImageTask(BASE, data), made[1].state_dict())
+    assert (len(other.history), other.run.trainer.steps_done) == (1, 2)
     while not other.finished:
         other.turn()
-    expected = whole.trainer.model.state_dict()
-    for name, value in other.trainer.model.state_dict().items():
+    expected = whole.run.trainer.model.state_dict()
+    for name, value in other.run.trainer.model.state_dict().items():
         assert torch.equal(value, expected[name])
-    assert [m.train_loss for m in other.history] == [m.train_loss for m in whole.history]
+    assert [row["train_loss"] for row in other.history] == [
+        row["train_loss"] for row in whole.history
+    ]
 
 
 def test_metrics_of_another_release_go_on_as_they_are(data):
@@ -116,8 +119,8 @@ def test_metrics_of_another_release_go_on_as_they_are(data):
     state = made.state_dict()
     (row,) = state["history"]
     state["history"] = [{k: v for k, v in row.items() if k != "skipped"} | {"gradient_norm": 1.5}]
-    (metrics,) = Player(made.arm, 7, data, state).history
-    assert metrics.as_dict() == row | {"skipped": None, "gradient_norm": 1.5}
+    (found,) = Player(made.arm, 7, ImageTask(BASE, data), state).history
+    assert found == state["history"][0]
 
 
 def test_turns_leave_the_callers_generators_alone(data):

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from layerdropback import UsageError
+from layerdropback.runs.identity import difference
 from layerdropback.training.export import export_weights, read_metadata
 from layerdropback.training.images.columns import number_classes, require_one_spelling
 from layerdropback.training.images.data import load_data
 from layerdropback.training.images.folder import list_folder
 from layerdropback.training.initial import load_initial
 from layerdropback.training.models import ModelSpec, build_model
-from layerdropback.training.run_folder import difference
 
 # By their NFD forms they are in another order than by NFC.
 CLASSES = ("cafz", "caf\u00e9")

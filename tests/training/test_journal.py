@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from layerdropback import UsageError
-from layerdropback.training.journal import BOARD, LINES, TABLE, Journal, require_tensorboard
+from layerdropback.runs.folder import LINES, TABLE
+from layerdropback.training.journal import BOARD, Journal, require_tensorboard
 
 
 def epoch(number, **changes):

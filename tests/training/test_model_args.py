@@ -46,7 +46,7 @@ def test_a_settings_file_has_them(run, tmp_path):
 
 
 def test_an_arm_of_a_comparison_may_differ_in_them():
-    from layerdropback.lab.arms import parse_arm
+    from layerdropback.tasks.arms import parse_arm
     from layerdropback.training.config import TrainConfig
 
     _, config = parse_arm("model_args=drop_rate=0.1", TrainConfig())

@@ -13,8 +13,8 @@ from rich.console import Console
 from command import metrics_of
 from layerdropback import __version__
 from layerdropback.runs.checkpoint import _checksum
+from layerdropback.runs.folder import TABLE
 from layerdropback.training.config import TrainConfig
-from layerdropback.training.journal import TABLE
 from layerdropback.training.metrics import EpochMetrics
 from layerdropback.training.run import train
 

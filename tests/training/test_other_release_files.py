@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from layerdropback import UsageError
 from layerdropback.runs.checkpoint import Checkpoints, _checksum
+from layerdropback.runs.folder import TABLE
 from layerdropback.training.export import load_exported
-from layerdropback.training.journal import TABLE, Journal
+from layerdropback.training.journal import Journal
 from layerdropback.training.models import ModelSpec
 from layerdropback.training.tally import SoFar
 

@@ -52,13 +52,13 @@ def _compare(
     """Compare LayerDropBack with plain training, also of equal time, over several seeds."""
     config = TrainConfig.from_dict(layered(given))
     config.check()
-    from ..lab.arms import make_arms
-    from ..lab.compare import compare
     from ..lab.plan import Plan
+    from ..tasks.arms import make_arms
+    from ..tasks.images import compare_images
 
     plan = Plan(_seeds(config, seeds), margin, _rates(lr_grid), tune_seeds, target)
     with stoppable():
-        compare(config, make_arms(config, arm), plan)
+        compare_images(config, make_arms(config, arm), plan)
 
 
 # A comparison saves itself every minute, for all of its runs together, which one process trains.
@@ -91,10 +91,10 @@ def _sweep(
 ) -> None:
     """Show accuracy against time for many ways to drop, on training images held out."""
     config = TrainConfig.from_dict(layered(given))
-    from ..lab.arms import plain_of
-    from ..lab.compare import compare
     from ..lab.plan import Plan
-    from ..lab.sweep import sweep_arms
+    from ..tasks.arms import plain_of
+    from ..tasks.images import compare_images
+    from ..tasks.sweeping import sweep_arms
 
     plain = plain_of(config)  # what belongs to one strategy alone is looked at with each arm
     plain.check()
@@ -104,7 +104,7 @@ def _sweep(
     arms = sweep_arms(config, chosen_rates, names, numbers(every, "--every"), arm)
     plan = Plan(_seeds(config, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
     with stoppable():
-        compare(plain, arms, plan)
+        compare_images(plain, arms, plan)
 
 
 app.command("sweep")(with_settings(_sweep, without=_IN_ONE | {"drop_rate", "strategy", "every"}))
@@ -124,7 +124,7 @@ def _profile(
     """Show where a model's step spends its time, and what dropping would spare of it."""
     config = TrainConfig.from_dict(layered(given))
     config.check()
-    from ..lab.profiling.command import Plan, profile_model
+    from ..training.profiling import Plan, profile_model
 
     chosen = () if strategies == "all" else tuple(strategies.replace(" ", "").split(","))
     profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))

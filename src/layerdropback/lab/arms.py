@@ -1,31 +1,13 @@
-"""The arms of a comparison: plain training, LayerDropBack, and the controls of both."""
+"""The arms of a comparison: plain training, methods, and the controls of both."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from ..errors import UsageError, explain
-from ..training.config import TrainConfig
-from ..training.dropping import Dropping, over
-from ..training.images.data import ImageData
-from ..training.loop import Trainer
-from ..training.settings_file import PLACES, typed
+from .task import Task
 
-PLAIN, LDB = "plain", "ldb"
-
-# What all arms share: the images, the machine, and what a process has only once.
-SHARED = frozenset(
-    {"data", "data_dir", "download", "in_memory", "image_size", "limit_train", "limit_test"}
-    | {"seed", "device", "threads", "tf32"}
-    | {"checkpoint_every", "checkpoints", "tensorboard"}
-    | set(PLACES)
-)
-
-# The last argument is a state that will be loaded, if there is one; see `Trainer`.
-MakeTrainer = Callable[[TrainConfig, ImageData, Mapping[str, Any] | None], Trainer]
+PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -34,158 +16,95 @@ class Arm:
 
     Attributes:
         name: for tables, plots and files; no two are alike.
-        config: its settings, but for the seed.
+        way: what it does, for the task to understand.
+        epochs: the length of its runs.
+        lr: its peak learning rate; None where the task has none.
         role: ``"plain"``, ``"method"``, ``"no-drop"`` (a method's learning-rate and batch changes
             with nothing dropped), ``"same time"`` (plain training, given a method's time) or
             ``"shorter"`` (plain training of fewer epochs).
         of: the method whose control it is.
-        make: makes its trainer.
     """
 
     name: str
-    config: TrainConfig
-    role: str
+    way: Any
+    epochs: float
+    lr: float | None
+    role: str = "method"
     of: str | None = None
-    make: MakeTrainer = Trainer
 
-    @property
-    def says(self) -> str:
-        """What it is, in words.
-
-        Example:
-            >>> Arm("plain", TrainConfig(), "plain").says
-            'plain training'
-        """
+    def says(self, task: Task) -> str:
+        """What it is, in words."""
         return {
             "plain": "plain training",
-            "method": _how(self.config),
+            "method": task.says(self.way),
             "no-drop": f"the LR and batch changes of {self.of}, nothing dropped",
             "same time": f"plain training, given the time of {self.of}",
             "shorter": "plain training",
         }[self.role]
 
-
-def _how(config: TrainConfig) -> str:
-    """What is dropped, how much and when, as far as it is not the usual."""
-    settings = config.drop_settings()
-    strategy, schedule = settings.strategy, settings.schedule
-    parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
-    parts += [schedule.ramp] if schedule.ramp != "constant" else []
-    parts += [f"the last {schedule.anneal:.0%} in full"] if schedule.anneal else []
-    return ", ".join(parts)
+    def as_dict(self, task: Task) -> dict[str, Any]:
+        """The arm as a record has it."""
+        settings = task.settings(self.way, self.epochs, self.lr)
+        own = {"name": self.name, "role": self.role, "of": self.of, "says": self.says(task)}
+        return own | {"settings": settings}
 
 
-def make_arms(config: TrainConfig, more: Sequence[str] = ()) -> list[Arm]:
-    """Plain training, the settings' own method, those of `more`, and the controls of each method.
-
-    A method whose drop epochs have no other learning rate and batch gets no no-drop control: that
-    would be plain training bit for bit.
+def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
+    """Arms from ways by name, the first one being plain training, and the controls of equal time.
 
     Args:
-        config: the method's settings.
-        more: of further methods, as `parse_arm` reads them.
+        task: has the length and the learning rate.
+        ways: a way for the task, or an `Arm` of another length or learning rate.
 
     Raises:
-        UsageError: nothing is compared, or a method's settings cannot be used.
+        UsageError: there are fewer than two.
 
     Example:
-        >>> config = TrainConfig(epochs=4, dropping=Dropping(lr_scale=2.0))
-        >>> [arm.name for arm in make_arms(config)]
-        ['plain', 'ldb', 'no-drop@ldb', 'plain@ldb']
+        >>> from types import SimpleNamespace
+        >>> task = SimpleNamespace(epochs=2, lr=0.1)
+        >>> [arm.name for arm in arms_of(task, {"plain": None, "half": "a strategy"})]
+        ['plain', 'half', 'plain@half']
     """
-    methods = [(LDB, config)] if config.drop_settings().ever_drops else []
-    methods += [parse_arm(text, config) for text in more]
-    names = [name for name, _ in methods]
-    for name in names:
-        if names.count(name) > 1 or name == PLAIN:
-            fact, cause = f"two arms are called {name!r}", "the tables would not tell them apart"
+    found = [
+        replace(way, name=name, role="method")
+        if isinstance(way, Arm)
+        else Arm(name, way, task.epochs, task.lr)
+        for name, way in ways.items()
+    ]
+    if len(found) < 2:
+        cause = f"there {'is one arm' if found else 'is no arm'}"
+        cure = "give two: plain training first, then a method"
+        raise UsageError(explain("nothing can be compared", cause, cure))
+    return with_equal_time([replace(found[0], role="plain"), *found[1:]])
+
+
+def with_equal_time(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms and, for each method, plain training that is given its time.
+
+    Those still have all of plain training's epochs: a pilot finds how many they get.
+
+    Raises:
+        UsageError: two arms have one name.
+    """
+    plain = next(arm for arm in arms if arm.role == "plain")
+    methods = [arm.name for arm in arms if arm.role == "method"]
+    made = [
+        replace(plain, name=f"{plain.name}@{name}", role="same time", of=name) for name in methods
+    ]
+    require_other_names([*arms, *made])
+    return [*arms, *made]
+
+
+def require_other_names(arms: Iterable[Arm]) -> None:
+    """Make sure that tables can name every arm.
+
+    Raises:
+        UsageError: two have one name.
+    """
+    seen: set[str] = set()
+    for arm in arms:
+        if arm.name in seen:
+            fact = f"two arms are called {arm.name!r}"
+            cause = "the tables would not tell them apart"
             raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
-    for name, method in methods:
-        steps = method.drop_settings().schedule.steps
-        if steps is not None:
-            fact = f"--period-steps {steps} is not usable (arm {name!r})"
-            cause = "arms are timed by epochs that drop and epochs that do not"
-            raise UsageError(explain(fact, cause, "compare by epochs, with --every and --start"))
-    if not methods:
-        fact, cause = "--drop-rate 0 leaves nothing to compare", "that is plain training itself"
-        raise UsageError(explain(fact, cause, "give another one, or an --arm"))
-    return with_controls(plain_of(config), [Arm(name, other, "method") for name, other in methods])
-
-
-def with_controls(plain: TrainConfig, methods: Sequence[Arm]) -> list[Arm]:
-    """Plain training, methods, and the controls of each.
-
-    The plain runs that are given a method's time still have all of their epochs: a pilot tells how
-    many they get.
-    """
-    arms = [Arm(PLAIN, plain, "plain"), *methods]
-    for method in methods:
-        settings = method.config.drop_settings()
-        factors = (settings.lr_scale, settings.batch_scale)
-        if settings.ever_drops and factors != (1, 1):
-            nothing = replace(method.config, dropping=_control_of(method.config.dropping))
-            arms.append(Arm(f"no-drop@{method.name}", nothing, "no-drop", method.name))
-    arms += [Arm(f"{PLAIN}@{method.name}", plain, "same time", method.name) for method in methods]
-    return arms
-
-
-def _control_of(method: Dropping) -> Dropping:
-    """The same drop epochs with the same factors, and nothing dropped."""
-    values = method.values()
-    lr_scale = values["lr_scale"]
-    if lr_scale == "inverse":  # of the method's rate: the control has none
-        lr_scale = 1 / (1 - values["drop_rate"])
-    return method.changed(strategy="control", lr_scale=lr_scale)
-
-
-def plain_of(config: TrainConfig) -> TrainConfig:
-    """The same settings without LayerDropBack."""
-    return replace(config, dropping=Dropping(drop_rate=0.0))
-
-
-def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
-    """Read ``--arm``.
-
-    Args:
-        text: ``KEY=VALUE,...`` or ``NAME:KEY=VALUE,...``; keys are settings.
-        base: what the arm has but for these.
-
-    Returns:
-        Its name, by default its own text, and its settings.
-
-    Raises:
-        UsageError: the text cannot be read, or its settings cannot be used or differ in what all
-            arms share.
-
-    Example:
-        >>> name, config = parse_arm("drop_rate=0.3,every=1", TrainConfig())
-        >>> name, config.dropping
-        ('drop_rate=0.3,every=1', Dropping(drop_rate=0.3, every=1))
-        >>> parse_arm("half: lr=0.02", TrainConfig())[0]
-        'half'
-    """
-    source = f"--arm {text!r}"
-    name, _, rest = text.rpartition(":") if re.match(r"[^=]*:", text) else ("", "", text)
-    values = {}
-    for part in re.split(r",(?![^\[]*\])", rest):  # not inside of a [list]
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            cause = "it is KEY=VALUE,... or NAME:KEY=VALUE,..., with settings as keys"
-            raise UsageError(explain(f"{source} is not usable", cause, "see ldb train --help"))
-        try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            cause = f"{value.strip()!r} is no value"
-            raise UsageError(explain(f"{source} is not usable", cause, "give another")) from None
-    found = typed(values, source)
-    common = sorted(SHARED & found.keys())
-    if common:
-        cause = "all arms share it, or they could not be compared"
-        cure = f"give it to all: --{common[0].replace('_', '-')}"
-        raise UsageError(explain(f"{source} sets {common[0]}", cause, cure))
-    config = TrainConfig.from_dict(over(base.given(), found))
-    try:
-        config.check()
-    except UsageError as error:
-        raise UsageError(f"{source}: {error}") from None
-    return name.strip() or rest.strip(), config
+        seen.add(arm.name)

@@ -1,4 +1,4 @@
-"""``ldb compare``: arms trained in turns from the same seeds, and what that shows."""
+"""Arms trained in turns from the same seeds, and what that shows."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,83 +9,95 @@ from typing import Any
 
 from rich.console import Console
 
-from ..errors import UsageError, explain
+from ..errors import Diverged, UsageError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.claim import claimed
-from ..runs.device import find_device
+from ..runs.folder import CHECKPOINTS
+from ..runs.identity import difference
 from ..runs.stopping import Stopping
-from ..training.config import TrainConfig
-from ..training.finished import Diverged
-from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
-from ..training.metrics import EpochMetrics
-from ..training.models import small_stem
-from ..training.run_folder import CHECKPOINTS, difference, resolved
-from .arms import Arm
-from .beginning import arm_as_dict, decided_arms, identity_of, new_record
+from .arms import Arm, arms_of
+from .beginning import identity_of, new_record
 from .pilot import Timing, pilot, same_time
-from .plan import Plan, folder_of
+from .plan import Place, Plan
 from .record import RECORD, Record
 from .report.build import make_report
+from .task import Task
 from .telling import Telling
-from .tuning import Tuning, hold_out
-from .turns import Player, take_turns
+from .tuning import Tuning
+from .turns import Player, Row, take_turns
 
 # Seconds between two savings of runs that are under way.
 SAVE_EVERY = 60.0
 
 
 def compare(
-    config: TrainConfig, arms: Sequence[Arm], plan: Plan, console: Console | None = None
+    task: Task,
+    arms: Mapping[str, Any] | Sequence[Arm],
+    seeds: int | Sequence[int] = 3,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    console: Console | None = None,
+    **more: Any,
 ) -> Record:
-    """Run a comparison, or go on with one.
+    """Compare ways to train, with plain training of equal time, or go on with a comparison.
 
-    Each seed's runs take turns epoch by epoch in this process. Everything is kept in
-    ``config.out``: the record as ``comparison.json`` and the runs under way as a checkpoint.
+    Each seed's runs take turns epoch by epoch in this process. Everything is kept in `out`: the
+    record as ``comparison.json``, the report, and the runs under way as a checkpoint.
 
     Args:
-        config: the settings that all arms share; ``out``, ``overwrite`` and ``resume`` say where.
-        arms: plain training first; see `make_arms`.
-        plan: how to compare.
+        task: what is to be learnt.
+        arms: ways to train by name, plain training first; see `arms_of`.
+        seeds: of the runs that count, or how many.
+        out: a folder; a new one under ``runs`` by default.
+        overwrite: replace what is there.
+        resume: go on with what is there.
         console: where to say what happens; standard output by default.
+        **more: of `Plan`: ``margin``, ``lr_grid``, ``tune_seeds``, ``target``.
+
+    Returns:
+        All that was measured; ``record.verdicts()`` has what it shows.
 
     Raises:
         UsageError: the settings cannot be followed, or another comparison is in the folder.
         Stopped: SIGTERM or Ctrl-C came; what is done is saved.
+
+    Example:
+        See docs/compare.md, whose example is run by a test.
+    """
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    made = arms_of(task, arms) if isinstance(arms, Mapping) else list(arms)
+    place = Place(None if out is None else Path(out), overwrite, resume)
+    return carry_out(task, made, Plan(chosen, **more), place, console)
+
+
+def carry_out(
+    task: Task, arms: Sequence[Arm], plan: Plan, place: Place, console: Console | None = None
+) -> Record:
+    """The same with every arm and control named, see `compare`.
+
+    Args:
+        task: what is to be learnt.
+        arms: plain training first; `with_equal_time` adds the controls.
+        plan: how to compare.
+        place: where everything is kept.
+        console: where to say what happens; standard output by default.
     """
     plan.check()
-    for arm in arms:
-        arm.config.check()
-        small_stem(arm.config.model)
-    find_device(config.device)
-    folder = folder_of(config)
-    telling = Telling(console)
-    data, spare = divided(load_for(replace(config, limit_train=None)), config.limit_train)
-    if plan.kind == "sweep":
-        data, spare = hold_out(data, spare, share=0.5)  # the rest is for learning rates
-    return _Comparison(config, arms, plan, data, spare, folder, telling).go()
+    return _Comparison(task, arms, plan, place, Telling(console)).go()
 
 
 class _Comparison:
-    """What one call of `compare` holds together."""
+    """What one call of `carry_out` holds together."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        arms: Sequence[Arm],
-        plan: Plan,
-        data: ImageData,
-        spare: Split | LazySplit | None,
-        folder: Path,
-        telling: Telling,
-    ):
-        self.config, self.plan, self.data = resolved(config, data), plan, data
-        self._spare = spare
-        self.arms = decided_arms(self.config, arms)
-        self.folder, self.telling = folder, telling
+    def __init__(self, task: Task, arms: Sequence[Arm], plan: Plan, place: Place, telling: Telling):
+        self.task, self.plan, self.telling = task, plan, telling
+        self.arms = {arm.name: arm for arm in arms}
+        self.folder, self._resume = place.folder(), place.resume
         self.stopping = Stopping()
-        self.checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1)
         self.players: list[Player] = []
-        self._saved_at, self._saves = time.monotonic(), 0
+        self._saving = _Saving(self.folder)
 
     def go(self) -> Record:
         with ExitStack() as stack:
@@ -93,12 +105,11 @@ class _Comparison:
             stack.enter_context(claimed(self.folder))
             states: Mapping[str, Any] = {}
             found = None
-            if self.config.resume:
+            if self._resume:
                 found, states = self._found()
             if found is None:
-                self.checkpoints.clear()
-                (self.folder / RECORD).unlink(missing_ok=True)
-            self.record = found or new_record(*self._what)
+                self._saving.begin_anew()
+            self.record = found or new_record(self.task, list(self.arms.values()), self.plan)
             stack.enter_context(self.stopping)
             stack.callback(self._close)
             stack.callback(self.telling.close)
@@ -108,7 +119,7 @@ class _Comparison:
                 if seed not in self.record.finished_seeds():
                     self._run(seed, states)
                     states = {}
-            self.checkpoints.clear()
+            self._saving.end()
         self.telling.ends(self.record, make_report([self.folder]))
         return self.record
 
@@ -118,7 +129,7 @@ class _Comparison:
         timed = [arm for arm in self.arms.values() if arm.role != "same time"]
         if not record.pilot:
             left_out = record.left_out if self.plan.kind == "sweep" else None
-            found = pilot(timed, self.data, len(self.plan.seeds), self._passing, left_out)
+            found = pilot(timed, self.task, len(self.plan.seeds), self._passing, left_out)
             record.pilot = {name: asdict(timing) for name, timing in found.items()}
             self._save()
         for name in record.left_out:
@@ -126,22 +137,23 @@ class _Comparison:
         if all(arm.role != "method" for arm in self.arms.values()):
             raise UsageError(" ".join(record.left_out.values()))
         timings = {name: Timing(**values) for name, values in record.pilot.items()}
-        plain = timed[0]
-        steps = len(self.data.train) // plain.config.batch_size
         for arm in list(self.arms.values()):
             if arm.role == "same time" and arm.of is not None:
-                self.arms[arm.name] = same_time(arm, timings[arm.of], timings[plain.name], steps)
+                self.arms[arm.name] = same_time(arm, timings[arm.of], timings[timed[0].name])
         if self.plan.lr_grid:
-            tuning = Tuning(self.plan.lr_grid, self.plan.tune_seeds, self.data, self._spare)
-            record.held_out = tuning.held_out
-            tuning.go(list(self.arms.values()), record.trials, self._tuned, self._after_step)
-            for name, arm in self.arms.items():
-                record.tuned[name] = tuning.best(name, record.trials)
-                tuned = replace(arm.config, lr=record.tuned[name])
-                self.arms[name] = replace(arm, config=tuned)
-        record.arms = [arm_as_dict(arm) for arm in self.arms.values()]
+            self._tune()
+        record.arms = [arm.as_dict(self.task) for arm in self.arms.values()]
         self._save()
         self.telling.planned(record)
+
+    def _tune(self) -> None:
+        record = self.record
+        tuning = Tuning(self.plan.lr_grid, self.plan.tune_seeds, self.task)
+        record.held_out = tuning.held_out
+        tuning.go(list(self.arms.values()), record.trials, self._tuned, self._stop_if_asked)
+        for name, arm in self.arms.items():
+            record.tuned[name] = tuning.best(name, record.trials)
+            self.arms[name] = replace(arm, lr=record.tuned[name])
 
     def _tuned(self, trial: Mapping[str, Any]) -> None:
         self.telling.trial(trial)
@@ -156,65 +168,50 @@ class _Comparison:
         """All arms with one seed, in turns."""
         self.record.epochs = [row for row in self.record.epochs if row["seed"] != seed]
         for arm in self.arms.values():
-            player = Player(arm, seed, self.data, states.get(arm.name))
+            player = Player(arm, seed, self.task, states.get(arm.name))
             self.players.append(player)
-            self.record.epochs += [_row(player, metrics) for metrics in player.history]
+            self.record.epochs += [_row(player, row) for row in player.history]
         try:
-            take_turns(self.players, self._after_turn, self._after_step)
+            take_turns(self.players, self._after_turn, self._stop_if_asked)
         except Diverged as error:
             lost = next(player for player in self.players if player.diverged)
             raise UsageError(f"{lost.arm.name} with seed {seed}: {error}") from None
         for player in self.players:
-            times = player.trainer.ldb.stats()["times_dropped"]
+            ldb = player.run.ldb
+            times = {} if ldb is None else ldb.stats()["times_dropped"]
             if any(times.values()):
                 self.record.dropped[f"{player.arm.name} {seed}"] = times
         self._close()
         self._save()
         self.telling.seed_done(self.record, seed)
 
-    def _after_turn(self, player: Player, metrics: EpochMetrics) -> None:
-        self.record.epochs.append(_row(player, metrics))
-        self.telling.epoch(self.record, player, metrics)
-        if time.monotonic() - self._saved_at > SAVE_EVERY:
+    def _after_turn(self, player: Player, row: Row) -> None:
+        self.record.epochs.append(_row(player, row))
+        self.telling.epoch(self.record, player, row)
+        if self._saving.is_due:
             self._save()
-        self._stop_if_asked()
-
-    def _after_step(self, images: int) -> None:
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
         if self.stopping.requested is not None:
-            self._save()
-            self.telling.stopped(self.record, self.folder)
+            self.telling.stopped(self.record, self._save())
             self.stopping.check()
 
-    def _save(self) -> None:
-        players = {player.arm.name: player.state_dict() for player in self.players}
-        self._saves += 1
-        state = {"record": self.record.as_text(), "players": players}
-        self.checkpoints.save(state, self._saves)
-        self.record.write(self.folder)
-        self._saved_at = time.monotonic()
+    def _save(self) -> bool:
+        """Keep everything; a run that cannot be saved in mid-epoch leaves what was kept before."""
+        whole = all(player.can_save for player in self.players)
+        if whole:
+            states = {player.arm.name: player.state_dict() for player in self.players}
+            self._saving.save(self.record, states)
+        return whole
 
     def _found(self) -> tuple[Record | None, Mapping[str, Any]]:
         """What an earlier process saved: its record, and the states of runs under way."""
-        self.checkpoints.clear_partial()
-        players: Mapping[str, Any] = {}
-        found = self.checkpoints.load(self._refuse_state)
-        if found is not None:
-            state, _, problems = found
-            for problem in problems:
-                self.telling.say(f"checkpoint {problem}: set aside")
-            self._saves, players = state["step"], state["players"]
-            record = Record.from_text(state["record"])
-        elif (self.folder / RECORD).exists():
-            record = Record.read(self.folder)
-            refused = self._refuse(record)
-            if refused is not None:
-                fact, cause = f"{self.folder / RECORD} {refused}", "one record cannot hold both"
-                cure = "leave the flags out that differ, or give another --out"
-                raise UsageError(explain(fact, cause, cure))
-        else:
+        what = self.task, list(self.arms.values()), self.plan
+        record, players, problems = self._saving.found(identity_of(*what))
+        for problem in problems:
+            self.telling.say(f"checkpoint {problem}: set aside")
+        if record is None:
             return None, players
         if set(record.seeds) - set(self.plan.seeds):
             fact = f"--seeds {len(self.plan.seeds)} leaves out seeds that were planned"
@@ -224,24 +221,73 @@ class _Comparison:
         self.telling.say(f"resumed: {len(record.finished_seeds())} seeds are done")
         return record, players
 
-    def _refuse_state(self, state: Mapping[str, Any]) -> str | None:
-        try:
-            return self._refuse(Record.from_text(state["record"]))
-        except ValueError as error:
-            return f"is of no use: {error}"
-
-    def _refuse(self, record: Record) -> str | None:
-        return difference(identity_of(*self._what), record.identity)
-
-    @property
-    def _what(self) -> tuple[TrainConfig, ImageData, list[Arm], Plan]:
-        return self.config, self.data, list(self.arms.values()), self.plan
-
     def _close(self) -> None:
         for player in self.players:
             player.close()
         self.players.clear()
 
 
-def _row(player: Player, metrics: EpochMetrics) -> dict[str, Any]:
-    return {"arm": player.arm.name, "seed": player.seed, **metrics.as_dict()}
+class _Saving:
+    """A comparison's record and its runs under way, on the disk."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1)
+        self._at, self._number = time.monotonic(), 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last time was long ago."""
+        return time.monotonic() - self._at > SAVE_EVERY
+
+    def begin_anew(self) -> None:
+        """Remove what an earlier comparison left."""
+        self._checkpoints.clear()
+        (self._folder / RECORD).unlink(missing_ok=True)
+
+    def save(self, record: Record, players: Mapping[str, Any]) -> None:
+        """Write both."""
+        self._number += 1
+        state = {"record": record.as_text(), "players": players}
+        self._checkpoints.save(state, self._number)
+        record.write(self._folder)
+        self._at = time.monotonic()
+
+    def end(self) -> None:
+        """All runs are done: the record is enough."""
+        self._checkpoints.clear()
+
+    def found(
+        self, identity: Mapping[str, Any]
+    ) -> tuple[Record | None, Mapping[str, Any], list[str]]:
+        """The record and the runs under way that belong to `identity`, and what was of no use.
+
+        Raises:
+            UsageError: another comparison is there.
+        """
+
+        def refuse(state: Mapping[str, Any]) -> str | None:
+            try:
+                return difference(identity, Record.from_text(state["record"]).identity)
+            except ValueError as error:
+                return f"is of no use: {error}"
+
+        self._checkpoints.clear_partial()
+        found = self._checkpoints.load(refuse)
+        if found is not None:
+            state, _, problems = found
+            self._number = state["step"]
+            return Record.from_text(state["record"]), state["players"], problems
+        if not (self._folder / RECORD).exists():
+            return None, {}, []
+        record = Record.read(self._folder)
+        refused = difference(identity, record.identity)
+        if refused is not None:
+            fact, cause = f"{self._folder / RECORD} {refused}", "one record cannot hold both"
+            cure = "leave the flags out that differ, or give another --out"
+            raise UsageError(explain(fact, cause, cure))
+        return record, {}, []
+
+
+def _row(player: Player, row: Row) -> dict[str, Any]:
+    return {"arm": player.arm.name, "seed": player.seed, **row}

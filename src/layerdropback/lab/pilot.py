@@ -5,17 +5,14 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
-import torch
-
 from ..errors import AttachError, UsageError, explain
-from ..training.config import TrainConfig
-from ..training.images.data import ImageData
-from ..training.loop import Trainer
 from .arms import Arm
 from .saved import SavedBytes
-from .turns import Player
+from .task import Run, Task, whole_epochs
+from .turns import Player, now
 
 # Seconds of a slice, about: so short that the machine is the same for all arms of a round.
 SLICE = 0.1
@@ -46,6 +43,7 @@ class Timing:
         ratio: of the run's time to plain training's, the median over the rounds.
         error: the ratio's standard error.
         n: rounds.
+        epoch_steps: optimizer steps in a first, whole epoch.
     """
 
     seconds: float
@@ -54,11 +52,12 @@ class Timing:
     ratio: float
     error: float
     n: int
+    epoch_steps: int
 
 
 def pilot(
     arms: Sequence[Arm],
-    data: ImageData,
+    task: Task,
     runs: int = 1,
     tell: Callable[[str], None] = lambda text: None,
     left_out: dict[str, str] | None = None,
@@ -67,7 +66,7 @@ def pilot(
 
     Args:
         arms: plain training, and what is to be compared with it.
-        data: the images.
+        task: makes their runs.
         runs: how many times each arm will be run; it decides how long the pilot may take.
         tell: is told how far it is.
         left_out: gets the arms with which the model cannot be trained, with the reason; None for
@@ -80,7 +79,7 @@ def pilot(
         AttachError: the model cannot be trained with an arm.
         UsageError: an epoch has too few steps for that.
     """
-    tracks = [_Track(arm, data) for arm in arms]
+    tracks = [_Track(arm, task) for arm in arms]
     try:
         for track in list(tracks):
             try:
@@ -109,55 +108,56 @@ def pilot(
             track.player.close()
 
 
-def same_time(control: Arm, method: Timing, plain: Timing, trainer_steps: int) -> Arm:
+def same_time(control: Arm, method: Timing, plain: Timing) -> Arm:
     """Plain training of as many steps as take a method's time, rounded up: in plain's favour.
 
     Args:
-        control: plain training, with any number of epochs.
+        control: plain training, of any length.
         method: whose time it is given.
         plain: of plain training.
-        trainer_steps: optimizer steps in one of its epochs.
 
     Example:
-        >>> plain = Timing(10.0, {"full": 0.1}, {}, 1.0, 0.0, 5)
-        >>> ldb = Timing(7.9, {"full": 0.1, "drop": 0.06}, {}, 0.79, 0.0, 5)
-        >>> arm = Arm("plain@ldb", TrainConfig(epochs=4), "same time", "ldb")
-        >>> same_time(arm, ldb, plain, trainer_steps=25).config.epochs
+        >>> plain = Timing(10.0, {"full": 0.1}, {}, 1.0, 0.0, 5, epoch_steps=25)
+        >>> ldb = Timing(7.9, {"full": 0.1, "drop": 0.06}, {}, 0.79, 0.0, 5, epoch_steps=25)
+        >>> arm = Arm("plain@ldb", None, 4, 0.1, "same time", "ldb")
+        >>> same_time(arm, ldb, plain).epochs
         3.16
     """
     # The ratio, not the method's seconds: it is of slices that were close in time.
     steps = math.ceil(plain.seconds * method.ratio / plain.per_step["full"] - 1e-9)
-    epochs = max(1, steps) / trainer_steps
-    warmup = min(control.config.warmup_epochs, 0.5 * epochs)
-    return replace(control, config=replace(control.config, epochs=epochs, warmup_epochs=warmup))
+    return replace(control, epochs=max(1, steps) / plain.epoch_steps)
 
 
 class _Track:
     """One arm in the pilot; its run is thrown away."""
 
-    def __init__(self, arm: Arm, data: ImageData):
+    def __init__(self, arm: Arm, task: Task):
         self.arm = arm
-        whole = replace(arm.config, epochs=arm.config.epoch_count)
-        self.player = Player(replace(arm, config=whole), 0, data)
-        trainer = self.player.trainer
+        whole = whole_epochs(arm.epochs)
+        self.player = Player(replace(arm, epochs=whole), 0, task)
+        run = self.player.run
         self._parts = [
-            _Part(mode, epochs, sum(_share(e, arm) * trainer.steps_in(e) for e in epochs))
-            for mode, epochs in _parts_of(whole)
+            _Part(mode, epochs, sum(_share(e, arm) * run.steps_in(e) for e in epochs))
+            for mode, epochs in _parts_of(run, whole)
         ]
+        # A median would take the steps that happen to be in the middle for all; where a mask lasts
+        # for a period, and the periods' steps differ, all of them count.
+        mixed = any(part.mode == "mixed" for part in self._parts)
+        self._middle = statistics.fmean if mixed else statistics.median
         for part in self._parts:
-            if min(map(trainer.steps_in, part.epochs)) < 3:
+            if min(map(run.steps_in, part.epochs)) < 3:
                 fact = f"{arm.name} has less than 3 steps in a {part.mode} epoch"
-                cure = "use a smaller --batch-size or more images"
+                cure = "use smaller batches or more data"
                 raise UsageError(explain(fact, "its time cannot be measured", cure))
 
     def prepare(self) -> None:
         """Warm up, count saved bytes, and find how many steps make a slice."""
         for part in self._parts:
-            with SavedBytes(self.player.trainer.model) as saved:
+            with SavedBytes(self.player.run.model) as saved:
                 timed_steps(self.player, next(part.turn), 4)
             part.saved = saved.total / saved.passes
             seconds = timed_steps(self.player, next(part.turn), 4)
-            part.count = max(2, min(1000, math.ceil(SLICE / seconds)))
+            part.count = max(2, _period(self.player.run), min(1000, math.ceil(SLICE / seconds)))
 
     def round(self) -> None:
         """One slice of each part."""
@@ -187,20 +187,23 @@ class _Track:
         ratios = self.ratios(plain)
         if len(ratios) < 2:
             return math.inf
+        if self._middle is statistics.fmean:
+            return statistics.stdev(ratios) / math.sqrt(len(ratios))
         # By the median deviation, as a median is not moved by the slices that were disturbed.
-        middle = statistics.median(ratios)
+        middle = self._middle(ratios)
         spread = _NORMAL * statistics.median(abs(ratio - middle) for ratio in ratios)
         return _MEDIAN * spread / math.sqrt(len(ratios))
 
     def timing(self, plain: "_Track") -> Timing:
         ratios = self.ratios(plain)
         return Timing(
-            seconds=statistics.median(self.runs()),
-            per_step=self._by_mode(lambda part: statistics.median(part.found)),
+            seconds=self._middle(self.runs()),
+            per_step=self._by_mode(lambda part: self._middle(part.found)),
             saved=self._by_mode(lambda part: part.saved),
-            ratio=statistics.median(ratios),
+            ratio=self._middle(ratios),
             error=self.error(plain),
             n=len(ratios),
+            epoch_steps=self.player.run.steps_in(0),
         )
 
 
@@ -214,30 +217,14 @@ def timed_steps(player: Player, epoch: int, steps: int) -> float:
         epoch: counted from 0; it decides whether layers drop.
         steps: to be counted; fewer where the epoch has not as many.
     """
-    trainer = player.trainer
-    steps = min(steps, trainer.steps_in(epoch) - 2)
-    made, start, seconds = -1, 0.0, 0.0
-
-    def count(images: int) -> None:
-        nonlocal made, start, seconds
-        made += 1
-        if made == 0:
-            start = _now(trainer)
-        elif made == steps:
-            seconds = (_now(trainer) - start) / steps
-            raise _Enough
-
-    trainer.begin_anew()
-    with player.generators():
-        try:
-            trainer.train_epoch(epoch, count)
-        except _Enough:
-            return seconds
-    raise AssertionError("a slice is shorter than its epoch")
-
-
-class _Enough(Exception):
-    pass
+    run = player.run
+    steps = min(steps, run.steps_in(epoch) - 2)
+    with player.generators(), closing(run.train(epoch)) as training:
+        next(training)
+        start = now(player.device)
+        for _ in range(steps):
+            next(training)
+        return (now(player.device) - start) / steps
 
 
 class _Part:
@@ -251,33 +238,28 @@ class _Part:
         self.saved = 0.0
 
 
-def _parts_of(config: TrainConfig) -> list[tuple[str, list[int]]]:
-    """The run's full epochs and its drop epochs; these in several parts where the rate changes.
+def _parts_of(run: Run, epochs: int) -> list[tuple[str, list[int]]]:
+    """The run's epochs by mode; those that drop in several parts where the rate changes."""
+    found: dict[str, list[int]] = {}
+    for epoch in range(epochs):
+        found.setdefault(run.mode(epoch), []).append(epoch)
+    parts = []
+    for mode, mine in found.items():
+        count = min(PARTS, len(mine)) if mode != "full" and _changes(run) else 1
+        ends = [number * len(mine) // count for number in range(count + 1)]
+        parts += [(mode, mine[a:b]) for a, b in itertools.pairwise(ends)]
+    return parts
 
-    Example:
-        >>> from ..training.dropping import Dropping
-        >>> _parts_of(TrainConfig(epochs=5))
-        [('full', [0, 2, 4]), ('drop', [1, 3])]
-        >>> ramp = Dropping(every=1, start=0, ramp="falling")
-        >>> _parts_of(TrainConfig(epochs=6, dropping=ramp))
-        [('drop', [0]), ('drop', [1, 2]), ('drop', [3]), ('drop', [4, 5])]
-    """
-    settings = config.drop_settings()
-    epochs = range(config.epoch_count)
-    full = [epoch for epoch in epochs if not settings.is_drop_epoch(epoch)]
-    drop = [epoch for epoch in epochs if settings.is_drop_epoch(epoch)]
-    count = 1 if settings.schedule.ramp == "constant" else min(PARTS, len(drop))
-    ends = [number * len(drop) // max(1, count) for number in range(count + 1)]
-    parts = [("full", full), *(("drop", drop[a:b]) for a, b in itertools.pairwise(ends))]
-    return [part for part in parts if part[1]]
+
+def _changes(run: Run) -> bool:
+    return run.ldb is not None and run.ldb.settings.schedule.ramp != "constant"
+
+
+def _period(run: Run) -> int:
+    """Steps for which a mask's layers stay the same, at least."""
+    return 1 if run.ldb is None else run.ldb.settings.schedule.steps or 1
 
 
 def _share(epoch: int, arm: Arm) -> float:
     """Of an epoch, what the run has; the last may be a part of one."""
-    return min(1.0, arm.config.epochs - epoch)
-
-
-def _now(trainer: Trainer) -> float:
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize(trainer.device)
-    return time.perf_counter()
+    return min(1.0, arm.epochs - epoch)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..errors import UsageError, explain
 from ..runs.paths import home
-from ..training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,34 @@ a whole number from 1 to 1000 is needed. Cure: give one.
             raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
 
 
-def folder_of(config: TrainConfig) -> Path:
-    """Where a comparison is written: ``--out``, or a new folder under ``runs``.
+@dataclass(frozen=True)
+class Place:
+    """Where a comparison is written.
 
-    Raises:
-        UsageError: something is there already, and no flag says what to do with it.
+    Attributes:
+        out: its folder; None: a new one under ``runs``.
+        overwrite: replace what is there.
+        resume: go on with what is there.
     """
-    if config.out is None:
-        return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = home(config.out, "--out ")
-    if folder.is_file():
-        raise UsageError(
-            explain(f"--out {config.out} is a file", "a folder is needed", "give another name")
-        )
-    if folder.is_dir() and any(folder.iterdir()) and not (config.resume or config.overwrite):
-        fact, cause = f"--out {config.out} is not empty", "something would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --resume, or --overwrite"))
-    return folder
+
+    out: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+    def folder(self) -> Path:
+        """The folder; it is not made yet.
+
+        Raises:
+            UsageError: something is there already, and nothing says what to do with it.
+        """
+        if self.out is None:
+            return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = home(self.out, "--out ")
+        if folder.is_file():
+            fact = f"--out {self.out} is a file"
+            raise UsageError(explain(fact, "a folder is needed", "give another name"))
+        if folder.is_dir() and any(folder.iterdir()) and not (self.resume or self.overwrite):
+            fact, cause = f"--out {self.out} is not empty", "something would be lost"
+            cure = "give another folder, or --resume, or --overwrite"
+            raise UsageError(explain(fact, cause, cure))
+        return folder

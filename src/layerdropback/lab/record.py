@@ -23,18 +23,18 @@ class Record:
     Attributes:
         command: that made it.
         facts: versions and hardware.
-        data: the data set's name and how many images it has.
-        settings: of the method, by name.
+        data: the task's `facts`: its name, what it counts and how many of them it has.
+        settings: of plain training, by name; of earlier releases' records of the method.
         identity: what must be the same for another process to go on with it.
         arms: each arm's name, role, method (of a control), words and settings.
         seeds: of the runs that count.
         by_front: whether verdicts may be read off plain training's front where times came out
             uneven (`judge`); it was not so before it was decided on.
-        kind: ``"comparison"``, or ``"sweep"``, whose test images are training images held out.
+        kind: ``"comparison"``, or ``"sweep"``, whose test is on training samples held out.
         margin: in points: accuracies that differ by less are equal.
         target: test accuracy whose time is told; None: plain training's mean less the margin.
-        held_out: training images held out to tune on, or None.
-        trials: of the learning rates: arm, lr, seed, accuracy (on held-out images), loss.
+        held_out: training samples held out to tune on, or None.
+        trials: of the learning rates: arm, lr, seed, accuracy (on those held out), loss.
         tuned: the learning rate chosen for each arm; empty where none was tuned.
         pilot: each arm's `Timing`.
         left_out: the arms of a sweep with which the model cannot be trained, and why.
@@ -100,6 +100,11 @@ class Record:
             cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
             cure = "give the folder of an ldb compare"
             raise UsageError(explain(f"cannot read {path}", cause, cure)) from None
+
+    @property
+    def unit(self) -> str:
+        """What the data is counted in; earlier releases compared images alone."""
+        return str(self.data.get("unit", "images"))
 
     def names(self, role: str | None = None) -> list[str]:
         """The arms' names; with a role those that have it."""
@@ -183,7 +188,8 @@ def run_seconds(rows: Sequence[Mapping[str, Any]], changing: bool = False) -> fl
 
     Args:
         rows: the metrics of its epochs, in order.
-        changing: whether the drop epochs are to differ, by a ramp say: then each counts as it is.
+        changing: whether the drop epochs are to differ, by a ramp say: then each counts as it is,
+            as do epochs in which periods of steps decide.
 
     Returns:
         Seconds, tests not included.
@@ -196,7 +202,7 @@ def run_seconds(rows: Sequence[Mapping[str, Any]], changing: bool = False) -> fl
         >>> run_seconds(rows, changing=True)
         9.0
     """
-    apart = [row for row in rows if changing and row["mode"] == "drop"]
+    apart = [row for row in rows if row["mode"] in (("drop", "mixed") if changing else ("mixed",))]
     rows = [row for row in rows if row not in apart]
     total: float = sum(row["seconds"] for row in apart)
     steps: dict[str, int] = {}

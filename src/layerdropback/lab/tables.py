@@ -44,8 +44,8 @@ def comparison_rows(record: Record) -> list[list[str]]:
                 f"{statistics.mean(mine.seconds):.4g}",
                 "1" if compared is None else compared.time.as_text(".2f"),
                 f"{statistics.median(got):.4g} ({len(got)} of {len(reached)})" if got else "never",
-                _per_epoch(record, name, "full"),
-                _per_epoch(record, name, "drop"),
+                _per_epoch(record, name, ("full",)),
+                _per_epoch(record, name, ("drop", "mixed")),
                 _saved(record, name),
             ]
         )
@@ -102,7 +102,9 @@ def plan_lines(record: Record) -> list[str]:
         name = arm["name"]
         text = f"{name}: {arm['says']}, {arm['settings']['epochs']:.4g} epochs"
         if name in record.tuned:
-            text += f", lr {record.tuned[name]:g} (tuned on {record.held_out:,} images held out)"
+            text += (
+                f", lr {record.tuned[name]:g} (tuned on {record.held_out:,} {record.unit} held out)"
+            )
         if name in record.pilot and arm["role"] != "plain":
             timing = record.pilot[name]
             text += (
@@ -126,13 +128,13 @@ def verdict_lines(record: Record) -> list[str]:
     return lines
 
 
-def _per_epoch(record: Record, arm: str, mode: str) -> str:
+def _per_epoch(record: Record, arm: str, modes: tuple[str, ...]) -> str:
     """Median and ends, without each run's first epoch, which warms up, and a part of an epoch."""
     whole = next(entry for entry in record.arms if entry["name"] == arm)["settings"]["epochs"]
     seconds = [
         row["seconds"]
         for row in record.epochs
-        if row["arm"] == arm and row["mode"] == mode and 1 < row["epoch"] <= whole
+        if row["arm"] == arm and row["mode"] in modes and 1 < row["epoch"] <= whole
     ]
     if not seconds:
         return ""
@@ -144,4 +146,6 @@ def _saved(record: Record, arm: str) -> str:
     of = {entry["name"]: entry["of"] for entry in record.arms if entry["role"] == "same time"}
     name = record.names("plain")[0] if arm in of else arm
     saved = record.pilot[name]["saved"]
-    return " / ".join(f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop") if mode in saved)
+    return " / ".join(
+        f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop", "mixed") if mode in saved
+    )

@@ -9,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..training.metrics import EpochMetrics
 from .record import Record
 from .tables import plan_lines, result_lines, result_tables
-from .turns import Player
+from .turns import Player, Row
 
 
 class Telling:
@@ -45,7 +44,8 @@ class Telling:
         data, seeds = record.data, len(record.seeds)
         self.say(
             f"comparing {', '.join(record.names())} on {data['name']}: {data['train']:,} training "
-            f"and {data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} images, "
+            f"and {data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} "
+            f"{record.unit}, "
             f"{seeds} seed{'s' if seeds > 1 else ''}; in {folder}"
         )
         self._bar.start()
@@ -69,14 +69,14 @@ class Telling:
             self.say(line)
         self._begun = time.monotonic()
 
-    def epoch(self, record: Record, player: Player, metrics: EpochMetrics) -> None:
+    def epoch(self, record: Record, player: Player, row: Row) -> None:
         """One epoch of one run is done."""
-        self._seconds += metrics.seconds
-        epochs = player.arm.config.epochs
+        self._seconds += row["seconds"]
+        epochs = player.arm.epochs
         self.say(
-            f"seed {player.seed}  {player.arm.name}  epoch {metrics.epoch}/{epochs:.4g}  "
-            f"{metrics.mode}  loss {metrics.train_loss:.4f}  test {metrics.test_accuracy:.2f} %  "
-            f"{metrics.seconds:.2f} s"
+            f"seed {player.seed}  {player.arm.name}  epoch {row['epoch']}/{epochs:.4g}  "
+            f"{row['mode']}  loss {row['train_loss']:.4f}  test {row['test_accuracy']:.2f} %  "
+            f"{row['seconds']:.2f} s"
         )
         done = sum(row["seconds"] for row in record.epochs)
         left = max(0.0, expected_seconds(record) - done)
@@ -91,13 +91,19 @@ class Telling:
         done = len(record.finished_seeds())
         self.say(f"seed {seed} done, {done} of {len(record.seeds)}")
 
-    def stopped(self, record: Record, folder: Path) -> None:
-        """On a signal; what is done is saved."""
+    def stopped(self, record: Record, whole: bool) -> None:
+        """On a signal; what is done is saved.
+
+        Args:
+            record: of the comparison.
+            whole: whether the runs under way are, too; else they go on from an earlier epoch.
+        """
         self._bar.stop()
         if record.finished_seeds():
             self.say(result_tables(record))
         again = f"go on with: {record.command}"
-        self.say(f"stopped, all saved; {again}{'' if '--resume' in again else ' --resume'}")
+        saved = "all saved" if whole else "saved as it was between two epochs"
+        self.say(f"stopped, {saved}; {again}{'' if '--resume' in again else ' --resume'}")
 
     def ends(self, record: Record, page: Path) -> None:
         """The comparison is done."""

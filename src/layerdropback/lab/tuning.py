@@ -1,4 +1,4 @@
-"""Each arm's learning rate, chosen on training images held out; the test set is not looked at."""
+"""Each arm's learning rate, chosen on training samples held out; the test set is not looked at."""
 
 import math
 import statistics
@@ -6,19 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import UsageError, explain
-from ..training.finished import Diverged
-from ..training.images.choosing import stratified
-from ..training.images.data import ImageData, LazySplit, Split
-from ..training.watching import OnStep
+from ..errors import Diverged, UsageError, explain
 from .arms import Arm
-from .turns import Player, take_turns
-
-# Share of the training images that is held out.
-HELD_OUT = 0.1
-
-# Of training images that are not used, so many are held out at most.
-MOST = 5000
+from .task import Task
+from .turns import OnStep, Player, take_turns
 
 # Rates that a grid gets more of on either side, at most.
 WIDER = 6
@@ -33,24 +24,17 @@ class Tuning:
     Args:
         grid: learning rates, ascending, three or more.
         seeds: runs of each.
-        data: the images; a part of its training images is held out.
-        spare: training images that are not used; then they are held out instead.
+        task: whose training samples are held out.
 
     Attributes:
         held_out: their number.
     """
 
-    def __init__(
-        self,
-        grid: Sequence[float],
-        seeds: int,
-        data: ImageData,
-        spare: Split | LazySplit | None = None,
-    ):
+    def __init__(self, grid: Sequence[float], seeds: int, task: Task):
         self._grid = tuple(grid)
         self._seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-        self._data, _ = hold_out(data, spare)
-        self.held_out = len(self._data.test)
+        self._task = task.held_out()
+        self.held_out = self._task.test
 
     def go(
         self,
@@ -65,7 +49,7 @@ class Tuning:
             arms: to be tuned.
             trials: those made already; new ones are added.
             after: called after each trial.
-            on_step: called after each step of a trial; see `Trainer.train_epoch`.
+            on_step: called after each step of a trial; see `Player.turn`.
 
         Raises:
             UsageError: an arm's best learning rate is at the edge however wide the grid.
@@ -74,7 +58,7 @@ class Tuning:
             rate, seed = missing[0][1:]
             # The arms that need this rate take turns with it.
             players = [
-                Player(replace(arm, config=replace(arm.config, lr=rate)), seed, self._data)
+                Player(replace(arm, lr=rate), seed, self._task)
                 for arm, *trial in missing
                 if trial == [rate, seed]
             ]
@@ -145,50 +129,6 @@ class Tuning:
         }
 
 
-def hold_out(
-    data: ImageData, spare: Split | LazySplit | None = None, share: float = 1.0
-) -> tuple[ImageData, Split | LazySplit | None]:
-    """Put training images, evenly over the classes, in the test's place.
-
-    They are a tenth of those that there are; or where `spare` has as many, that are not trained on,
-    of these up to five thousand: that costs no training image, and tells more.
-
-    Args:
-        data: the images.
-        spare: training images that are not used.
-        share: of the spare ones, how many may be taken.
-
-    Returns:
-        The data with other test images, and what is left of the spare ones.
-
-    Raises:
-        UsageError: there are too few.
-
-    Example:
-        >>> from layerdropback.training.images.data import divided, load_data
-        >>> data, _ = hold_out(load_data("digits", limit_train=200))
-        >>> len(data.train), len(data.test)
-        (180, 20)
-        >>> data, left = hold_out(*divided(load_data("digits"), 200), share=0.5)
-        >>> len(data.train), len(data.test), len(left)
-        (200, 618, 619)
-    """
-    images = len(data.train)
-    count = 0 if spare is None else min(MOST, int(share * len(spare)))
-    if spare is not None and count >= max(1, HELD_OUT * images):
-        chosen = stratified(spare.labels.tolist(), count)
-        left = sorted(set(range(len(spare))) - set(chosen))
-        return replace(data, test=spare.subset(chosen)), spare.subset(left)
-    chosen = stratified(data.train.labels.tolist(), round(HELD_OUT * images))
-    if not chosen:
-        fact = f"of {images} training images none can be held out"
-        cause = "learning rates and settings are not chosen on the test's"
-        raise UsageError(explain(fact, cause, "use more, 20 for each class or so"))
-    others = sorted(set(range(images)) - set(chosen))
-    held = replace(data, train=data.train.subset(others), test=data.train.subset(chosen))
-    return held, spare
-
-
 def _train(players: Sequence[Player], on_step: OnStep | None) -> None:
     """All in turns; one that diverges is left where it is, and the others go on."""
     going = list(players)
@@ -207,7 +147,7 @@ def _trial(player: Player, rate: float) -> dict[str, Any]:
         "arm": player.arm.name,
         "lr": rate,
         "seed": player.seed,
-        "accuracy": None if last is None else last.test_accuracy,
-        "loss": None if last is None else last.test_loss,
-        "seconds": sum(metrics.seconds for metrics in player.history),
+        "accuracy": None if last is None else last["test_accuracy"],
+        "loss": None if last is None else last["test_loss"],
+        "seconds": sum(row["seconds"] for row in player.history),
     }

@@ -1,104 +1,203 @@
 """Several runs taking turns in one process, so that a machine that slows down slows all of them."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
-from ..runs.randomness import generator_states, set_generator_states
-from ..training.finished import Diverged
-from ..training.images.data import ImageData
-from ..training.loop import Trainer
-from ..training.metrics import EpochMetrics
-from ..training.watching import OnStep
+import torch
+from torch import Tensor
+
+from ..errors import Diverged, UsageError, explain
+from ..runs.randomness import generator_states, seed_all, set_generator_states
 from .arms import Arm
+from .task import Run, Task, whole_epochs
+
+OnStep = Callable[[], None]
+Row = dict[str, Any]
+
+
+@dataclass
+class SoFar:
+    """Of the epoch that has begun: its steps, the sum of their losses, and their seconds."""
+
+    steps: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
 
 
 class Player:
-    """One arm's run with one seed, as ``ldb train`` would run it alone.
+    """One arm's run with one seed, as it would be alone.
 
     It has the global random generators to itself while it is its turn.
 
     Args:
         arm: what to train.
         seed: of weights, data and masks.
-        data: the images, shared by all.
+        task: makes the run.
         state: of an earlier process, to go on with.
 
     Attributes:
-        trainer: the run itself.
-        history: metrics of its epochs so far.
+        run: the run itself.
+        history: a row for each of its epochs so far.
         diverged: whether its loss is no number any more.
     """
 
-    def __init__(
-        self, arm: Arm, seed: int, data: ImageData, state: Mapping[str, Any] | None = None
-    ):
-        self.arm, self.seed = arm, seed
-        config = replace(arm.config, seed=seed)
-        self.trainer: Trainer = arm.make(config, data, state and state["trainer"])
-        self.history: list[EpochMetrics] = []
+    def __init__(self, arm: Arm, seed: int, task: Task, state: Mapping[str, Any] | None = None):
+        self.arm, self.seed, self.device = arm, seed, task.device
+        self.history: list[Row] = []
         self.diverged = False
-        if state is not None:
-            self.trainer.load_state_dict(state["trainer"])
-            rows = enumerate(state["history"], start=1)
-            self.history = [EpochMetrics.from_dict(row, number) for number, row in rows]
-        self._generators = generator_states(self.trainer.device)
-        self._epochs = config.epoch_count
+        self._so_far = SoFar()
+        self._losses: list[Tensor | float] = []
+        before = generator_states(self.device)
+        try:
+            seed_all(seed)
+            self.run: Run = task.start(arm.way, seed, arm.epochs, arm.lr)
+            self._generators = generator_states(self.device)
+            if state is not None:
+                self._load(state)
+        finally:
+            set_generator_states(before, self.device)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.run.load_state_dict(state["run"])
+        self.history = [dict(row) for row in state["history"]]
+        self._so_far = SoFar(**state["so_far"])
+        self._generators = state["generators"]
 
     @property
     def finished(self) -> bool:
         """Whether all of its epochs are done."""
-        return len(self.history) == self._epochs
+        return len(self.history) == whole_epochs(self.arm.epochs)
 
     @property
     def progress(self) -> float:
         """Share of its steps that are done."""
-        return self.trainer.steps / self.steps
+        done: int = sum(row["steps"] for row in self.history)
+        return (done + self._so_far.steps) / self.steps
 
     @cached_property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return sum(map(self.trainer.steps_in, range(self._epochs)))
+        return sum(map(self.run.steps_in, range(whole_epochs(self.arm.epochs))))
 
-    def turn(self, on_step: OnStep | None = None) -> EpochMetrics:
-        """Train for one epoch, or the rest of one, and test; see `Trainer.train_epoch`."""
+    @property
+    def can_save(self) -> bool:
+        """Whether its state can be had now."""
+        return self.run.mid_epoch or self._so_far.steps == 0
+
+    def turn(self, on_step: OnStep | None = None) -> Row:
+        """Train for one epoch, or the rest of one, and test.
+
+        Args:
+            on_step: called after every step; what it raises leaves a state from which training can
+                go on, where the run can be saved there.
+
+        Raises:
+            Diverged: the loss is no number any more.
+        """
+        epoch = len(self.history)
         try:
             with self.generators():
-                metrics = self.trainer.train_epoch(len(self.history), on_step)
+                self._train(epoch, on_step)
+                row = self._row(epoch, self.run.test())
         except Diverged:
             self.diverged = True
             raise
-        self.history.append(metrics)
-        return metrics
+        self._so_far = SoFar()
+        self.history.append(row)
+        return row
+
+    def _train(self, epoch: int, on_step: OnStep | None) -> None:
+        so_far, wanted = self._so_far, self.run.steps_in(epoch)
+        if so_far.steps == wanted:  # only the test is left to do
+            return
+        since = now(self.device)
+        with closing(self.run.train(epoch, so_far.steps)) as training:
+            try:
+                for loss in islice(training, wanted - so_far.steps):
+                    self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
+                    so_far.steps += 1
+                    if on_step is not None:
+                        so_far.seconds += time.perf_counter() - since
+                        on_step()
+                        since = time.perf_counter()
+                self._require_end(training, epoch, wanted)
+            finally:
+                so_far.seconds += now(self.device) - since
+
+    def _require_end(self, training: Iterator[object], epoch: int, wanted: int) -> None:
+        """The generator had as many steps as were announced."""
+        made, whole = self._so_far.steps, epoch + 1 <= self.arm.epochs
+        # The rest of an epoch in whose middle the run ends is left where it is.
+        more = made == wanted and whole and next(training, None) is not None
+        if made < wanted or more:
+            fact = f"{self.arm.name} made {'more' if more else made} steps in epoch {epoch + 1}"
+            cause = f"its steps_in({epoch}) is {wanted}"
+            raise UsageError(explain(fact, cause, "make the run's two methods agree"))
+
+    def _row(self, epoch: int, tested: Mapping[str, Any]) -> Row:
+        so_far = self._settled()
+        row = {"train_loss": so_far.loss / max(1, so_far.steps)} | dict(tested)
+        for name in ("test_accuracy", "test_loss"):
+            if not isinstance(row.get(name), int | float):
+                fact = f"the test of {self.arm.name} has no number {name!r}"
+                cause = f"it gave {', '.join(sorted(map(str, tested))) or 'nothing'}"
+                raise UsageError(explain(fact, cause, "return both, as floats"))
+        for name in ("train_loss", "test_loss"):
+            if not math.isfinite(row[name]):
+                fact = f"the loss is {row[name]} in epoch {epoch + 1}"
+                raise Diverged(explain(fact, "training diverged", "use a smaller learning rate"))
+        own = {"epoch": epoch + 1, "mode": self.run.mode(epoch), "steps": so_far.steps}
+        return own | row | {"seconds": so_far.seconds}
+
+    def _settled(self) -> SoFar:
+        """With the losses that nothing has waited for until now."""
+        self._so_far.loss += sum(map(float, self._losses))
+        self._losses.clear()
+        return self._so_far
 
     @contextmanager
     def generators(self) -> Iterator[None]:
         """While the global generators are where this run left them."""
-        device = self.trainer.device
-        before = generator_states(device)
-        set_generator_states(self._generators, device)
+        before = generator_states(self.device)
+        set_generator_states(self._generators, self.device)
         try:
             yield
         finally:
-            self._generators = generator_states(device)
-            set_generator_states(before, device)
+            self._generators = generator_states(self.device)
+            set_generator_states(before, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """To go on in another process."""
+        """To go on in another process; where `can_save` says so."""
         with self.generators():
-            trainer = self.trainer.state_dict()
-        return {"trainer": trainer, "history": [metrics.as_dict() for metrics in self.history]}
+            run = self.run.state_dict()
+        return {
+            "run": run,
+            "history": self.history,
+            "so_far": asdict(self._settled()),
+            "generators": self._generators,
+        }
 
     def close(self) -> None:
         """End what runs beside it."""
-        self.trainer.pipeline.close()
+        self.run.close()
+
+
+def now(device: torch.device) -> float:
+    """Seconds on the wall clock, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def take_turns(
     players: Sequence[Player],
-    after: Callable[[Player, EpochMetrics], None] | None = None,
+    after: Callable[[Player, Row], None] | None = None,
     on_step: OnStep | None = None,
 ) -> None:
     """Train all to their end, epoch by epoch, whoever is furthest behind coming next.
@@ -109,7 +208,7 @@ def take_turns(
     Args:
         players: the runs.
         after: called after each turn.
-        on_step: called after each step with its number of images; see `Trainer.train_epoch`.
+        on_step: called after each step; see `Player.turn`.
     """
     turn = 0
     while waiting := [player for player in players if not player.finished]:
@@ -117,6 +216,6 @@ def take_turns(
         behind = [player for player in waiting if player.progress == least]
         chosen = behind[turn % len(behind)]
         turn += 1
-        metrics = chosen.turn(on_step)
+        row = chosen.turn(on_step)
         if after is not None:
-            after(chosen, metrics)
+            after(chosen, row)

@@ -37,3 +37,18 @@ def set_generator_states(states: dict[str, Any], device: torch.device) -> None:
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+
+
+def seed_all(seed: int) -> None:
+    """Seed torch's, Python's and numpy's global generators.
+
+    Example:
+        >>> seed_all(3)
+        >>> first = random.random()
+        >>> seed_all(3)
+        >>> random.random() == first
+        True
+    """
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)

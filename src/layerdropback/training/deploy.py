@@ -11,6 +11,8 @@ from torch import nn
 from ..errors import UsageError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.device import find_device
+from ..runs.folder import CHECKPOINTS, MACHINE, SETTINGS
+from ..runs.naming import nfc, spelt
 from ..runs.paths import home
 from ..runs.reasons import reason
 from ..runs.releases import OtherRelease, begun_by, cannot_use
@@ -19,10 +21,8 @@ from .evaluate import Score, load_for_evaluation, score
 from .export import WEIGHTS, export_weights, load_exported, make_spec, read_metadata
 from .images.augment import Augments
 from .images.data import ImageData, load_data
-from .images.naming import nfc, spelt
 from .images.pipeline import Pipeline
 from .models import ModelSpec, build_model
-from .run_folder import CHECKPOINTS, MACHINE, SETTINGS
 
 
 def export_run(

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UsageError, explain
+from ..runs.folder import SETTINGS
 from .export import WEIGHTS, load_exported, read_metadata
-from .run_folder import SETTINGS
 
 
 @dataclass(frozen=True)

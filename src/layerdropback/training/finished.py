@@ -3,14 +3,10 @@
 import math
 import warnings
 
-from ..errors import UsageError, explain
+from ..errors import Diverged, explain
 from .evaluate import Score
 from .metrics import EpochMetrics
 from .tally import SoFar
-
-
-class Diverged(UsageError):
-    """The loss is no number any more."""
 
 
 def metrics_of(

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
+from ..runs.naming import nfc
 from ..runs.paths import home
 from .export import KEY, WEIGHTS, file_metadata
-from .images.naming import nfc
 from .models import ModelSpec
 
 

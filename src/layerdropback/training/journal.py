@@ -10,9 +10,10 @@ from typing import IO, Any, Self
 
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
+from ..runs.folder import LINES, TABLE, flat
 from ..runs.reasons import reason
 
-LINES, TABLE, BOARD = "metrics.jsonl", "metrics.csv", "tensorboard"
+BOARD = "tensorboard"
 
 
 class Journal:
@@ -117,23 +118,6 @@ class Journal:
     def _cannot_write(self, error: OSError) -> UsageError:
         fact = f"cannot write the metrics in {self._folder}"
         return UsageError(explain(fact, reason(error), "make room, then go on with --resume"))
-
-
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of a table.
-
-    Example:
-        >>> flat({"epoch": 1, "phases": {"forward": 2.0}, "peak_memory_mib": None})
-        {'epoch': 1, 'seconds_forward': 2.0, 'peak_memory_mib': None}
-    """
-    row: dict[str, Any] = {}
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            prefix = "seconds" if name == "phases" else name
-            row |= {f"{prefix}_{inner}": number for inner, number in value.items()}
-        else:
-            row[name] = value
-    return row
 
 
 def require_tensorboard() -> None:

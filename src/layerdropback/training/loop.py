@@ -1,12 +1,12 @@
 """The training loop: a plain one, with the two lines of LayerDropBack in it."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import UsageError, explain
 from ..runs.device import find_device
@@ -155,17 +155,35 @@ class Trainer:
         Raises:
             Diverged: the loss is no number any more.
         """
+        with closing(self.steps_of(epoch)) as steps:
+            for _, images in steps:
+                if on_step is not None:
+                    on_step(images)
+        return self.finish_epoch(on_test)
+
+    def steps_of(self, epoch: int) -> Generator[tuple[Tensor, int], None, None]:
+        """Train for one epoch, or the rest of one; a step for each value of the generator.
+
+        Args:
+            epoch: counted from 0.
+
+        Yields:
+            What `Step` returns, and the number of images of the whole batch.
+        """
         if self._so_far.epoch != epoch:
             self._so_far = SoFar(epoch)
         reset_peak_memory(self.device)
         if self._so_far.steps < self.steps_in(epoch):  # else only the test is left to do
             with self._tally.counting(self._so_far):
-                self._train(self._so_far, on_step)
+                yield from self._train(self._so_far)
+
+    def finish_epoch(self, on_test: OnStep | None = None) -> EpochMetrics:
+        """Test after an epoch's steps, see `train_epoch`."""
         metrics = self._metrics(self._so_far, on_test)
-        self._so_far = SoFar(epoch + 1)
+        self._so_far = SoFar(self._so_far.epoch + 1)
         return metrics
 
-    def _train(self, so_far: SoFar, on_step: OnStep | None) -> None:
+    def _train(self, so_far: SoFar) -> Generator[tuple[Tensor, int], None, None]:
         epoch = so_far.epoch
         large = self.epochs.large(epoch)
         last = self.steps_in(epoch) - 1
@@ -185,12 +203,12 @@ class Trainer:
                 so_far.lr = so_far.lr_last
             if so_far.steps == last:
                 so_far.lr_factor = self.ldb.stats()["lr_factor"]
-            self._tally.add(self._step(images, targets, large), count)
+            totals = self._step(images, targets, large)
+            self._tally.add(totals, count)
             self.steps += 1
             if self.ema is not None:
                 self.ema.update(self.model, step=self.steps)
-            if on_step is not None:
-                on_step(count)
+            yield totals, count
             if so_far.steps > last and epoch + 1 > self.config.epochs:
                 break  # the run ends in the middle of this epoch
             self.phases.start()

@@ -7,12 +7,12 @@ from typing import Any
 from .. import __version__
 from ..errors import UsageError, explain, name_some
 from ..runs.checkpoint import Checkpoints
+from ..runs.folder import LINES, MACHINE
+from ..runs.identity import difference
 from ..runs.reasons import reason
 from ..runs.releases import OtherRelease, begun_by, cannot_use, writer
 from .config import TrainConfig
-from .journal import LINES
 from .metrics import EpochMetrics
-from .run_folder import MACHINE, difference
 
 _PARTS = {"run": Mapping, "trainer": Mapping, "history": list, "export": Mapping}
 # Of the trainer's state; what is not needed has a default, or belongs to some runs alone.

@@ -8,19 +8,19 @@ from typing import Any
 
 from rich.console import Console
 
-from ..errors import UsageError, WorkerError, explain
+from ..errors import Diverged, UsageError, WorkerError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.claim import claimed
 from ..runs.device import find_device
+from ..runs.folder import CHECKPOINTS, LINES, SETTINGS, TABLE
 from ..runs.machine import machine
 from ..runs.paths import home
 from ..runs.stopping import Stopping
 from .config import TrainConfig
 from .export import WEIGHTS, export_weights
 from .failing import explained, not_saved
-from .finished import Diverged
 from .introduction import introduction
-from .journal import LINES, TABLE, Journal, require_tensorboard
+from .journal import Journal, require_tensorboard
 from .loading import load_together
 from .loop import Trainer
 from .metrics import EpochMetrics
@@ -30,8 +30,6 @@ from .parallel import LAUNCH, require_workers
 from .progress import Progressing, RunConsole
 from .resuming import find_checkpoint, history_of, misfit
 from .run_folder import (
-    CHECKPOINTS,
-    SETTINGS,
     changed_machine,
     identity,
     make_folder,

@@ -14,18 +14,14 @@ from typing import Any
 from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
+from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS
 from ..runs.paths import home
 from ..runs.releases import begun_by
 from .config import TrainConfig
 from .export import WEIGHTS
 from .images.augmenting import make_augments
 from .images.data import ImageData
-from .images.naming import nfc
-from .journal import LINES
 from .settings_file import PLACES, UnknownSetting, read_settings, write_settings
-
-SETTINGS, MACHINE = "settings.yaml", "machine.json"
-CHECKPOINTS = "checkpoints"
 
 # What a run may be resumed with other values of: they do not decide its result.
 FREE = frozenset(
@@ -158,28 +154,6 @@ def _kind(data: str | None) -> str:
     """Data without its place."""
     kind, _, _ = (data or "").partition(":")
     return kind
-
-
-def difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
-    """Say in what two identities differ, or None where they do not.
-
-    Example:
-        >>> difference({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
-        'is of another run (lr is 0.1 here and 0.2 there)'
-    """
-    there = {name: _in_nfc(value) if name == "classes" else value for name, value in there.items()}
-    names = [name for name in here.keys() | there.keys() if here.get(name) != there.get(name)]
-    shown = [
-        "the images changed since it began"
-        if name in ("classes", "training_images", "test_images")
-        else f"{name} is {here.get(name)} here and {there.get(name)} there"
-        for name in sorted(names)
-    ]
-    return f"is of another run ({'; '.join(dict.fromkeys(shown))})" if shown else None
-
-
-def _in_nfc(classes: Any) -> Any:
-    return [nfc(name) for name in classes] if isinstance(classes, list | tuple) else classes
 
 
 def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """Settings as YAML or TOML: read, checked name by name and type by type, and written."""
 
 import difflib
-import tomllib
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
@@ -11,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 
 from ..errors import UsageError, explain
-from ..runs.paths import home
+from ..runs.folder import read_plain
 from .config import TrainConfig, all_flags
 
 # Where a run goes is no setting of it.
@@ -39,51 +37,6 @@ def read_settings(path: Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or a name or a value in it cannot be used.
     """
     return typed(read_plain(path), str(path))
-
-
-def read_plain(path: Path) -> dict[str, Any]:
-    """The same as they stand in the file, whatever their names; another release may have more.
-
-    Args:
-        path: see `read_settings`.
-
-    Raises:
-        UsageError: the file cannot be read, or it holds no settings.
-    """
-    try:
-        text = home(path, "--config ").read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
-    try:
-        toml = path.suffix == ".toml"
-        values = tomllib.loads(text) if toml else yaml.load(text, _Loader)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        kind = "TOML" if toml else "YAML"
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UsageError(explain(f"{path} is no {kind}", reason, "mend the file")) from None
-    values = {} if values is None else values
-    if not isinstance(values, Mapping):
-        fact = f"{path} holds no settings"
-        raise UsageError(explain(fact, "lines such as `epochs: 10` are needed", "mend the file"))
-    named = [(str(key).replace("-", "_"), value) for key, value in values.items()]
-    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        fact, cause = f"{path} sets {twice[0]!r} twice", "only one can hold"
-        raise UsageError(explain(fact, cause, "remove one of them"))
-    return dict(named)
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML that refuses a name that comes twice, of which the last would win in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"{name} is set twice")
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
 
 
 def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import UsageError, explain
 from ...runs.atomic import replace_atomically, write_atomically
+from ...runs.folder import flat
 from ...runs.paths import home
-from ...training.journal import flat
 from .. import sweep
 from ..page import Page, today
 from ..record import Record
@@ -114,17 +114,13 @@ def _result(page: Page, source: Source) -> None:
     page.heading("Result")
     _sweep(page, record) if record.kind == "sweep" else _verdicts(page, record)
     page.heading("What was compared")
-    data, kind = record.data, "held-out" if record.kind == "sweep" else "test"
-    page.paragraph(
-        f"{record.settings['model']} on {data['name']}: {data['train']:,} training and "
-        f"{data['test']:,} {kind} images of {data['size']} pixels, {data['classes']} classes."
-    )
+    page.paragraph(_data(record))
     for line in plan_lines(record):
         page.paragraph(line)
     _every_run(page, source)
     if record.trials:
         page.heading("Learning rates tried")
-        head = ["arm", "learning rate", "seed", "accuracy on held-out images, %"]
+        head = ["arm", "learning rate", "seed", f"accuracy on held-out {record.unit}, %"]
         tried = [
             [
                 trial["arm"],
@@ -135,6 +131,16 @@ def _result(page: Page, source: Source) -> None:
             for trial in record.trials
         ]
         page.table(head, tried, markdown_table(head, tried))
+
+
+def _data(record: Record) -> str:
+    """What was trained on, in a sentence; not every task has a model's name, or pixels."""
+    data, kind = record.data, "held-out" if record.kind == "sweep" else "test"
+    model = f"{record.settings['model']} on " if "model" in record.settings else ""
+    size = f" of {data['size']} pixels" if "size" in data else ""
+    classes = f", {data['classes']} classes" if "classes" in data else ""
+    counts = f"{data['train']:,} training and {data['test']:,} {kind} {record.unit}"
+    return f"{model}{data['name']}: {counts}{size}{classes}."
 
 
 def _verdicts(page: Page, record: Record) -> None:
@@ -153,8 +159,8 @@ def _sweep(page: Page, record: Record) -> None:
     page.paragraph(last)
     page.plot(
         plots.front(found),
-        "Accuracy on held-out images by training time, with 95 % intervals. The curve joins plain "
-        "runs of several lengths; ringed arms are on the Pareto front of all.",
+        f"Accuracy on held-out {record.unit} by training time, with 95 % intervals. The curve "
+        "joins plain runs of several lengths; ringed arms are on the Pareto front of all.",
     )
     rows = sweep.sweep_rows(record)
     page.table(sweep.COLUMNS, rows, markdown_table(sweep.COLUMNS, rows))

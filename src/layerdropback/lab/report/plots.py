@@ -1,5 +1,6 @@
 """Plots of runs."""
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from itertools import accumulate
@@ -7,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ...training.phases import PHASES
 from ..drawing import as_svg, legend_above, new_figure
 from ..front import Measured, at_time
 from ..sweep import Point
@@ -112,9 +112,11 @@ def phases(runs: Sequence[Run]) -> str:
     figure, (axes,) = new_figure(height=0.9 + 0.32 * len(rows))
     left = [0.0] * len(rows)
     names = list(rows)
-    for phase, shade in zip(PHASES, ("#bbbbbb", "#7fa8d1", "#d1867f", "#8fbf8f"), strict=True):
+    phases = list(dict.fromkeys(p for found in rows.values() for row in found for p in _parts(row)))
+    shades = itertools.cycle(("#bbbbbb", "#7fa8d1", "#d1867f", "#8fbf8f"))
+    for phase, shade in zip(phases, shades, strict=False):
         widths = [
-            statistics.median(1000 * row["phases"].get(phase, 0.0) / row["steps"] for row in found)
+            statistics.median(1000 * _parts(row).get(phase, 0.0) / row["steps"] for row in found)
             for found in rows.values()
         ]
         axes.barh(names, widths, left=left, color=shade, label=phase)
@@ -123,6 +125,11 @@ def phases(runs: Sequence[Run]) -> str:
     axes.set(xlabel="ms per step (medians over epochs)")
     legend_above(figure, axes, columns=4)
     return as_svg(figure, "Time of a step by phase, for each arm and mode")
+
+
+def _parts(row: dict[str, Any]) -> dict[str, float]:
+    """Seconds by phase; a task that does not tell phases has whole steps."""
+    return row.get("phases") or {"step": row["seconds"]}
 
 
 def updates(runs: Sequence[Run]) -> str | None:

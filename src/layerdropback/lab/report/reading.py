@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, explain
-from ...training.journal import LINES
-from ...training.run_folder import MACHINE, SETTINGS
-from ...training.settings_file import read_plain
+from ...runs.folder import LINES, MACHINE, SETTINGS, read_plain
 from ..record import RECORD, Record
 
 

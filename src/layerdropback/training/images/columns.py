@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import UsageError, explain
-from .naming import nfc, spelt
+from ...runs.naming import nfc, spelt
 
 # Columns by their usual names, for tables that do not say what their columns are.
 IMAGES = ("image", "img", "jpg", "png", "webp")

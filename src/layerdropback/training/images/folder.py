@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import UsageError, explain
+from ...runs.naming import nfc, spelt
 from .choosing import TEST_SPLITS, choose_test
 from .lazy import LazySplit
-from .naming import nfc, spelt
 
 SUFFIXES = frozenset(
     {".gif", ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError, explain, name_some
+from ...runs.naming import nfc
 from ...runs.reasons import reason
 from .choosing import choose_test
 from .columns import IMAGES, LABELS, find_column, number_classes, require_one_spelling
 from .lazy import LazySplit
-from .naming import nfc
 
 _ANOTHER = "give another data set"
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from layerdropback import UsageError
-from layerdropback.lab.arms import make_arms, parse_arm, plain_of
+from layerdropback.tasks.arms import make_arms, parse_arm, plain_of
+from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
+from layerdropback.training.images.data import load_data
 
 DOUBLED = Dropping(lr_scale=2.0)
 BASE = TrainConfig(epochs=4, lr=0.02, optimizer="adamw", dropping=DOUBLED)
@@ -26,14 +28,14 @@ def test_each_method_has_its_controls():
         ("plain@late", "same time", "late"),
         ("plain@drop_rate=0.3,lr_scale=1", "same time", "drop_rate=0.3,lr_scale=1"),
     ]
-    by_name = {arm.name: arm.config for arm in arms}
+    by_name = {arm.name: arm.way for arm in arms}
     assert by_name["plain"] == replace(BASE, dropping=Dropping(drop_rate=0.0))
     assert by_name["ldb"] == BASE
     assert by_name["late"] == replace(BASE, dropping=DOUBLED.changed(start=2))
     control = Dropping(strategy="control", start=2, lr_scale=2.0)
     assert by_name["no-drop@late"].dropping == control
     for arm in arms:
-        arm.config.check()
+        arm.way.check()
 
 
 def test_factors_of_one_need_no_control():
@@ -54,9 +56,9 @@ def test_the_control_has_the_methods_factors_as_numbers(method, factor):
     """It drops nothing, so it has no rate that a factor could be the inverse of."""
     dropping = Dropping(**method, lr_scale="inverse", batch_scale=2, every=3, anneal=0.5)
     arms = {arm.name: arm for arm in make_arms(replace(BASE, dropping=dropping))}
-    control = arms["no-drop@ldb"].config
+    control = arms["no-drop@ldb"].way
     control.check()
-    settings, own = control.drop_settings(), arms["ldb"].config.drop_settings()
+    settings, own = control.drop_settings(), arms["ldb"].way.drop_settings()
     assert settings.strategy.name == "control"
     assert settings.lr_scale == pytest.approx(factor)
     assert settings.batch_scale == 2
@@ -73,7 +75,8 @@ def test_an_arm_of_another_strategy_leaves_what_that_one_has_not():
 
 def test_an_arm_says_what_it_does():
     dropping = Dropping(strategy="truncate", drop_rate=0.4, ramp="rising", anneal=0.25)
-    arms = {arm.name: arm.says for arm in make_arms(replace(BASE, dropping=dropping))}
+    task = ImageTask(BASE, load_data("digits", limit_train=20, limit_test=20))
+    arms = {arm.name: arm.says(task) for arm in make_arms(replace(BASE, dropping=dropping))}
     assert arms["ldb"].startswith("truncate, unit layer, ")
     assert "0.4" in arms["ldb"]
     assert arms["ldb"].endswith(", rising, the last 25% in full")

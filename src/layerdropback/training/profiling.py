@@ -12,24 +12,24 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ...controller import LayerDropBack
-from ...errors import UsageError, explain
-from ...runs.device import find_device
-from ...runs.machine import machine
-from ...runs.memory import is_out_of_memory
-from ...runs.paths import home
-from ...strategies.base import Strategy
-from ...training.compiling import compile_blocks
-from ...training.config import TrainConfig
-from ...training.model_args import parse_model_args
-from ...training.models import ModelSpec, build_model, choose_stem, native_size
-from ...training.optimizing import make_optimizer
-from ...training.precision import Precision, set_tf32
-from . import telling
-from .bench import Bench
-from .page import write_files
-from .profile import Profile, fill
-from .trying import PROFILED, RATES, tried
+from ..controller import LayerDropBack
+from ..errors import UsageError, explain
+from ..lab.profiling import telling
+from ..lab.profiling.bench import Bench
+from ..lab.profiling.page import write_files
+from ..lab.profiling.profile import Profile, fill
+from ..lab.profiling.trying import PROFILED, RATES, tried
+from ..runs.device import find_device
+from ..runs.machine import machine
+from ..runs.memory import is_out_of_memory
+from ..runs.paths import home
+from ..strategies.base import Strategy
+from .compiling import compile_blocks
+from .config import TrainConfig
+from .model_args import parse_model_args
+from .models import ModelSpec, build_model, choose_stem, native_size
+from .optimizing import make_optimizer
+from .precision import Precision, set_tf32
 
 
 @dataclass(frozen=True)
