@@ -1,0 +1,169 @@
+"""Ways to fine-tune a model of transformers: what drops, what is added, what is frozen."""
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import UsageError, explain
+from ..runs.reasons import reason
+from ..training.dropping import FLAGS, Dropping
+
+OPTIMIZERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Way:
+    """What an arm does differently; by itself it is plain fine-tuning.
+
+    Attributes:
+        dropping: LayerDropBack's settings; None: it is not attached.
+        lora: rank of LoRA's pairs on `targets`, beside a head that trains; 0: none.
+        targets: names of the modules that get pairs, as peft knows them.
+        freeze: parameters that do not train, by patterns of their names.
+        optimizer: ``"adamw"`` or ``"sgd"``.
+
+    Example:
+        >>> Way.of({"strategy": "truncate", "drop_rate": 0.3}).dropping
+        Dropping(strategy='truncate', drop_rate=0.3)
+    """
+
+    dropping: Dropping | None = None
+    lora: int = 0
+    targets: tuple[str, ...] = ("query", "value")
+    freeze: tuple[str, ...] = ()
+    optimizer: str = "adamw"
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Way":
+        """From an arm's keys: LayerDropBack's flags, and this class's own.
+
+        Raises:
+            UsageError: a key or a value is not known.
+        """
+        own = {entry.name for entry in fields(cls)} - {"dropping"}
+        wrong = sorted(values.keys() - own - FLAGS.keys())
+        if wrong:
+            cause = f"an arm of sentences has {', '.join(sorted(own))} and LayerDropBack's flags"
+            raise UsageError(explain(f"an arm sets {wrong[0]!r}", cause, "leave it out"))
+        given = {name: value for name, value in values.items() if name in FLAGS}
+        made = {name: _entries(value) for name, value in values.items() if name in own}
+        way = cls(Dropping(**given) if given else None, **made)
+        way.check()
+        return way
+
+    def check(self) -> None:
+        """Look at every value.
+
+        Raises:
+            UsageError: one makes no sense.
+        """
+        if self.optimizer not in OPTIMIZERS:
+            fact, cause = f"optimizer={self.optimizer!r} is unknown", f"it is one of {OPTIMIZERS}"
+            raise UsageError(explain(fact, cause, "give one"))
+        if not isinstance(self.lora, int) or self.lora < 0:
+            fact = f"lora={self.lora!r} is not usable"
+            raise UsageError(explain(fact, "a rank from 0 on is needed", "give one"))
+        if self.dropping is not None and self.dropping.settings().batch_scale != 1:
+            fact = "batch_scale is not usable with sentences"
+            raise UsageError(explain(fact, "their batches are made by length", "leave it out"))
+
+    @property
+    def says(self) -> str:
+        """In words."""
+        parts = [] if self.dropping is None else [_dropped(self.dropping)]
+        parts += [f"LoRA, rank {self.lora}, on {' and '.join(self.targets)}"] if self.lora else []
+        parts += [f"frozen: {', '.join(self.freeze)}"] if self.freeze else []
+        parts += [self.optimizer] if self.optimizer != "adamw" else []
+        return "; ".join(parts) or "plain fine-tuning"
+
+
+def network(name: str, kinds: int, way: Way) -> nn.Module:
+    """A pretrained model with a new head, as a way has it.
+
+    Args:
+        name: a folder of transformers, or a name on the Hub.
+        kinds: outputs of the head.
+        way: what it adds and freezes.
+
+    Raises:
+        UsageError: it cannot be had.
+    """
+    kind = "AutoModelForSequenceClassification"
+    model: nn.Module = from_pretrained(kind, name, num_labels=kinds)
+    if way.lora:
+        model = _with_lora(model, way)
+    for name, parameter in model.named_parameters():
+        if any(fnmatch.fnmatch(name, pattern) for pattern in way.freeze):
+            parameter.requires_grad_(False)
+    unused = [
+        p for p in way.freeze if not fnmatch.filter((n for n, _ in model.named_parameters()), p)
+    ]
+    if unused:
+        fact = f"freeze={unused[0]!r} matches no parameter"
+        raise UsageError(explain(fact, "no name is like it", "see model.named_parameters()"))
+    return model
+
+
+def _with_lora(model: nn.Module, way: Way) -> nn.Module:
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError:
+        raise UsageError(explain("lora is not usable", "no peft", "pip install peft")) from None
+    config = LoraConfig(
+        r=way.lora, lora_alpha=2 * way.lora, target_modules=list(way.targets),
+        task_type=TaskType.SEQ_CLS,
+    )  # fmt: skip
+    try:
+        made: nn.Module = get_peft_model(model, config)
+    except ValueError as error:
+        fact = f"targets={', '.join(way.targets)} is not usable"
+        raise UsageError(explain(fact, reason(error), "name modules of the model")) from None
+    return made
+
+
+def make_optimizer(model: nn.Module, way: Way, lr: float, decay: float) -> torch.optim.Optimizer:
+    """It holds all parameters that are not frozen, as a strategy may let each of them train."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if way.optimizer == "sgd":
+        return torch.optim.SGD(trained, lr=lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=decay, fused=True)
+
+
+def from_pretrained(kind: str, name: str, **more: Any) -> Any:
+    """A part of a model, without bars and reports.
+
+    Raises:
+        UsageError: the package or the model is not there.
+    """
+    try:
+        import transformers
+    except ImportError:
+        cure = "pip install 'layerdropback[transformers]'"
+        raise UsageError(explain(f"model={name} is not usable", "no transformers", cure)) from None
+    logging: Any = transformers.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return getattr(transformers, kind).from_pretrained(str(name), **more)
+    except (OSError, ValueError) as error:
+        cure = "give a folder of transformers, or a name with a network"
+        raise UsageError(explain(f"model={name} cannot be loaded", reason(error), cure)) from None
+    finally:
+        logging.set_verbosity(level)
+
+
+def _dropped(dropping: Dropping) -> str:
+    settings = dropping.settings()
+    strategy, schedule = settings.strategy, settings.schedule
+    parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
+    parts += [schedule.ramp] if schedule.ramp != "constant" else []
+    return ", ".join(part for part in parts if part)
+
+
+def _entries(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
