@@ -24,7 +24,7 @@ from .arms import Arm
 from .beginning import arm_as_dict, decided_arms, identity_of, new_record
 from .pilot import Timing, pilot, same_time
 from .plan import Plan, folder_of
-from .record import RECORD, Record
+from .record import PACKED, RECORD, Record, file_of
 from .report.build import make_report
 from .telling import Telling
 from .tuning import Tuning, hold_out
@@ -97,7 +97,8 @@ class _Comparison:
                 found, states = self._found()
             if found is None:
                 self.checkpoints.clear()
-                (self.folder / RECORD).unlink(missing_ok=True)
+                for name in (RECORD, PACKED):
+                    (self.folder / name).unlink(missing_ok=True)
             self.record = found or new_record(*self._what)
             stack.enter_context(self.stopping)
             stack.callback(self._close)
@@ -207,11 +208,11 @@ class _Comparison:
                 self.telling.say(f"checkpoint {problem}: set aside")
             self._saves, players = state["step"], state["players"]
             record = Record.from_text(state["record"])
-        elif (self.folder / RECORD).exists():
+        elif (path := file_of(self.folder)).exists():
             record = Record.read(self.folder)
             refused = self._refuse(record)
             if refused is not None:
-                fact, cause = f"{self.folder / RECORD} {refused}", "one record cannot hold both"
+                fact, cause = f"{path} {refused}", "one record cannot hold both"
                 cure = "leave the flags out that differ, or give another --out"
                 raise UsageError(explain(fact, cause, cure))
         else:

@@ -10,7 +10,7 @@ from ...errors import UsageError, explain
 from ...training.journal import LINES
 from ...training.run_folder import MACHINE, SETTINGS
 from ...training.settings_file import read_plain
-from ..record import RECORD, Record
+from ..record import RECORD, Record, file_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Source:
     """A folder, with what its runs depend on.
 
     Attributes:
-        folder: as it was given.
+        folder: as it was given; a comparison's may be its record's file.
         command: that made it.
         facts: versions and hardware.
         settings: of each label.
@@ -66,12 +66,12 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
 
 
 def _read(folder: Path) -> Source:
-    if (folder / RECORD).exists():
+    if folder.is_file() or file_of(folder).exists():
         return _comparison(folder)
     if (folder / LINES).exists() and (folder / SETTINGS).exists():
         return _training(folder)
     cause = f"it holds neither {RECORD} nor {LINES} with {SETTINGS}"
-    cure = "give the folder of an ldb train or ldb compare"
+    cure = "give the folder of an ldb train or ldb compare, or a record's file"
     raise UsageError(explain(f"{folder} holds no run", cause, cure))
 
 
