@@ -4,11 +4,10 @@
         --out benchmarks/results/DATE-cifar10-cpu
 
 A card for "it trains, this fast": one seed and no control for equal time, so it compares no
-accuracies. It writes OUT.md and OUT.json.
+accuracies.
 """
 
 import argparse
-import json
 import shlex
 import statistics
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from card import write as write_card
 
 from layerdropback.runs.machine import machine
 from layerdropback.tasks.arms import plain_of
@@ -130,8 +130,6 @@ def write(
             "",
         ]
     )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".md").write_text(card)
     numbers = {
         "command": command,
         **facts,
@@ -139,7 +137,7 @@ def write(
         "minutes": minutes,
         "epochs": {name: [m.as_dict() for m in history] for name, history in histories.items()},
     }
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    write_card(arguments.out, card, numbers)
     print(card)
 
 

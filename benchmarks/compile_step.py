@@ -1,6 +1,6 @@
 """Blocks compiled one by one against the same model uncompiled: gradients, graphs, and step times.
 
-Both models get the same masks and take turns. One card (Markdown) with its raw numbers (JSON).
+Both models get the same masks and take turns. One card (see `card.py`).
 
     python benchmarks/compile_step.py --threads 2 --out benchmarks/results/NAME
 
@@ -10,7 +10,6 @@ On a GPU: --precision bf16, and the same with --mode reduce-overhead.
 import argparse
 import copy
 import itertools
-import json
 import math
 import shlex
 import statistics
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from card import write as write_card
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -272,9 +272,8 @@ def write(wanted: Any, results: dict[str, list[dict[str, Any]]], facts: dict[str
             "",
         ]
     )
-    wanted.out.with_suffix(".md").write_text(card)
     numbers = {"command": command, **facts, "results": results}
-    wanted.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    write_card(wanted.out, card, numbers)
     return card
 
 

@@ -1,13 +1,11 @@
 """What the controller itself adds to a step, in microseconds.
 
-Plain and attached steps take turns in one process. Writes a card (Markdown) and its raw numbers
-(JSON).
+Plain and attached steps take turns in one process. Writes a card (see `card.py`).
 
     python benchmarks/controller_cost.py --out benchmarks/results/NAME
 """
 
 import argparse
-import json
 import shlex
 import statistics
 import sys
@@ -17,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from card import write as write_card
 from torch import nn
 
 from layerdropback import Control, LayerDropBack, Uniform
@@ -107,9 +106,8 @@ def main() -> None:
         "",
     ]
     print("\n".join(card))
-    arguments.out.with_suffix(".md").write_text("\n".join(card))
     numbers = {"command": command, "controller_us": costs, **facts}
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    write_card(arguments.out, "\n".join(card), numbers)
 
 
 if __name__ == "__main__":

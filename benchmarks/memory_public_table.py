@@ -7,7 +7,6 @@ assumed, and docs/memory.md for what it means.
 """
 
 import argparse
-import json
 import shlex
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import peft
 import torch
 import transformers as hf
+from card import write as write_card
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
@@ -225,10 +225,7 @@ def main() -> None:
         machine="; ".join(f"{k} {v}" for part in facts.values() for k, v in part.items()),
         command=f"python benchmarks/memory_public_table.py {shlex.join(sys.argv[1:])}",
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".md").write_text(card)
-    records = {"machine": facts, "public": public, "at_8b": at_8b}
-    args.out.with_suffix(".json").write_text(json.dumps(records) + "\n")
+    write_card(args.out, card, {"machine": facts, "public": public, "at_8b": at_8b})
     print(card)
 
 

@@ -1,7 +1,6 @@
 """The card of `slow_link.py`: what is made of what its workers measured."""
 
 import argparse
-import json
 import shlex
 import statistics
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from card import write as write_card
 from slow_link_arms import NEIGHBOURS, Arms, arms_of, told
 from slow_link_worker import PER_TURN
 
@@ -181,7 +181,6 @@ def write(arguments: argparse.Namespace, found: dict[str, Any], facts: dict[str,
     target = statistics.fmean(results["plain"].accuracy) - BELOW
     plan = {k: v if k != "out" else str(v) for k, v in vars(arguments).items()}
     numbers = {"command": command, **facts, "plan": plan, "target": target, **found}
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     runs = [
         [
             run["arm"],
@@ -252,5 +251,5 @@ def write(arguments: argparse.Namespace, found: dict[str, Any], facts: dict[str,
             "",
         ]
     )
-    arguments.out.with_suffix(".md").write_text(card)
+    write_card(arguments.out, card, numbers, main=1)
     print(card)

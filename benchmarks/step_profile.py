@@ -1,6 +1,6 @@
 """Where a step's time goes in six models, and what dropping spares of it: ideal and measured.
 
-What `ldb profile` says of each, in one card (Markdown) with its raw numbers (JSON).
+What `ldb profile` says of each, in one card (see `card.py`).
 
     python benchmarks/step_profile.py --out benchmarks/results/NAME
 
@@ -8,7 +8,6 @@ On a GPU: --precision bf16 --channels-last, and the same with --compile blocks -
 """
 
 import argparse
-import json
 import shlex
 import sys
 from datetime import date
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from card import write as write_card
 
 from layerdropback.lab.profiling.profile import Profile
 from layerdropback.lab.profiling.telling import CUTS, cut_rows, saving_rows
@@ -153,10 +153,9 @@ def write(arguments: argparse.Namespace, found: list[Profile], facts: dict[str, 
             "",
         ]
     )
-    arguments.out.with_suffix(".md").write_text(card)
     numbers: dict[str, Any] = {"command": command, **facts}
     numbers["profiles"] = [profile.as_dict() for profile in found]
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    write_card(arguments.out, card, numbers, main=1)
     print(card)
 
 

@@ -9,7 +9,6 @@ seed, rates that nobody has tuned: times and bytes are the result, accuracies a 
 """
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -27,6 +26,7 @@ os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
 import peft
 import torch
 import transformers
+from card import write as write_card
 from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
@@ -239,10 +239,8 @@ def main() -> None:
         sentences=args.limit or "all",
         left=WARM + COUNTED,
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".md").write_text(card)
     arms = [{k: v for k, v in vars(arm).items() if k != "strategy"} for arm in ARMS]
-    args.out.with_suffix(".json").write_text(json.dumps({"machine": facts, "arms": arms}))
+    write_card(args.out, card, {"machine": facts, "arms": arms})
     print(table)
 
 

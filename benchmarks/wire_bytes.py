@@ -5,7 +5,7 @@
 Counted by the code (DDP: by the library; FSDP2: by torch's CommDebugMode), and from outside by the
 network device between two network namespaces, TCP's headers included; without the right to make
 these (see `link.py`) the workers talk over the loopback device and only the first is told. Writes a
-card (Markdown) and its raw numbers (JSON).
+card (see `card.py`).
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from card import write as write_card
 from link import DEVICE, Unavailable, joined, run_workers
 
 from layerdropback.lab.statistics import interval
@@ -193,10 +194,9 @@ def write(
             "",
         ]
     )
-    arguments.out.with_suffix(".md").write_text(card)
     plan = {k: v if k != "out" else str(v) for k, v in vars(arguments).items()}
     numbers = {"command": command, **facts, "plan": plan, **found}
-    arguments.out.with_suffix(".json").write_text(json.dumps(numbers) + "\n")
+    write_card(arguments.out, card, numbers)
     print(card)
 
 

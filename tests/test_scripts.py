@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import json
 import re
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from card import read as read_card
 from torch import nn
 
 from folders import make_folder
@@ -69,7 +69,7 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
         depths = 5 if strategy == "truncate" else 0  # of one of the rates, one by one
         assert card.count(f"\n| test_resnet | {strategy} ") == 2 + depths
     assert "Command: `python step_profile.py --out" in card
-    (profile,) = json.loads(out.with_suffix(".json").read_text())["profiles"]
+    (profile,) = read_card(out)["profiles"]
     assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75] * 3
     assert profile["phases"]["n"] == 5
     assert capsys.readouterr().out.endswith(card + "\n")
@@ -91,7 +91,7 @@ def test_the_compile_card_is_written(monkeypatch, capsys, tmp_path):
         r"branch 0.5 +\| 0( +\| \d.\de[+-]\d\d){2} +\| 2",
     ):
         assert re.search(rf"\n\| test_vit \| {row} +\| 0 .*\| 5 ", card), row
-    (settings,) = json.loads(out.with_suffix(".json").read_text())["results"].values()
+    (settings,) = read_card(out)["results"].values()
     for found in settings:
         assert found["one_has"] == []
         assert max(found["largest_difference"].values())[0] < 1e-3
@@ -125,7 +125,7 @@ def test_the_controllers_cost_is_written(monkeypatch, capsys, tmp_path):
     script_.main()
     card = out.with_suffix(".md").read_text()
     assert card.count("| rate 0 |") == 1
-    costs = json.loads(out.with_suffix(".json").read_text())["controller_us"]
+    costs = read_card(out)["controller_us"]
     assert all(len(values) == 3 for values in costs.values())
     assert capsys.readouterr().out.endswith(card + "\n")
 
@@ -145,7 +145,7 @@ def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
         card = (tmp_path / f"{name}.md").read_text()
         assert card.count("\n| plain | ") == card.count("\n| LayerDropBack | ") == 1
         assert "n = 1 seed" in card
-        numbers = json.loads((tmp_path / f"{name}.json").read_text())
+        numbers = read_card(tmp_path / name)
         modes = [epoch["mode"] for epoch in numbers["epochs"]["LayerDropBack"]]
         assert modes == ["full", "drop", "full"]
         assert [epoch["mode"] for epoch in numbers["epochs"]["plain"]] == ["full"] * 3
@@ -194,7 +194,7 @@ def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, mon
     monkeypatch.setattr(sys, "argv", ["trainer_minilm.py", *map(str, flags)])
     monkeypatch.chdir(tmp_path)
     module.main()
-    arms = json.loads((tmp_path / "card.json").read_text())["arms"]
+    arms = read_card(tmp_path / "card")["arms"]
     assert [len(arm["seconds"]) for arm in arms] == [5] * 5
     plain, cut, *_ = (arm["saved"] for arm in arms)
     assert max(cut) < min(plain)
@@ -223,7 +223,7 @@ def test_the_card_of_memory_is_written(tmp_path, capsys, monkeypatch):
     card = (tmp_path / "card.md").read_text()
     assert "| 8B    | full | out of memory |" in card
     assert card.count("\n| ") == 2 + 2 + 2 + len(table.AT_8B)
-    record = json.loads((tmp_path / "card.json").read_text())
+    record = read_card(tmp_path / "card")
     assert [one["tokens"] for one in record["public"]] == [475, 475, 400, 550]
     kept, *others = (one["kinds"]["states"] for one in record["at_8b"] if "kept" in one["arm"])
     released = [one["kinds"]["states"] for one in record["at_8b"] if one["arm"] == "blocks"]

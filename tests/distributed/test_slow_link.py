@@ -1,7 +1,6 @@
 """The scripts that measure what workers send, and how long it takes, cut down to seconds."""
 
 import importlib
-import json
 import os
 import re
 import subprocess
@@ -95,10 +94,10 @@ def test_a_worker_that_fails_ends_the_other(imported, tmp_path):
 
 
 @pytest.mark.slow
-def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
+def test_bytes_are_counted_alike_inside_and_outside(imported, tmp_path):
     flags = ["--steps", "3", "--epochs", "2", "--depth", "3", "--width", "16"]
     card = launched("wire_bytes.py", tmp_path, *flags)
-    found = json.loads((tmp_path / "results" / "card.json").read_text())
+    found = imported("card").read(tmp_path / "results" / "card")
     assert (tmp_path / "results" / "card.md").read_text() + "\n" == card
     assert len(found["cases"]) == 6
     for case in found["cases"]:
@@ -117,14 +116,14 @@ def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["scratch", "tune"])
-def test_the_slow_links_card_is_written(tmp_path, task):
+def test_the_slow_links_card_is_written(imported, tmp_path, task):
     flags = ["--task", task, "--data", "digits", "--train", "200", "--held", "60", "--test", "60"]
     flags += ["--batch", "32", "--epochs", "2", "--width", "16", "--blocks", "2"]
     flags += ["--rounds", "2", "--seeds", "2", "--tune-seeds", "1", "--before-epochs", "1"]
     printed = launched("slow_link.py", tmp_path, *flags)
     card = (tmp_path / "results" / "card.md").read_text()
     assert printed.endswith(card + "\n")
-    found = json.loads((tmp_path / "results" / "card.json").read_text())
+    found = imported("card").read(tmp_path / "results" / "card")
     assert (found["before"] is None) == (task == "scratch")
     assert ("% of their test images right" in card) == (task == "tune")
     arms = {run["arm"] for run in found["runs"]}

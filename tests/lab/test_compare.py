@@ -9,6 +9,7 @@ import torch
 
 from command import stop_after
 from layerdropback.lab.compare import carry_out
+from layerdropback.lab.packed import pack
 from layerdropback.lab.plan import Place, Plan
 from layerdropback.lab.record import Record, run_seconds
 from layerdropback.lab.tuning import FIRST_SEED
@@ -118,6 +119,9 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
 def test_more_seeds_can_be_added(run, tmp_path):
     assert run("compare", *TINY, "--seeds", "1", "--out", "lab")[0] == 0
     before = rows(tmp_path / "lab")
+    plain = tmp_path / "lab" / "comparison.json"
+    (tmp_path / "lab" / "comparison.json.gz").write_bytes(pack(json.loads(plain.read_text())))
+    plain.unlink()
     code, output, _ = run("compare", *TINY, "--seeds", "2", "--out", "lab", "--resume")
     assert code == 0
     assert "resumed: 1 seeds are done" in output

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from layerdropback import UsageError
+from layerdropback.lab.packed import pack, text_of
+from layerdropback.lab.record import Record
 from layerdropback.lab.report.build import make_report
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
@@ -123,11 +125,36 @@ CARDS = Path(__file__).parents[2] / "benchmarks" / "results"
 def test_records_of_earlier_releases_are_reported(run, tmp_path, card):
     """Their arms have strategies and settings that are no more."""
     (tmp_path / "old").mkdir()
-    shutil.copy(CARDS / f"{card}.json", tmp_path / "old" / "comparison.json")
-    assert "resample" in (tmp_path / "old" / "comparison.json").read_text()
+    record = CARDS / f"{card}.json.gz"
+    assert "resample" in text_of(record)
+    shutil.copy(record, tmp_path / "old" / "comparison.json.gz")
     code, _, errors = run("report", "old")
     assert (code, errors) == (0, "")
     Checked((tmp_path / "old" / "report.html").read_text())
+
+
+def test_a_cards_record_is_reported_by_itself(run, tmp_path):
+    record = CARDS / "2026-11-24-evidence-scratch-resnet.json.gz"
+    code, _, errors = run("report", record)
+    assert code == 2
+    assert f"{record} is a file. Cause: a report goes into its run's folder. Cure: give a" in errors
+    code, output, errors = run("report", record, "--out", "page")
+    assert (code, output, errors) == (0, "wrote page/report.html\n", "")
+    card = record.with_name(record.name.removesuffix(".json.gz") + ".md").read_text()
+    made = (tmp_path / "page" / "report.md").read_text()
+    verdicts = re.findall(r"^> .*$", card, re.MULTILINE)
+    assert len(verdicts) == 2
+    assert re.findall(r"^> .*$", made, re.MULTILINE) == verdicts
+
+
+def test_a_plain_record_comes_before_a_compressed_one(tmp_path):
+    pair = [Record("ldb compare", {}, {"test": 9}, {}, {}, [], [n], margin=0.5) for n in (1, 2)]
+    values = json.loads(pair[1].as_text())
+    (tmp_path / "comparison.json.gz").write_bytes(pack(values))
+    assert Record.read(tmp_path).seeds == [2]
+    assert Record.read(tmp_path / "comparison.json.gz").seeds == [2]
+    pair[0].write(tmp_path)
+    assert Record.read(tmp_path).seeds == [1]
 
 
 def test_runs_of_earlier_releases_are_reported(run, tmp_path):
@@ -172,6 +199,14 @@ def test_names_are_text_and_no_markup(run, tmp_path):
         (
             lambda folder: (folder / "comparison.json").write_text('{"format": 9}'),
             "its format is 9, and this release reads 1",
+        ),
+        (
+            lambda folder: (folder / "comparison.json.gz").write_text("{}"),
+            "cannot read lab/comparison.json.gz. Cause: it is not compressed with gzip",
+        ),
+        (
+            lambda folder: (folder / "comparison.json.gz").write_bytes(pack({"format": 1})[:-9]),
+            "cannot read lab/comparison.json.gz. Cause: it is not compressed with gzip",
         ),
     ],
 )

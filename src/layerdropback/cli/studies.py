@@ -177,7 +177,11 @@ def paper(
 @app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of ldb compare or ldb train.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Folders of ldb compare or ldb train; a compare's record alone, too.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to.  [default: the first run's]")

@@ -19,7 +19,7 @@ from .arms import Arm, arms_of
 from .beginning import identity_of, new_record
 from .pilot import Timing, pilot, same_time
 from .plan import Place, Plan
-from .record import RECORD, Record
+from .record import PACKED, RECORD, Record, file_of
 from .report.build import make_report
 from .task import Task
 from .telling import Telling
@@ -243,7 +243,8 @@ class _Saving:
     def begin_anew(self) -> None:
         """Remove what an earlier comparison left."""
         self._checkpoints.clear()
-        (self._folder / RECORD).unlink(missing_ok=True)
+        for name in (RECORD, PACKED):
+            (self._folder / name).unlink(missing_ok=True)
 
     def save(self, record: Record, players: Mapping[str, Any]) -> None:
         """Write both."""
@@ -278,12 +279,12 @@ class _Saving:
             state, _, problems = found
             self._number = state["step"]
             return Record.from_text(state["record"]), state["players"], problems
-        if not (self._folder / RECORD).exists():
+        if not (path := file_of(self._folder)).exists():
             return None, {}, []
         record = Record.read(self._folder)
         refused = difference(identity, record.identity)
         if refused is not None:
-            fact, cause = f"{self._folder / RECORD} {refused}", "one record cannot hold both"
+            fact, cause = f"{path} {refused}", "one record cannot hold both"
             cure = "leave the flags out that differ, or give another --out"
             raise UsageError(explain(fact, cause, cure))
         return record, {}, []

@@ -10,9 +10,11 @@ from typing import Any
 from ..errors import UsageError, explain
 from ..runs.atomic import write_atomically
 from .front import Measured
+from .packed import SUFFIX, text_of
 from .verdict import Verdict, judge
 
 RECORD = "comparison.json"
+PACKED = RECORD + SUFFIX
 FORMAT = 1
 
 
@@ -87,18 +89,21 @@ class Record:
         write_atomically(folder / RECORD, self.as_text())
 
     @classmethod
-    def read(cls, folder: Path) -> "Record":
-        """Read ``comparison.json``.
+    def read(cls, place: Path) -> "Record":
+        """Read a record, plain or compressed.
+
+        Args:
+            place: the folder that `write` was given, or the record's file.
 
         Raises:
             UsageError: it is not there, or none of ours.
         """
-        path = folder / RECORD
+        path = file_of(place)
         try:
-            return cls.from_text(path.read_text(encoding="utf-8"))
+            return cls.from_text(text_of(path))
         except (OSError, ValueError) as error:
             cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            cure = "give the folder of an ldb compare"
+            cure = "give the folder or the record of an ldb compare"
             raise UsageError(explain(f"cannot read {path}", cause, cure)) from None
 
     @property
@@ -178,6 +183,14 @@ class Record:
                     reached = passed
             found.append(reached)
         return found
+
+
+def file_of(place: Path) -> Path:
+    """The file that holds a folder's record, which need not be there; a file is its own."""
+    if not place.is_dir():
+        return place
+    packed = place / PACKED
+    return packed if packed.exists() and not (place / RECORD).exists() else place / RECORD
 
 
 def run_seconds(rows: Sequence[Mapping[str, Any]], changing: bool = False) -> float:

@@ -24,7 +24,8 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Write ``report.html``, ``report.md`` and ``epochs.csv``.
 
     Args:
-        folders: of ``ldb train`` and ``ldb compare``, one or more.
+        folders: of ``ldb train`` and ``ldb compare``, one or more; of a comparison also its record
+            alone, plain or compressed.
         out: a folder for them; the first run's by default.
 
     Returns:
@@ -34,6 +35,9 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         UsageError: a folder holds no run, or the files cannot be written.
     """
     folders = [home(folder, "") for folder in folders]
+    if out is None and folders[0].is_file():
+        fact, cause = f"{folders[0]} is a file", "a report goes into its run's folder"
+        raise UsageError(explain(fact, cause, "give a folder with --out"))
     sources = _named_apart(read_sources(folders))
     page = _page(sources)
     target = folders[0] if out is None else home(out, "--out ")

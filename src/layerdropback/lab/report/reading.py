@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import UsageError, explain
 from ...runs.folder import LINES, MACHINE, SETTINGS, read_plain
-from ..record import RECORD, Record
+from ..record import RECORD, Record, file_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Source:
     """A folder, with what its runs depend on.
 
     Attributes:
-        folder: as it was given.
+        folder: as it was given; a comparison's may be its record's file.
         command: that made it.
         facts: versions and hardware.
         settings: of each label.
@@ -64,12 +64,12 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
 
 
 def _read(folder: Path) -> Source:
-    if (folder / RECORD).exists():
+    if folder.is_file() or file_of(folder).exists():
         return _comparison(folder)
     if (folder / LINES).exists() and (folder / SETTINGS).exists():
         return _training(folder)
     cause = f"it holds neither {RECORD} nor {LINES} with {SETTINGS}"
-    cure = "give the folder of an ldb train or ldb compare"
+    cure = "give the folder of an ldb train or ldb compare, or a record's file"
     raise UsageError(explain(f"{folder} holds no run", cause, cure))
 
 
