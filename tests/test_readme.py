@@ -197,10 +197,26 @@ def test_the_page_of_memory_has_no_number_that_its_card_does_not_have():
         assert f"| {where} |" in row
 
 
+@pytest.mark.usefixtures("known_times")
+def test_a_task_of_ones_own_is_compared_as_the_docs_have_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks_of("docs/compare.md")
+    names = {}
+    exec(block, names)
+    record = names["record"]
+    assert record.names() == ["plain", "half", "plain@half"]
+    assert record.finished_seeds() == [0, 1, 2]
+    assert record.verdicts()["half"].text in capsys.readouterr().out
+    assert (tmp_path / "runs" / "mine" / "report.html").exists()
+
+
 def test_no_page_has_code_that_no_test_runs():
     run = {"README.md", *(f"docs/{n}.md" for n in ("library", "compile", "distributed"))}
     run |= {"docs/command-line.md", "docs/profile.md", "docs/memory.md", "docs/recipes.md"}
-    run |= {"docs/integrations.md"}  # in tests/integrations/test_page.py
+    run |= {
+        "docs/compare.md",
+        "docs/integrations.md",
+    }  # the last in tests/integrations/test_page.py
     assert {page for page in PAGES if "```" in text_of(page)} == run
 
 

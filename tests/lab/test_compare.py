@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from command import stop_after
-from layerdropback.lab.compare import carry_out
+from layerdropback.lab.comparison import carry_out
 from layerdropback.lab.packed import pack
 from layerdropback.lab.plan import Place, Plan
 from layerdropback.lab.record import Record, run_seconds

@@ -1,11 +1,13 @@
 """The commands that measure: compare, sweep, profile, paper and report."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError, explain
 from ..training.config import TrainConfig
 from .app import app, stoppable
 from .options import layered, numbers, with_settings
@@ -47,9 +49,26 @@ def _compare(
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What is compared instead of images: sentences, or MODULE:FUNCTION of your own.",
+            show_default=False,
+        ),
+    ] = None,
+    task_arg: Annotated[
+        list[str], typer.Option(help="KEY=VALUE for --task, such as model=FOLDER; repeatable.")
+    ] = [],  # noqa: B006 - typer reads it, nobody changes it
     **given: Any,
 ) -> None:
     """Compare LayerDropBack with plain training, also of equal time, over several seeds."""
+    if task is not None:
+        how = {"margin": margin, "lr_grid": _rates(lr_grid), "tune_seeds": tune_seeds}
+        _compare_task(task, task_arg, arm, seeds, given, how | {"target": target})
+        return
+    if task_arg:
+        fact = f"--task-arg {task_arg[0]} is not usable"
+        raise UsageError(explain(fact, "no --task is given", "give one, or leave it out"))
     config = TrainConfig.from_dict(layered(given))
     config.check()
     from ..lab.plan import Plan
@@ -59,6 +78,36 @@ def _compare(
     plan = Plan(_seeds(config, seeds), margin, _rates(lr_grid), tune_seeds, target)
     with stoppable():
         compare_images(config, make_arms(config, arm), plan)
+
+
+# Of the flags of a run, those that a task of one's own leaves to the lab.
+_OF_THE_LAB = ("out", "overwrite", "resume", "seed", "threads")
+
+
+def _compare_task(
+    task: str,
+    task_args: list[str],
+    arms: list[str],
+    seeds: int,
+    given: Mapping[str, Any],
+    how: Mapping[str, Any],
+) -> None:
+    values = {name: value for name, value in given.items() if value is not None and value != []}
+    others = sorted(values.keys() - set(_OF_THE_LAB))
+    if others:
+        fact = f"--{others[0].replace('_', '-')} is not usable with --task"
+        cause = "it is a setting of ldb train's images"
+        raise UsageError(explain(fact, cause, "give the task its own, by --task-arg KEY=VALUE"))
+    import torch
+
+    from ..tasks.custom import compare_study
+
+    if "threads" in values:
+        torch.set_num_threads(values.pop("threads"))
+    first = values.pop("seed", 0)
+    chosen = tuple(range(first, first + max(0, seeds)))
+    with stoppable():
+        compare_study(task, task_args, arms, seeds=chosen, **values, **how)
 
 
 # A comparison saves itself every minute, for all of its runs together, which one process trains.

@@ -7,18 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .arms import Arm
     from .branches import find_branches
+    from .comparison import compare
     from .memory.predict import count_memory, predict_memory
     from .profiling.profile import profile
+    from .task import Run, Task
 
 _HOME = {
+    "Arm": "arms",
+    "Run": "task",
+    "Task": "task",
+    "compare": "comparison",
     "count_memory": "memory.predict",
     "find_branches": "branches",
     "predict_memory": "memory.predict",
     "profile": "profiling.profile",
 }
 
-__all__ = ["count_memory", "find_branches", "predict_memory", "profile"]
+__all__ = [
+    "Arm",
+    "Run",
+    "Task",
+    "compare",
+    "count_memory",
+    "find_branches",
+    "predict_memory",
+    "profile",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
+from ..schedule import Schedule
+from ..strategies.base import Strategy
 
 # What a run saves by itself, where it has it.
 PARTS = ("model", "optimizer", "scheduler", "ldb")
@@ -153,6 +155,8 @@ class Task(ABC):
 
     def says(self, way: Any) -> str:
         """A way in words, for tables."""
+        if isinstance(way, Strategy):
+            return dropped(way)
         return "as it is" if way is None else str(way)
 
     def identity(self) -> dict[str, Any]:
@@ -165,6 +169,22 @@ class Task(ABC):
     def facts(self) -> dict[str, Any]:
         """For the record and the report."""
         return {"name": self.name, "train": self.train, "test": self.test, "unit": self.unit}
+
+
+def dropped(strategy: Strategy, schedule: Schedule | None = None) -> str:
+    """What is dropped, how much and when, as far as it is not the usual.
+
+    Example:
+        >>> from layerdropback import Truncate
+        >>> dropped(Truncate(0.3), Schedule(ramp="falling"))
+        'truncate, unit layer, share 0.3 (fixed), falling'
+    """
+    parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
+    if schedule is not None:
+        parts += [f"periods of {schedule.steps} steps"] if schedule.steps is not None else []
+        parts += [schedule.ramp] if schedule.ramp != "constant" else []
+        parts += [f"the last {schedule.anneal:.0%} in full"] if schedule.anneal else []
+    return ", ".join(parts)
 
 
 def whole_epochs(epochs: float) -> int:

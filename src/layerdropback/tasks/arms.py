@@ -1,16 +1,14 @@
 """The arms of ``ldb compare`` on images: methods as settings, and the controls of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-
-import yaml
 
 from ..errors import UsageError, explain
 from ..lab.arms import PLAIN, Arm, require_other_names, with_equal_time
 from ..training.config import TrainConfig
 from ..training.dropping import Dropping, over
 from ..training.settings_file import PLACES, typed
+from .keys import name_and_values
 
 LDB = "ldb"
 
@@ -108,18 +106,7 @@ def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
         'half'
     """
     source = f"--arm {text!r}"
-    name, _, rest = text.rpartition(":") if re.match(r"[^=]*:", text) else ("", "", text)
-    values = {}
-    for part in re.split(r",(?![^\[]*\])", rest):  # not inside of a [list]
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            cause = "it is KEY=VALUE,... or NAME:KEY=VALUE,..., with settings as keys"
-            raise UsageError(explain(f"{source} is not usable", cause, "see ldb train --help"))
-        try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            cause = f"{value.strip()!r} is no value"
-            raise UsageError(explain(f"{source} is not usable", cause, "give another")) from None
+    name, values = name_and_values(text, source)
     found = typed(values, source)
     common = sorted(SHARED & found.keys())
     if common:
@@ -131,4 +118,4 @@ def parse_arm(text: str, base: TrainConfig) -> tuple[str, TrainConfig]:
         config.check()
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
-    return name.strip() or rest.strip(), config
+    return name, config

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from ..errors import UsageError, explain
 from ..lab.arms import Arm
-from ..lab.compare import carry_out
+from ..lab.comparison import carry_out
 from ..lab.plan import Place, Plan
 from ..lab.record import Record
-from ..lab.task import Run, Steps, Task
+from ..lab.task import Run, Steps, Task, dropped
 from ..runs.device import find_device
 from ..training.config import TrainConfig
 from ..training.images.choosing import stratified
@@ -168,13 +168,9 @@ class ImageTask(Task):
         return {name: value for name, value in values.items() if name not in _PLACES}
 
     def says(self, way: TrainConfig) -> str:
-        """What is dropped, how much and when, as far as it is not the usual."""
+        """See `Task`."""
         settings = way.drop_settings()
-        strategy, schedule = settings.strategy, settings.schedule
-        parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
-        parts += [schedule.ramp] if schedule.ramp != "constant" else []
-        parts += [f"the last {schedule.anneal:.0%} in full"] if schedule.anneal else []
-        return ", ".join(part for part in parts if part)
+        return dropped(settings.strategy, settings.schedule)
 
     def identity(self) -> dict[str, Any]:
         """See `Task`."""

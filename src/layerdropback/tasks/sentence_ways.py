@@ -1,6 +1,7 @@
 """Ways to fine-tune a model of transformers: what drops, what is added, what is frozen."""
 
 import fnmatch
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import UsageError, explain
+from ..lab.task import dropped
 from ..runs.reasons import reason
 from ..training.dropping import FLAGS, Dropping
 
@@ -74,7 +76,10 @@ class Way:
     @property
     def says(self) -> str:
         """In words."""
-        parts = [] if self.dropping is None else [_dropped(self.dropping)]
+        parts = []
+        if self.dropping is not None:
+            settings = self.dropping.settings()
+            parts.append(dropped(settings.strategy, settings.schedule))
         parts += [f"LoRA, rank {self.lora}, on {' and '.join(self.targets)}"] if self.lora else []
         parts += [f"frozen: {', '.join(self.freeze)}"] if self.freeze else []
         parts += [self.optimizer] if self.optimizer != "adamw" else []
@@ -118,7 +123,9 @@ def _with_lora(model: nn.Module, way: Way) -> nn.Module:
         task_type=TaskType.SEQ_CLS,
     )  # fmt: skip
     try:
-        made: nn.Module = get_peft_model(model, config)
+        with warnings.catch_warnings():  # of transformers, for what this release of peft asks it
+            warnings.simplefilter("ignore", FutureWarning)
+            made: nn.Module = get_peft_model(model, config)
     except ValueError as error:
         fact = f"targets={', '.join(way.targets)} is not usable"
         raise UsageError(explain(fact, reason(error), "name modules of the model")) from None
@@ -155,14 +162,6 @@ def from_pretrained(kind: str, name: str, **more: Any) -> Any:
         raise UsageError(explain(f"model={name} cannot be loaded", reason(error), cure)) from None
     finally:
         logging.set_verbosity(level)
-
-
-def _dropped(dropping: Dropping) -> str:
-    settings = dropping.settings()
-    strategy, schedule = settings.strategy, settings.schedule
-    parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
-    parts += [schedule.ramp] if schedule.ramp != "constant" else []
-    return ", ".join(part for part in parts if part)
 
 
 def _entries(value: Any) -> Any:

@@ -1,0 +1,104 @@
+"""``ldb compare --task``: tasks by name, and the user's own."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, explain
+from ..lab.arms import Arm, arms_of
+from ..lab.comparison import compare
+from ..lab.record import Record
+from ..lab.task import Task
+from ..runs.reasons import reason
+from .keys import name_and_values
+from .sentences import SentenceSettings, SentenceTask
+
+Study = tuple[Task, Mapping[str, Any]]
+
+SENTENCES = "sentences"
+
+
+def compare_study(spec: str, arguments: Sequence[str], arms: Sequence[str], **more: Any) -> Record:
+    """Compare the arms of a task that is no image classification.
+
+    Args:
+        spec: ``"sentences"``, or ``MODULE:FUNCTION`` of the user's own, which returns a task and
+            its ways by name, plain training first; modules are looked for in the working folder,
+            too.
+        arguments: ``KEY=VALUE`` each, for the function.
+        arms: further ways, ``NAME:KEY=VALUE,...``, which the task's ``way`` understands; ``lr`` and
+            ``epochs`` may be among them.
+        **more: see `compare`.
+
+    Raises:
+        UsageError: there is no such task, or its arguments or arms cannot be used.
+    """
+    values: dict[str, Any] = {}
+    for text in arguments:
+        values |= name_and_values(text, f"--task-arg {text!r}")[1]
+    make = _sentences if spec == SENTENCES else _function(spec)
+    task, ways = _made(make, spec, values)
+    ways = dict(ways)
+    for text in arms:
+        name, keys = name_and_values(text, f"--arm {text!r}")
+        if name in ways:
+            fact, cause = f"two arms are called {name!r}", "the tables would not tell them apart"
+            raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
+        ways[name] = _arm(task, name, keys)
+    return compare(task, arms_of(task, ways), **more)
+
+
+def _sentences(**values: Any) -> Study:
+    return SentenceTask.load(SentenceSettings(**values)), {"plain": None}
+
+
+def _function(spec: str) -> Callable[..., Study]:
+    """The user's function."""
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name:
+        cause = f"it is {SENTENCES}, or MODULE:FUNCTION of your own"
+        raise UsageError(explain(f"--task {spec} is unknown", cause, "give one of these"))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        cure = "name a module that Python finds from this folder"
+        raise UsageError(explain(f"--task {spec} cannot be used", reason(error), cure)) from None
+    finally:
+        sys.path.remove(here)
+    function = getattr(found, name, None)
+    if not callable(function):
+        fact, cause = f"--task {spec} cannot be used", f"{module} has no function {name!r}"
+        raise UsageError(explain(fact, cause, "name one that returns a task and its ways"))
+    made: Callable[..., Study] = function
+    return made
+
+
+def _made(make: Callable[..., Study], spec: str, values: Mapping[str, Any]) -> Study:
+    taken = SentenceSettings if make is _sentences else make
+    try:
+        inspect.signature(taken).bind(**values)
+    except TypeError as error:
+        fact = f"--task {spec} cannot be made"
+        raise UsageError(explain(fact, reason(error), "correct --task-arg KEY=VALUE")) from None
+    found = make(**values)
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Task)):
+        fact, cause = f"--task {spec} cannot be used", f"it returns {type(found).__name__}"
+        cure = "return a layerdropback.lab.Task and its ways by name"
+        raise UsageError(explain(fact, cause, cure))
+    return found
+
+
+def _arm(task: Task, name: str, keys: dict[str, Any]) -> Arm:
+    """An arm of the command line; its length and learning rate are the lab's, not the task's."""
+    own = {key: keys.pop(key) for key in ("epochs", "lr") if key in keys}
+    for key, value in own.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            fact = f"--arm {name!r} sets {key} to {value!r}"
+            raise UsageError(explain(fact, "a number above 0 is needed", "give one"))
+    way = task.way(keys) if keys else None
+    return Arm(name, way, own.get("epochs", task.epochs), own.get("lr", task.lr))
