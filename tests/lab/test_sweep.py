@@ -184,14 +184,14 @@ def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pi
     assert (code, errors) == (0, "")
     record = json.loads((tmp_path / "lab" / "comparison.json").read_text())
     assert record["kind"] == "sweep"
-    # Of the digits' 1,437 images 1,277 are left over, and half of them is for learning rates.
-    assert record["data"]["train"] == 160
-    assert record["data"]["test"] == 638
-    assert "160 training and 638 held-out images" in output
+    # Of the digits' 1,437 images 1,341 are left over, and half of them is for learning rates.
+    assert record["data"]["train"] == 96
+    assert record["data"]["test"] == 670
+    assert "96 training and 670 held-out images" in output
     assert "| uniform 0.5 every 1 " in output
     assert "| plain 0.5 " in output
     assert "n = 2 seeds" in output
-    assert "Accuracies are on 638 training images held out" in output
+    assert "Accuracies are on 670 training images held out" in output
     counts = {arm["name"]: arm["settings"]["epochs"] for arm in record["arms"]}
     assert counts == {
         "plain": 4,
