@@ -1,0 +1,77 @@
+"""What a run's folder holds: the names of its files, and how plain ones are read."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UsageError, explain
+from .paths import home
+
+SETTINGS, MACHINE, CHECKPOINTS = "settings.yaml", "machine.json", "checkpoints"
+LINES, TABLE = "metrics.jsonl", "metrics.csv"
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The same as they stand in the file, whatever their names; another release may have more.
+
+    Args:
+        path: ends in ``.toml``, ``.yaml``, ``.yml`` or ``.json``.
+
+    Raises:
+        UsageError: the file cannot be read, or it holds no settings.
+    """
+    try:
+        text = home(path, "--config ").read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
+    try:
+        toml = path.suffix == ".toml"
+        values = tomllib.loads(text) if toml else yaml.load(text, _Loader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        kind = "TOML" if toml else "YAML"
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(explain(f"{path} is no {kind}", reason, "mend the file")) from None
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        fact = f"{path} holds no settings"
+        raise UsageError(explain(fact, "lines such as `epochs: 10` are needed", "mend the file"))
+    named = [(str(key).replace("-", "_"), value) for key, value in values.items()]
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        fact, cause = f"{path} sets {twice[0]!r} twice", "only one can hold"
+        raise UsageError(explain(fact, cause, "remove one of them"))
+    return dict(named)
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML that refuses a name that comes twice, of which the last would win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"{name} is set twice")
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of a table.
+
+    Example:
+        >>> flat({"epoch": 1, "phases": {"forward": 2.0}, "peak_memory_mib": None})
+        {'epoch': 1, 'seconds_forward': 2.0, 'peak_memory_mib': None}
+    """
+    row: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            prefix = "seconds" if name == "phases" else name
+            row |= {f"{prefix}_{inner}": number for inner, number in value.items()}
+        else:
+            row[name] = value
+    return row
