@@ -15,8 +15,11 @@ from torch import nn
 
 from folders import make_folder
 from layerdropback import PRESETS
+from layerdropback.tasks import images
 from layerdropback.tasks.arms import parse_arm
+from layerdropback.tasks.images import HELD_OUT
 from layerdropback.training.config import TrainConfig
+from layerdropback.training.images.data import load_data
 from trainer_runs import tiny_bert
 
 ROOT = Path(__file__).parents[1]
@@ -32,11 +35,12 @@ def script(path):
 def demo():
     """The commands of ``make demo``, as arguments of ``ldb``."""
     text = (ROOT / "Makefile").read_text()
-    (settings,) = re.findall(r"^DEMO := (.*)$", text, re.M)
     (recipe,) = re.findall(r"^demo: .*\n((?:\t.*\n)+)", text, re.M)
     lines = re.findall(r"^\t\$\(BIN\)/ldb (.*)$", recipe, re.M)
-    lines = [line.partition(" > ")[0].replace("$(DEMO)", str(ROOT / settings)) for line in lines]
-    return [line.split() for line in lines]
+    for name, value in re.findall(r"^(DEMO|TUNED) := (.*)$", text, re.M):
+        lines = [line.replace(f"$({name})", value) for line in lines]
+    lines = [line.replace("examples/", f"{ROOT}/examples/") for line in lines]
+    return [line.partition(" > ")[0].split() for line in lines]
 
 
 def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, monkeypatch):
@@ -53,12 +57,15 @@ def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, 
     assert after.init == before.out / "weights.safetensors"
     first, second = (config.data.partition(":")[2] for config in (before, after))
     assert sorted(first + second) == list("0123456789")
-    assert before.lr == after.lr
-    assert (len(plan.seeds), plan.margin, plan.lr_grid) == (8, 1.0, ())
+    assert (len(plan.seeds), plan.margin, len(plan.lr_grid)) == (8, 1.0, 4)
+    assert plan.lr_grid[0] < before.lr < plan.lr_grid[-1]
+    spare = len(load_data(after.data).train) - after.limit_train
+    assert spare > after.limit_train * HELD_OUT, "what rates are tuned on is not trained on"
 
 
-def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
+def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, monkeypatch):
     """Smaller: its verdict is none that counts."""
+    monkeypatch.setattr(images, "MOST", 60)
     smaller = [
         "--limit-train",
         "96",
@@ -71,13 +78,14 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
     ]
     before, after = demo()
     assert run(*before, *smaller, "--epochs", "1")[0] == 0
-    code, output, errors = run(*after, *smaller, "--epochs", "2", "--seeds", "2")
+    code, output, errors = run(*after, *smaller, "--epochs", "1", "--seeds", "2")
     assert (code, errors) == (0, "")
     for arm in ("plain", "ldb", "plain@ldb"):
         assert f"\n| {arm} " in output
     assert "\nldb: " in output
     assert "n = 2 seeds" in output
     assert output.splitlines()[-1] == "the report is runs/demo/report.html"
+    assert output.count("\ntuning ") == 3
     assert len(output.splitlines()) < 20
 
 
