@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 	mkdir -p runs
 	@echo "A small ResNet learns the digits 0 to 3: the weights that fine-tuning starts from."
 	$(BIN)/ldb train --config $(DEMO) --data digits:0123 --epochs 6 --drop-rate 0 --out runs/demo-weights --overwrite > runs/demo-weights.log
-	$(BIN)/ldb compare --config $(DEMO) --data digits:456789 --init runs/demo-weights/weights.safetensors --epochs 3 --seeds 8 --margin 1 $(TUNED) --out runs/demo --overwrite
+	$(BIN)/ldb compare --config $(DEMO) --data digits:456789 --init runs/demo-weights/weights.safetensors --epochs 3 --seeds 10 --margin 1 $(TUNED) --out runs/demo --overwrite
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile

@@ -57,7 +57,7 @@ def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, 
     assert after.init == before.out / "weights.safetensors"
     first, second = (config.data.partition(":")[2] for config in (before, after))
     assert sorted(first + second) == list("0123456789")
-    assert (len(plan.seeds), plan.margin, len(plan.lr_grid)) == (8, 1.0, 4)
+    assert (len(plan.seeds), plan.margin, len(plan.lr_grid)) == (10, 1.0, 4)
     assert plan.lr_grid[0] < before.lr < plan.lr_grid[-1]
     spare = len(load_data(after.data).train) - after.limit_train
     assert spare > after.limit_train * HELD_OUT, "what rates are tuned on is not trained on"

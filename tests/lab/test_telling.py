@@ -89,6 +89,15 @@ def test_without_a_terminal_each_seed_is_a_line_and_no_epoch_is():
     assert len(lines) < 20
 
 
+def test_the_time_that_is_left_follows_the_machine_and_not_the_pilot():
+    """Ten times as slow as the pilot found it."""
+    clock, written = Clock(), io.StringIO()
+    telling, record = Telling(Console(file=written, width=100), clock), record_of()
+    clock.now = 60.0
+    play(record, telling, 1)  # a half: six of twelve seconds, by the pilot
+    assert written.getvalue() == "seed 0 done, 1 of 2; about 0:01:00 left\n"
+
+
 def test_a_long_silence_without_a_terminal_is_broken():
     """Not every epoch, and not before the time is up."""
     clock, written = Clock(), io.StringIO()

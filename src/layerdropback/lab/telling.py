@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from .record import Record
 from .tables import plan_lines, result_lines, result_tables, tuning_lines
+from .task import whole_epochs
 from .turns import Player, Row
 
 # Where no bar shows that it goes on, a line does after so many seconds without one.
@@ -38,7 +39,7 @@ class Telling:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=1.0, left="")
-        self._seconds = 0.0  # of training, in this process
+        self._done = 0.0  # in this process, in seconds that the pilot expects
         self._begun = 0.0
         self._said = clock()
 
@@ -89,7 +90,7 @@ class Telling:
 
     def epoch(self, record: Record, player: Player, row: Row) -> None:
         """One epoch of one run is done."""
-        self._seconds += row["seconds"]
+        self._done += _of_an_epoch(record)[player.arm.name]
         share, left = self._left(record)
         self._bar.update(self._task, completed=share, left=left)
         self.passing(
@@ -98,11 +99,12 @@ class Telling:
         )
 
     def _left(self, record: Record) -> tuple[float, str]:
-        """The share that is done, and how long the rest will take."""
-        done = sum(row["seconds"] for row in record.epochs)
+        """The share that is done, and how long the rest will take at the pace so far."""
+        each = _of_an_epoch(record)
+        done = sum(each[row["arm"]] for row in record.epochs)
         left = max(0.0, expected_seconds(record) - done)
         # Tests and savings included; a seed whose runs another process ended has taken none here.
-        pace = (self._clock() - self._begun) / self._seconds if self._seconds else 1.0
+        pace = (self._clock() - self._begun) / self._done if self._done else 1.0
         return done / (done + left), f"{timedelta(seconds=round(left * pace))} left"
 
     def seed_done(self, record: Record, seed: int) -> None:
@@ -139,10 +141,23 @@ class Telling:
 
 def expected_seconds(record: Record) -> float:
     """Of all the training, by the pilot."""
-    pilot = record.pilot
-    plain = record.names("plain")[0]
-    total = 0.0
-    for arm in record.arms:
-        name = arm["name"] if arm["role"] != "same time" else arm["of"]
-        total += pilot[plain]["seconds"] * pilot[name]["ratio"]
-    return total * len(record.seeds)
+    return sum(_of_a_run(record).values()) * len(record.seeds)
+
+
+def _of_a_run(record: Record) -> dict[str, float]:
+    """Seconds that the pilot expects of a run of each arm."""
+    pilot, plain = record.pilot, record.names("plain")[0]
+    methods = {arm["name"]: arm["of"] for arm in record.arms if arm["role"] == "same time"}
+    return {
+        name: pilot[plain]["seconds"] * pilot[methods.get(name, name)]["ratio"]
+        for name in record.names()
+    }
+
+
+def _of_an_epoch(record: Record) -> dict[str, float]:
+    """The same of an epoch, as if all of a run's were equally long."""
+    runs = _of_a_run(record)
+    return {
+        arm["name"]: runs[arm["name"]] / whole_epochs(arm["settings"]["epochs"])
+        for arm in record.arms
+    }
