@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from card import read as read_card
 from torch import nn
 
 from folders import make_folder
+from layerdropback import PRESETS
+from layerdropback.tasks import images
 from layerdropback.tasks.arms import parse_arm
+from layerdropback.tasks.images import HELD_OUT
 from layerdropback.training.config import TrainConfig
+from layerdropback.training.images.data import load_data
 from trainer_runs import tiny_bert
 
 ROOT = Path(__file__).parents[1]
@@ -27,16 +32,61 @@ def script(path):
     return module
 
 
-def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot):
-    line = re.search(r"^\t\$\(BIN\)/ldb (compare .*)$", (ROOT / "Makefile").read_text(), re.M)
-    smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
-    smaller += ["--epochs", "2", "--seeds", "2", "--model", "test_resnet"]
-    code, output, errors = run(*line[1].split(), *smaller)
+def demo():
+    """The commands of ``make demo``, as arguments of ``ldb``."""
+    text = (ROOT / "Makefile").read_text()
+    (recipe,) = re.findall(r"^demo: .*\n((?:\t.*\n)+)", text, re.M)
+    lines = re.findall(r"^\t\$\(BIN\)/ldb (.*)$", recipe, re.M)
+    for name, value in re.findall(r"^(DEMO|TUNED) := (.*)$", text, re.M):
+        lines = [line.replace(f"$({name})", value) for line in lines]
+    lines = [line.replace("examples/", f"{ROOT}/examples/") for line in lines]
+    return [line.partition(" > ")[0].split() for line in lines]
+
+
+def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr("layerdropback.training.run.train", asked.append)
+    compare = "layerdropback.tasks.images.compare_images"
+    monkeypatch.setattr(compare, lambda config, arms, plan: asked.extend([config, arms, plan]))
+    assert [run(*command)[0] for command in demo()] == [0, 0]
+    before, after, arms, plan = asked
+    assert not before.drop_settings().ever_drops
+    method = after.drop_settings()
+    assert replace(method, schedule=replace(method.schedule, length=None)) == PRESETS["finetune"]
+    assert [arm.name for arm in arms] == ["plain", "ldb", "plain@ldb"]
+    assert after.init == before.out / "weights.safetensors"
+    first, second = (config.data.partition(":")[2] for config in (before, after))
+    assert sorted(first + second) == list("0123456789")
+    assert (len(plan.seeds), plan.margin, len(plan.lr_grid)) == (10, 1.0, 4)
+    assert plan.lr_grid[0] < before.lr < plan.lr_grid[-1]
+    spare = len(load_data(after.data).train) - after.limit_train
+    assert spare > after.limit_train * HELD_OUT, "what rates are tuned on is not trained on"
+
+
+def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, monkeypatch):
+    """Smaller: its verdict is none that counts."""
+    monkeypatch.setattr(images, "MOST", 60)
+    smaller = [
+        "--limit-train",
+        "96",
+        "--limit-test",
+        "20",
+        "--batch-size",
+        "16",
+        "--image-size",
+        "8",
+    ]
+    before, after = demo()
+    assert run(*before, *smaller, "--epochs", "1")[0] == 0
+    code, output, errors = run(*after, *smaller, "--epochs", "1", "--seeds", "2")
     assert (code, errors) == (0, "")
     for arm in ("plain", "ldb", "plain@ldb"):
-        assert f"| {arm} " in output
+        assert f"\n| {arm} " in output
+    assert "\nldb: " in output
     assert "n = 2 seeds" in output
     assert output.splitlines()[-1] == "the report is runs/demo/report.html"
+    assert output.count("\ntuning ") == 3
+    assert len(output.splitlines()) < 20
 
 
 @pytest.mark.slow

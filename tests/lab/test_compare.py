@@ -42,9 +42,8 @@ def test_a_comparison_trains_all_arms_and_ends_with_a_verdict(run, tmp_path):
     assert record.names() == ["plain", "ldb", "no-drop@ldb", "plain@ldb"]
     assert record.finished_seeds() == [0, 1]
     table = [line for line in output.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1].strip() for line in table[2:6]] == record.names()
-    assert all(line.split("|")[2].strip() == "2" for line in table[2:6])
-    assert [line.split("|")[1].strip() for line in table[8:]] == record.names()
+    assert [line.split("|")[1].strip() for line in table[2:]] == record.names()
+    assert all(line.split("|")[2].strip() == "2" for line in table[2:])
     assert "ldb: " in output
     assert "n = 2 seeds; 95 % t intervals over seeds, paired" in output
     assert output.splitlines()[-1] == "the report is lab/report.html"
@@ -170,7 +169,7 @@ def test_a_learning_rate_that_diverges_loses(run, tmp_path, monkeypatch):
     grid = ["--lr-grid", "0.01,0.05,1e20", "--seeds", "1"]
     code, output, _ = run("compare", *TINY, *grid, "--out", "lab")
     assert code == 0
-    assert "lr 1e+20 diverged" in output
+    assert output.count(", lr 1e+20 diverged\n") == 4
     assert all(rate < 1 for rate in Record.read(tmp_path / "lab").tuned.values())
 
 

@@ -48,6 +48,18 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     assert found["ldb"].seconds == pytest.approx(ratio * steps_of_run)
 
 
+def test_the_first_step_which_is_recorded_does_not_count_as_a_drop_steps_memory(short_pilot):
+    data, found = load_data("digits", limit_train=160, limit_test=40), []
+    for start in (0, 1):  # in the second the first step is in a full epoch
+        dropping = Dropping(drop_rate=0.5, strategy="truncate", every=1, start=start)
+        config = TrainConfig(model="test_vit", epochs=2, batch_size=16, dropping=dropping)
+        arms = [arm for arm in make_arms(config) if arm.role != "same time"]
+        found.append(pilot.pilot(arms, ImageTask(config, data)))
+    first, second = (timings["ldb"].saved for timings in found)
+    assert first["drop"] == second["drop"] < second["full"]
+    assert "full" not in first
+
+
 class _NoBytes:
     total, passes = 0, 1
 

@@ -24,6 +24,22 @@ def test_digits_are_split_the_same_way_every_time():
     assert torch.bincount(one.test.labels).min() >= 34
 
 
+def test_some_of_the_digits_are_split_as_all_are():
+    whole, some = load_data("digits"), load_data("digits:852")
+    assert some.classes == ("2", "5", "8")
+    for split, part in ((whole.train, some.train), (whole.test, some.test)):
+        chosen = [label in (2, 5, 8) for label in split.labels.tolist()]
+        assert torch.equal(part.pixels, split.pixels[chosen])
+        assert torch.equal(torch.tensor([2, 5, 8])[part.labels], split.labels[chosen])
+    assert load_data("digits:0123456789").train.fingerprint() == whole.train.fingerprint()
+
+
+@pytest.mark.parametrize("wanted", ["", "3", "33", "1-3", "12x"])
+def test_digits_that_are_none_are_refused(wanted):
+    with pytest.raises(UsageError, match=f"--data digits:{wanted} is unknown. Cause: each char"):
+        load_data(f"digits:{wanted}")
+
+
 def test_limits_take_the_same_share_of_each_class():
     data = load_data("digits", limit_train=100, limit_test=20)
     assert torch.bincount(data.train.labels).tolist() == [10] * 10
@@ -187,8 +203,8 @@ def test_folders_limit(tmp_path):
 def test_other_data_is_told(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="no folder /nowhere"):
         load_data("folder:/nowhere")
-    known = "'digits', 'cifar10', .*'fashion-mnist', 'folder:DIR' or 'hf:NAME'"
-    for spec in ("folder:", "hf:", "imagenet", "digits:x"):
+    known = "'digits', 'digits:0123', 'cifar10', .*'fashion-mnist', 'folder:DIR' or 'hf:NAME'"
+    for spec in ("folder:", "hf:", "imagenet"):
         with pytest.raises(UsageError, match=f"--data {spec} is unknown. Cause: it is {known}"):
             load_data(spec)
     with pytest.raises(UsageError, match=r"Cure: did you mean 'cifar10'\?"):

@@ -153,6 +153,8 @@ class _Track:
     def prepare(self) -> None:
         """Warm up, count saved bytes, and find how many steps make a slice."""
         for part in self._parts:
+            # The very first step is recorded, and full, in an epoch that drops as well.
+            timed_steps(self.player, part.epochs[0], 1)
             with SavedBytes(self.player.run.model) as saved:
                 timed_steps(self.player, next(part.turn), 4)
             part.saved = saved.total / saved.passes

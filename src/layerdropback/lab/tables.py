@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from . import sweep
 from .record import Record
-from .statistics import interval
+from .statistics import Interval, interval
 from .verdict import SAME_TIME, Compared
 
 COLUMNS = (
@@ -19,6 +19,16 @@ COLUMNS = (
     "s per epoch, full",
     "s per epoch, drop",
     "saved tensors, MiB, full / drop",
+)
+
+# On a terminal, where 100 columns are to be enough.
+SHOWN = (
+    "arm",
+    "n",
+    "accuracy, %",
+    "to plain, points",
+    "of plain's time",
+    "held MiB, full/drop",
 )
 
 
@@ -53,15 +63,24 @@ def comparison_rows(record: Record) -> list[list[str]]:
 
 
 def comparison_table(record: Record) -> str:
-    """The rows as two Markdown tables, narrow enough for a terminal."""
-    rows = comparison_rows(record)
-    parts = [
-        markdown_table(
-            [COLUMNS[column] for column in chosen], [[row[c] for c in chosen] for row in rows]
+    """What matters most, narrow enough for a terminal; a report has all of `COLUMNS`."""
+    least = 100 / record.data["test"]
+    plain = record.measured(record.names("plain")[0])
+    rows = []
+    for arm in record.arms:
+        mine = record.measured(arm["name"])
+        compared = None if arm["role"] == "plain" else Compared.between(mine, plain, least)
+        rows.append(
+            [
+                arm["name"],
+                str(len(mine.accuracy)),
+                _with_reach(interval(mine.accuracy, least)),
+                "" if compared is None else compared.accuracy.as_text("+.2f"),
+                "1" if compared is None else compared.time.as_text(".2f"),
+                _saved(record, arm["name"]),
+            ]
         )
-        for chosen in ((0, 1, 2, 3, 4, 5), (0, 6, 7, 8, 9))
-    ]
-    return "\n\n".join(parts)
+    return markdown_table(SHOWN, rows)
 
 
 def result_tables(record: Record) -> str:
@@ -128,6 +147,32 @@ def verdict_lines(record: Record) -> list[str]:
     return lines
 
 
+def tuning_lines(record: Record) -> list[str]:
+    """How the learning rates that were tried did, an arm a line."""
+    lines = []
+    for name in dict.fromkeys(trial["arm"] for trial in record.trials):
+        tried: dict[float, list[float | None]] = {}
+        for trial in record.trials:
+            if trial["arm"] == name:
+                tried.setdefault(trial["lr"], []).append(trial["accuracy"])
+        found = [f"lr {rate:g} {_mean_of_trials(tried[rate])}" for rate in sorted(tried)]
+        lines.append(f"tuning {name}, on {record.unit} held out: {', '.join(found)}")
+    return lines
+
+
+def _mean_of_trials(accuracies: Sequence[float | None]) -> str:
+    """A trial that diverged counts as nothing learnt, as it does where the best is chosen."""
+    if None in accuracies:
+        return "diverged"
+    return f"{statistics.fmean(found or 0.0 for found in accuracies):.2f} %"
+
+
+def _with_reach(found: Interval) -> str:
+    """A mean and how far its interval reaches to either side: shorter than both of its ends."""
+    reach = "" if found.n < 2 else f" +- {found.high - found.mean:.2f}"
+    return f"{found.mean:.2f}{reach}"
+
+
 def _per_epoch(record: Record, arm: str, modes: tuple[str, ...]) -> str:
     """Median and ends, without each run's first epoch, which warms up, and a part of an epoch."""
     whole = next(entry for entry in record.arms if entry["name"] == arm)["settings"]["epochs"]
@@ -143,9 +188,9 @@ def _per_epoch(record: Record, arm: str, modes: tuple[str, ...]) -> str:
 
 
 def _saved(record: Record, arm: str) -> str:
+    """Of a full and of a drop step; a dash where an arm's run has no full epoch."""
     of = {entry["name"]: entry["of"] for entry in record.arms if entry["role"] == "same time"}
     name = record.names("plain")[0] if arm in of else arm
     saved = record.pilot[name]["saved"]
-    return " / ".join(
-        f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop", "mixed") if mode in saved
-    )
+    found = [f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop", "mixed") if mode in saved]
+    return " / ".join(found if "full" in saved else ["-", *found])

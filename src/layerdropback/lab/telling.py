@@ -1,7 +1,7 @@
 """What a comparison says while it runs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,26 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from .record import Record
-from .tables import plan_lines, result_lines, result_tables
+from .tables import plan_lines, result_lines, result_tables, tuning_lines
+from .task import whole_epochs
 from .turns import Player, Row
+
+# Where no bar shows that it goes on, a line does after so many seconds without one.
+SILENCE = 600.0
 
 
 class Telling:
-    """Lines for what is done, and on a terminal a bar for what is under way.
+    """One bar for what is under way on a terminal; elsewhere a line for each seed that is done.
+
+    Every trial and every epoch is in the record and in the report.
 
     Args:
         console: where; standard output by default.
+        clock: seconds since some moment.
     """
 
-    def __init__(self, console: Console | None = None):
-        self._console = console or Console()
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic):
+        self._console, self._clock = console or Console(), clock
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -32,22 +39,32 @@ class Telling:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=1.0, left="")
-        self._seconds = 0.0  # of training, in this process
+        self._done = 0.0  # in this process, in seconds that the pilot expects
         self._begun = 0.0
+        self._said = clock()
 
-    def say(self, text: str) -> None:
-        """One line."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def say(self, text: str, wrap: bool = False) -> None:
+        """One line.
+
+        Args:
+            text: what to say.
+            wrap: whether a terminal gets it between words, in several lines; a command or a table
+                is to stay whole.
+        """
+        whole = not (wrap and self._console.is_terminal)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=whole)
+        self._said = self._clock()
 
     def begins(self, record: Record, folder: Path) -> None:
         """The comparison begins, or goes on."""
         data, seeds = record.data, len(record.seeds)
-        self.say(
+        text = (
             f"comparing {', '.join(record.names())} on {data['name']}: {data['train']:,} training "
             f"and {data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} "
             f"{record.unit}, "
             f"{seeds} seed{'s' if seeds > 1 else ''}; in {folder}"
         )
+        self.say(text, wrap=True)
         self._bar.start()
 
     def close(self) -> None:
@@ -55,41 +72,47 @@ class Telling:
         self._bar.stop()
 
     def passing(self, text: str) -> None:
-        """Something that is soon replaced; on a terminal only."""
-        self._bar.update(self._task, description=text)
+        """Something that is soon replaced on a terminal; elsewhere it is said now and then."""
+        self._bar.update(self._task, description=text, refresh=True)
+        if not self._console.is_terminal and self._clock() - self._said > SILENCE:
+            self.say(text)
 
     def trial(self, trial: Mapping[str, Any]) -> None:
         """A learning rate was tried."""
         found = "diverged" if trial["accuracy"] is None else f"{trial['accuracy']:.2f} % held out"
-        self.say(f"tuning {trial['arm']}: lr {trial['lr']:g} {found}")
+        self.passing(f"tuning {trial['arm']}: lr {trial['lr']:g} {found}")
 
     def planned(self, record: Record) -> None:
         """The pilot and the tuning are done."""
-        for line in plan_lines(record):
-            self.say(line)
-        self._begun = time.monotonic()
+        for line in [*tuning_lines(record), *plan_lines(record)]:
+            self.say(line, wrap=True)
+        self._begun = self._clock()
 
     def epoch(self, record: Record, player: Player, row: Row) -> None:
         """One epoch of one run is done."""
-        self._seconds += row["seconds"]
-        epochs = player.arm.epochs
-        self.say(
-            f"seed {player.seed}  {player.arm.name}  epoch {row['epoch']}/{epochs:.4g}  "
-            f"{row['mode']}  loss {row['train_loss']:.4f}  test {row['test_accuracy']:.2f} %  "
-            f"{row['seconds']:.2f} s"
+        self._done += _of_an_epoch(record)[player.arm.name]
+        share, left = self._left(record)
+        self._bar.update(self._task, completed=share, left=left)
+        self.passing(
+            f"seed {player.seed}, {player.arm.name}, "
+            f"epoch {row['epoch']}/{player.arm.epochs:.4g}: {row['test_accuracy']:.2f} %"
         )
-        done = sum(row["seconds"] for row in record.epochs)
+
+    def _left(self, record: Record) -> tuple[float, str]:
+        """The share that is done, and how long the rest will take at the pace so far."""
+        each = _of_an_epoch(record)
+        done = sum(each[row["arm"]] for row in record.epochs)
         left = max(0.0, expected_seconds(record) - done)
-        pace = (time.monotonic() - self._begun) / self._seconds  # tests and savings included
-        when = timedelta(seconds=round(left * pace))
-        text = f"seed {player.seed}, {player.arm.name}"
-        share = done / (done + left)
-        self._bar.update(self._task, description=text, completed=share, left=f"{when} left")
+        # Tests and savings included; a seed whose runs another process ended has taken none here.
+        pace = (self._clock() - self._begun) / self._done if self._done else 1.0
+        return done / (done + left), f"{timedelta(seconds=round(left * pace))} left"
 
     def seed_done(self, record: Record, seed: int) -> None:
         """All arms are through with a seed."""
-        done = len(record.finished_seeds())
-        self.say(f"seed {seed} done, {done} of {len(record.seeds)}")
+        done, all_of_them = len(record.finished_seeds()), len(record.seeds)
+        if not self._console.is_terminal:
+            more = f"; about {self._left(record)[1]}" if done < all_of_them else ""
+            self.say(f"seed {seed} done, {done} of {all_of_them}{more}")
 
     def stopped(self, record: Record, whole: bool) -> None:
         """On a signal; what is done is saved.
@@ -112,16 +135,29 @@ class Telling:
         self.say(result_tables(record))
         self.say("")
         for line in result_lines(record):
-            self.say(line)
+            self.say(line, wrap=True)
         self.say(f"the report is {page}")
 
 
 def expected_seconds(record: Record) -> float:
     """Of all the training, by the pilot."""
-    pilot = record.pilot
-    plain = record.names("plain")[0]
-    total = 0.0
-    for arm in record.arms:
-        name = arm["name"] if arm["role"] != "same time" else arm["of"]
-        total += pilot[plain]["seconds"] * pilot[name]["ratio"]
-    return total * len(record.seeds)
+    return sum(_of_a_run(record).values()) * len(record.seeds)
+
+
+def _of_a_run(record: Record) -> dict[str, float]:
+    """Seconds that the pilot expects of a run of each arm."""
+    pilot, plain = record.pilot, record.names("plain")[0]
+    methods = {arm["name"]: arm["of"] for arm in record.arms if arm["role"] == "same time"}
+    return {
+        name: pilot[plain]["seconds"] * pilot[methods.get(name, name)]["ratio"]
+        for name in record.names()
+    }
+
+
+def _of_an_epoch(record: Record) -> dict[str, float]:
+    """The same of an epoch, as if all of a run's were equally long."""
+    runs = _of_a_run(record)
+    return {
+        arm["name"]: runs[arm["name"]] / whole_epochs(arm["settings"]["epochs"])
+        for arm in record.arms
+    }

@@ -1,1 +1,1 @@
-"""What every long run needs, whatever it trains: files that are whole, signals, generators, facts."""
+"""What every long run needs, whatever it trains: whole files, signals, generators, facts."""

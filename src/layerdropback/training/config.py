@@ -46,7 +46,8 @@ class TrainConfig:
 
     data: str = option(
         "digits",
-        "digits, cifar10, cifar100, svhn, fashion-mnist, mnist, folder:DIR or hf:NAME.",
+        "digits, digits:0123 (these alone), cifar10, cifar100, svhn, fashion-mnist, mnist, "
+        "folder:DIR or hf:NAME.",
     )
     data_dir: Path | None = option(
         None, "Where downloaded data sets are.  [default: data; for hf its own cache]"

@@ -104,6 +104,7 @@ def load_data(
 
     Args:
         spec: ``"digits"`` (scikit-learn's 1,797 images of 8x8 pixels, split 1,437 to 360),
+            ``"digits:0123"`` (those of these digits alone, in the same split),
             ``"cifar10"``, ``"cifar100"``, ``"svhn"``, ``"mnist"``, ``"fashion-mnist"``,
             ``"folder:DIR"`` (see `list_folder`) or ``"hf:NAME"`` (see `open_rows`).
         image_size: side in pixels that a model shall get. Folders and ``hf:`` that go into memory
@@ -129,13 +130,16 @@ def load_data(
         cause = "it is one of auto, yes, no"
         raise UsageError(explain(f"--in-memory {in_memory} is not usable", cause, "give one"))
     kind, _, rest = spec.partition(":")
-    if spec == "digits" or spec in SETS:
+    if kind == "digits" or spec in SETS:
         if in_memory == "no":
             fact, cause = "--in-memory no is not usable", f"--data {spec} is always in memory"
             raise UsageError(explain(fact, cause, "leave it out"))
         root = home(data_dir or Path("data"), "--data-dir ")
-        classes, train, test = _digits() if spec == "digits" else read_set(spec, root, download)
-        flips = spec != "digits" and SETS[spec].flips
+        if kind == "digits":
+            classes, train, test = _digits(spec)
+        else:
+            classes, train, test = read_set(spec, root, download)
+        flips = kind != "digits" and SETS[spec].flips
         held = _limited(train, limit_train), _limited(test, limit_test)
         return ImageData(spec, classes, *held, flips, image_size=image_size)
     if kind == "folder" and rest:
@@ -187,7 +191,7 @@ def load_for(config: TrainConfig) -> ImageData:
 
 
 def _unknown(spec: str) -> UsageError:
-    names = ["digits", *SETS, "folder:DIR", "hf:NAME"]
+    names = ["digits", "digits:0123", *SETS, "folder:DIR", "hf:NAME"]
     close = difflib.get_close_matches(spec.lower(), names, n=1)
     cure = f"did you mean {close[0]!r}?" if close else "give one of these"
     if Path(spec).is_dir():
@@ -196,7 +200,26 @@ def _unknown(spec: str) -> UsageError:
     return UsageError(explain(f"--data {spec} is unknown", cause, cure.rstrip(".")))
 
 
-def _digits() -> tuple[tuple[str, ...], Split, Split]:
+def _digits(spec: str) -> tuple[tuple[str, ...], Split, Split]:
+    """All ten, or those that are named; an image is in the same split either way."""
+    wanted = spec.partition(":")[2] if ":" in spec else "0123456789"
+    if not set(wanted) <= set("0123456789") or len(set(wanted)) != len(wanted) or len(wanted) < 2:
+        cause = "each character after the colon is a digit whose images are used"
+        cure = "give two or more, each once, such as digits:01234"
+        raise UsageError(explain(f"--data {spec} is unknown", cause, cure))
+    classes, *splits = _all_digits()
+    chosen = sorted(map(int, wanted))
+    numbers = torch.full((10,), -1)
+    numbers[chosen] = torch.arange(len(chosen))
+    train, test = (
+        Split(split.pixels[kept], numbers[split.labels[kept]])
+        for split in splits
+        for kept in [torch.isin(split.labels, torch.tensor(chosen))]
+    )
+    return tuple(classes[number] for number in chosen), train, test
+
+
+def _all_digits() -> tuple[tuple[str, ...], Split, Split]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
