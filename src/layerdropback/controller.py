@@ -10,11 +10,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from . import __version__, presets, state
-from .distributed.comm_hook import CommHook, Traffic, register
-from .engine.attaching import attach, follow_changes
-from .engine.batching import total_batches
+from .distributed.ddp import CommHook, Traffic, register
+from .engine.engine import attach, follow_changes
 from .engine.hooks import WeakHook
-from .epoch import Epoch, OpenEpoch
+from .epoch import Epoch, OpenEpoch, total_batches
 from .errors import EpochError, explain
 from .interop.wrappers import canonical_name
 from .model.layers import Layer, fingerprint

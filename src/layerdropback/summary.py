@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from .engine.engine import Engine
 from .model.layers import Layer
-from .model.ranking import by_first_use
+from .model.order import by_first_use
 from .settings import Settings
 from .strategies.plan import Plan
 

@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from layerdropback.engine.failed_step import on_failed_step
+from layerdropback.engine.hooks import on_failed_step
 
 
 def optimizer_of():

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from attached import attach, nearly_all, train
-from layerdropback.engine.hiding import hide_from_copies
-from layerdropback.engine.hooks import WeakHook
+from layerdropback.engine.hooks import WeakHook, hide_from_copies
 from layerdropback.engine.switches import ATTRIBUTE, install, turn
 from zoo import ZOO
 

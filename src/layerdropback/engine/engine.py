@@ -1,29 +1,31 @@
 """Everything that LayerDropBack puts on a model and its optimizers, and takes away again."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
+from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ..distributed.agreement import Ranks
+from ..errors import AttachError
 from ..interop.compiling import compile_ignores_flags
+from ..interop.wrappers import reshard, torch_optimizer
+from ..model.layers import find_layers
 from ..settings import Settings
-from .counters import Counters
-from .failed_step import on_failed_step
-from .flags import Flags, places
-from .hiding import hide_from_copies
-from .hold import Hold
-from .hooks import WeakHook
-from .parts import parts_of
-from .passes import Passes
+from . import checks
+from .agreed import facts_of_attachment, facts_of_epoch, warn_of_buckets
+from .hold import Flags, Hold, places
+from .hooks import WeakHook, hide_from_copies, on_failed_step
+from .passes import Passes, parts_of
 from .planner import Planner
 from .resting import Resting
 from .steps import Steps
 from .switches import Switches
 from .target import Target
-from .window import FULL
+from .window import FULL, Counters
 from .windows import Windows
 
 _Hide = Callable[[nn.Module], Callable[[], None]]
@@ -113,3 +115,41 @@ class Engine:
     def stop(self) -> None:
         """Drop nothing any more."""
         self.windows.window = FULL
+
+
+_SUBJECT = "cannot attach LayerDropBack"
+
+
+def attach(model: nn.Module, given: Sequence[object], settings: Settings) -> Engine:
+    """Attach to a model and its optimizers, which may be wrapped.
+
+    An `AttachError` has every problem that was found, on all ranks.
+    """
+    optimizers = cast(tuple[Optimizer, ...], tuple(map(torch_optimizer, given)))
+    problems = checks.type_problems(model, optimizers)
+    if problems and not isinstance(model, nn.Module):
+        raise AttachError(problems, _SUBJECT)
+    ranks = Ranks(model)
+    if problems:  # all ranks hear of them: they would wait for this one otherwise
+        ranks.require_agreement({}, _SUBJECT, tuple(problems))
+    target = Target(model, optimizers, find_layers(model, settings.strategy.unit))
+    reshard(target.sharded)  # a test leaves parameters whole
+    problems = checks.attach_problems(target, settings) if settings.ever_drops else []
+    facts = facts_of_attachment(target, settings)
+    ranks.require_agreement(facts, _SUBJECT, tuple(problems))
+    warn_of_buckets(target, settings.strategy)
+    return Engine(target, settings)
+
+
+def follow_changes(engine: Engine, epoch: int) -> None:
+    """Plan by what model and optimizers are when an epoch begins.
+
+    An `AttachError` says how they have changed so that nobody can follow, or how ranks disagree.
+    """
+    target, windows = engine.target, engine.windows
+    reshard(target.sharded)
+    problems = checks.epoch_problems(target)
+    facts = facts_of_epoch(windows) | {"epoch": epoch}
+    ranks = Ranks(target.model, target.adopted)
+    ranks.require_agreement(facts, "cannot begin the epoch", tuple(problems))
+    windows.planner.replan()

@@ -1,26 +1,158 @@
-"""The hooks on forward and backward passes."""
+"""The hooks on forward and backward passes, of the model or of parts that a loop calls.
 
+A ``training_step`` of Lightning calls ``self.net(x)``, and the loop of a GAN the generator and the
+discriminator of one module. Which way a loop does it shows in its first step.
+"""
+
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.utils.hooks import RemovableHandle
 
-from ..errors import AttachError
+from ..errors import AttachError, explain, name_some
 from ..interop.compiling import compile_ignores_flags, is_being_exported
-from ..interop.private import after_backward, is_in_backward, is_transformed
-from ..interop.sharding import settle_precision
-from ..model import analysis
-from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, output_tensors
-from .adopting import adopt
-from .failed_pass import note_missing_gradient
-from .gate import through_gate
+from ..interop.private import (
+    after_backward,
+    is_compiled_in_place,
+    is_in_backward,
+    is_transformed,
+    node_number,
+)
+from ..interop.wrappers import settle_precision
+from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, leads_to, output_tensors
+from ..model.recording import in_analysis
+from .agreed import adopt
 from .hooks import WeakHook
-from .parts import Parts
+from .switches import through_gate
 from .windows import Windows
+
+_SEEN_THROUGH = "_layerdropback_seen_through"
+
+
+def see_through(module: nn.Module, through: bool = True) -> None:
+    """A call of this module is no forward pass from now on; calls inside of it are.
+
+    For frameworks whose call of a model makes whole steps, those of its optimizers included. Inside
+    of such a call the module may call itself, and that is a forward pass.
+
+    Args:
+        module: of whose hooks the outermost call is ignored.
+        through: whether to; False takes it back, and leaves no trace.
+    """
+    if through:
+        vars(module)[_SEEN_THROUGH] = True
+    else:
+        vars(module).pop(_SEEN_THROUGH, None)
+
+
+def is_seen_through(module: nn.Module) -> bool:
+    """Whether `see_through` was called with it."""
+    return _SEEN_THROUGH in vars(module)
+
+
+def parts_of(model: nn.Module) -> Iterator[nn.Module]:
+    """The modules nearest below a model that can be called and hooked, each once.
+
+    Example:
+        >>> model = nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 2)), "head": nn.Linear(2, 2)})
+        >>> [type(part).__name__ for part in parts_of(model)]
+        ['Sequential', 'Linear']
+    """
+    for child in model.children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):  # cannot be called
+            yield from parts_of(child)
+        elif _has_passes(child):
+            yield child
+
+
+def _has_passes(module: nn.Module) -> bool:
+    """Whether a call of it can be seen, and anything in it can be dropped."""
+    hidden = isinstance(module, torch.jit.ScriptModule) or is_compiled_in_place(module)
+    return not hidden and any(True for _ in module.parameters())
+
+
+class Parts:
+    """Which calls were forward passes of the window, and what they made.
+
+    Attributes:
+        made: numbers of the nodes of all outputs so far.
+    """
+
+    def __init__(self) -> None:
+        self._whole = False
+        self._some = False
+        self._around = 0  # running calls of modules that are seen through
+        self.made: set[int] = set()
+        self._handles: list[RemovableHandle] = []
+
+    def hook(self, handles: Iterable[RemovableHandle]) -> None:
+        """Hooks on parts, which go when the model itself is called and none of its parts is."""
+        self._handles += handles
+
+    def enter(self, module: nn.Module) -> bool:
+        """A call begins; whether it can be a forward pass, and is not just around some."""
+        if not is_seen_through(module):
+            return True
+        self._around += 1
+        return self._around > 1
+
+    @property
+    def are_inside(self) -> bool:
+        """Whether passes are made inside of a call that is seen through."""
+        return self._around > 0
+
+    def leave(self, module: nn.Module) -> None:
+        """A call has ended, or was broken off."""
+        if is_seen_through(module):
+            self._around -= 1
+
+    def called(self, whole: bool) -> None:
+        """A forward pass begins, of the model or of a part."""
+        self._whole |= whole
+        self._some |= not whole
+
+    def saw_outputs(self, roots: Iterable[Node]) -> None:
+        """A forward pass has ended with these outputs."""
+        self.made.update(map(node_number, roots))
+
+    def is_own(self, argument: Tensor) -> bool:
+        """Whether an argument comes from an earlier pass of the window, and not from the user."""
+        return leads_to(argument.grad_fn, self.made)
+
+    def end_window(self) -> None:
+        """Every optimizer has stepped."""
+        if self._whole and not self._some:
+            for handle in self._handles:
+                handle.remove()
+            self._handles.clear()
+        self._whole = self._some = False
+        self.made.clear()
+
+
+# Torch's words, or the user's, for an activation that requires no gradient, or has no node.
+_ABOUT_GRADIENTS = re.compile(r"grad|register_(pre)?hook", re.IGNORECASE)
+
+
+def note_missing_gradient(error: BaseException, dropped: Sequence[str]) -> None:
+    """Say in a note on the error that dropping may be its cause, where it speaks of gradients."""
+    if not dropped or not _ABOUT_GRADIENTS.search(str(error)):
+        return
+    fact = f"LayerDropBack dropped {name_some(dropped)} in this step"
+    cause = (
+        "an activation with nothing but dropped layers before it requires no gradient, and the "
+        "model asks for its gradient, in a way that was not seen in the step that was looked at"
+    )
+    cure = (
+        "ask for it only where tensor.requires_grad is True, ask for it in every step, or keep a "
+        "layer before it with keep=[...]"
+    )
+    error.add_note(explain(fact, cause, cure))
 
 
 class Passes:
@@ -52,7 +184,7 @@ class Passes:
 
     def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A forward pass begins."""
-        counts = torch.is_grad_enabled() and not is_being_exported() and not analysis.is_running()
+        counts = torch.is_grad_enabled() and not is_being_exported() and not in_analysis()
         counts = counts and not any(self._calls) and not is_transformed()
         counts = self.parts.enter(module) and counts and not is_in_backward()
         self._calls.append(counts)

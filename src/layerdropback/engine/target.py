@@ -7,8 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer, SparseAdam
 
 from ..interop.private import stored_values
-from ..interop.sharding import sharded_modules
-from ..interop.wrappers import called_module, unwrap
+from ..interop.wrappers import called_module, sharded_modules, unwrap
 from ..model.layers import Layer
 
 

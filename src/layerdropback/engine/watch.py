@@ -17,7 +17,7 @@ from ..errors import explain, name_some
 from ..interop.private import version
 from ..model.graph import argument_nodes, first_uses, graph_roots
 from ..settings import Settings
-from .sources import Sources
+from .switches import Sources
 from .target import Target, is_something
 from .window import Seen, Window
 

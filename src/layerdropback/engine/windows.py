@@ -3,17 +3,16 @@
 import numpy as np
 from torch import nn
 
-from ..distributed.sync_watch import SyncWatch
+from ..distributed.ddp import SyncWatch
 from ..model.recorder import Watched
 from ..model.recording import Recording
 from ..settings import Settings
 from ..strategies.odds import Mask
-from .counters import Counters
 from .hold import Hold
 from .planner import Planner
 from .target import Target
 from .watch import Watch
-from .window import FULL, Decision, Seen, Window
+from .window import FULL, Counters, Decision, Seen, Window
 
 
 class Windows:

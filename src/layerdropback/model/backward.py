@@ -1,13 +1,17 @@
-"""What a backward pass costs, for any set of parameters that still wants gradients."""
+"""What a backward pass costs, and what each cut saves of it."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
+import numpy as np
 from torch import nn
 
-from .formulas import NodeFlops
+from ..errors import AttachError, explain
+from .flops import NodeFlops
 from .graph import Edge
+from .layers import Layer
+from .order import Order, by_first_use
 
 # The place of what wants no gradient, and that of a leaf whose gradient dropping never saves.
 _NEVER, _ALWAYS = -math.inf, math.inf
@@ -93,3 +97,34 @@ class BackwardCosts:
         for number, place in highest.items():
             spent[place] += self._whole[number]
         return {place: flops for place, flops in spent.items() if flops and place > _NEVER}
+
+
+# By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
+Shares = Mapping[str, float]
+
+
+def depth_shares(
+    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: Set[str]
+) -> Shares:
+    """What is skipped of the backward pass's cost by a cut above each layer.
+
+    Of the parameters in `early` every cut drops all uses but the last.
+
+    Raises:
+        AttachError: no cost was counted, so that no cut can be weighed.
+    """
+    ranked = by_first_use(layers, order, early)
+    places = {
+        name: place
+        for place, i in enumerate(ranked)
+        for name in layers[i].parameter_names
+        if name in order.first
+    }
+    spent = costs.by_place(places, dict.fromkeys(early, 0))
+    total = sum(spent.values())
+    if not total:
+        cause = "the backward pass has no product or convolution whose cost could be counted"
+        fact = "cuts cannot be weighed in this model"
+        raise AttachError([explain(fact, cause, "use Uniform()")])
+    skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
+    return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}

@@ -2,13 +2,69 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
-from .formulas import NodeFlops
-from .graph import Edge
-from .module_calls import ModuleCall
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from ..interop.private import next_number, node_number
+from ..interop.wrappers import canonical_name
+from .flops import NodeFlops
+from .graph import Edge, graph_roots
+
+
+@dataclass
+class ModuleCall:
+    """One call of a module, by the numbers of the graph's nodes.
+
+    Attributes:
+        begin: of the next node, when it began.
+        end: of the next node, when it ended.
+        outputs: of its outputs' nodes.
+    """
+
+    begin: int
+    end: int = -1
+    outputs: list[int] = field(default_factory=list)
+
+
+class ModuleCalls:
+    """Notes the calls of a model's modules, the root left out, by their canonical names.
+
+    Args:
+        model: whose modules.
+        running: whose call has begun; torch fails where its hooks change while they run.
+    """
+
+    def __init__(self, model: nn.Module, running: nn.Module | None = None):
+        self.calls: dict[str, list[ModuleCall]] = defaultdict(list)
+        self._handles: list[RemovableHandle] = []
+        for name, module in model.named_modules():
+            scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
+            if name and module is not running and not scripted:
+                calls = self.calls[canonical_name(name)]
+                self._handles.append(module.register_forward_pre_hook(partial(_begin, calls)))
+                self._handles.append(module.register_forward_hook(partial(_end, calls)))
+
+    def stop(self) -> Mapping[str, list[ModuleCall]]:
+        """Watch no longer; all calls so far."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        return self.calls
+
+
+def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
+    calls.append(ModuleCall(next_number()))
+
+
+def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
+    calls[-1].outputs = [node_number(node) for node in graph_roots(output)]
+    calls[-1].end = next_number()
 
 
 @dataclass
@@ -84,3 +140,40 @@ class CallTrace:
             if edge.child is not None:
                 found.setdefault(edge.number, set()).add(edge.child)
         return found
+
+
+def early_users(
+    trace: CallTrace, owners: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """For each tied parameter the modules that make all of its uses but the last.
+
+    Args:
+        trace: of a forward pass of the recorded step, with the calls of its modules.
+        owners: of each parameter that is used more than once, the modules that own it.
+
+    Returns:
+        Names of modules. A parameter is left out where an early use is in no call of an owner, or
+        the last is in a call of the same one.
+    """
+    uses: dict[str, set[int]] = defaultdict(set)
+    for edge in trace.edges:
+        name = None if edge.leaf is None else trace.names.get(id(edge.leaf))
+        if name in owners and name is not None:
+            uses[name].add(edge.number)
+    found = {}
+    for name in sorted(uses):
+        *early, last = sorted(uses[name])
+        users = [_user(trace, owners[name], number, last) for number in early]
+        if users and None not in users:
+            found[name] = tuple(dict.fromkeys(user for user in users if user is not None))
+    return found
+
+
+def _user(trace: CallTrace, owners: Collection[str], number: int, last: int) -> str | None:
+    """The owner in a call of which a use is, if the last use is in none of its calls."""
+    for owner in owners:
+        calls = trace.calls.get(owner, ())
+        inside = any(call.begin <= number < call.end for call in calls)
+        if inside and all(call.end <= last for call in calls):
+            return owner
+    return None

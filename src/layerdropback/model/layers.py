@@ -15,8 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import AttachError, explain
 from ..interop.private import is_compile_wrapper
-from ..interop.sharding import is_sharded
-from ..interop.wrappers import canonical_name, is_adapted, unwrap
+from ..interop.wrappers import canonical_name, is_adapted, is_sharded, unwrap
 from ..option import UNITS, Unit
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import accumulates, is_scaled_step, node_number
-from ..interop.sharding import Sharded, whole_parameters
+from ..interop.wrappers import Sharded, whole_parameters
 from .backward import BackwardCosts
-from .call_trace import CallTrace
+from .call_trace import CallTrace, ModuleCall
 from .ends import Ends
 from .flops import ForwardFlops
 from .graph import argument_nodes, edges, leads_to, output_tensors
-from .module_calls import ModuleCall
 from .order import Order, ranks
 
 

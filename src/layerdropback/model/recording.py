@@ -1,15 +1,33 @@
 """A full step that is being recorded, and what has to be so meanwhile."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from ..interop.compiling import eagerly
-from .asked import AskedGradients
-from .call_trace import CallTrace
-from .module_calls import ModuleCalls
+from .call_trace import CallTrace, ModuleCalls
+from .ends import AskedGradients
 from .recorder import Recorder, Watched
+
+_running = 0
+
+
+def in_analysis() -> bool:
+    """Whether an analysis calls a model, so that hooks stand aside."""
+    return _running > 0
+
+
+@contextmanager
+def analysis() -> Iterator[None]:
+    """While an analysis calls a model."""
+    global _running
+    _running += 1
+    try:
+        yield
+    finally:
+        _running -= 1
 
 
 class Recording:

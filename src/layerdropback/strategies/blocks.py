@@ -91,7 +91,7 @@ class Blocks(Strategy):
 
     def odds(self, facts: Facts, position: float) -> Odds:
         """See `Strategy`."""
-        from .turns import Turns
+        from .odds import Turns
 
         blocks = self._blocks(facts)
         free = [i for i in facts.ascending if facts.free[i]]

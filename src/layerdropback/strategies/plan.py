@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..model.branches import ResidualBranch
-from ..model.groups import Group, make_groups
+from ..model.branches import Group, ResidualBranch, make_groups
 from ..model.layers import Layer
-from ..model.order import Order
-from ..model.ranking import by_first_use, lateness
+from ..model.order import Order, by_first_use, lateness
 from ..option import plain
 from .base import Strategy
 from .facts import Facts
