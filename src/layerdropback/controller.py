@@ -13,7 +13,7 @@ from . import __version__, presets, state
 from .distributed.ddp import CommHook, Traffic, register
 from .engine.engine import attach, follow_changes
 from .engine.hooks import WeakHook
-from .epoch import Epoch, OpenEpoch, total_batches
+from .epoch import Epoch, OpenEpoch
 from .errors import EpochError, explain
 from .interop.wrappers import canonical_name
 from .model.layers import Layer, fingerprint
@@ -79,11 +79,10 @@ class LayerDropBack:
     ):
         chosen = strategy_of(strategy)
         self.settings = Settings(chosen, schedule, lr_scale, batch_scale, seed, verify)
-        self._epoch = OpenEpoch()
         self._traffic: Traffic | None = None
         given = optimizer if isinstance(optimizer, Sequence) else (optimizer,)
         self._engine = attach(model, given, self.settings)
-        self._epoch.attach(self, self._engine.traces)
+        self._epoch = OpenEpoch(self, self._engine.traces)
 
     @classmethod
     def from_preset(
@@ -141,7 +140,7 @@ class LayerDropBack:
             AttachError: the model or an optimizer has changed in a way that cannot be followed.
         """
         self.begin_epoch(epoch, loader)
-        current = Epoch(loader, epoch, self._epoch.batch.scaler.__len__, self.end_epoch)
+        current = Epoch(loader, epoch, self._epoch.batch, self.end_epoch)
         self._epoch.current = weakref.ref(current)
         return current
 
@@ -164,7 +163,7 @@ class LayerDropBack:
         if self.settings.ever_drops:
             follow_changes(self._engine, int(epoch))
         drops = self.settings.has_drop_batch(int(epoch))
-        self._epoch.batch.open(loader, self.settings.batch_scale if drops else 1)
+        self._epoch.open(loader, self.settings.batch_scale if drops else 1)
         self._engine.windows.enter_epoch(int(epoch))
 
     def end_epoch(self) -> None:
@@ -187,7 +186,7 @@ class LayerDropBack:
     def detach(self) -> None:
         """Remove every hook and put all back, for good; a communication hook sends everything."""
         self.end_epoch()
-        self._epoch.detach()
+        self._epoch.release()
         self._engine.stop()
 
     def total_steps(self, loader: Sized, epochs: int) -> int:
@@ -201,8 +200,8 @@ class LayerDropBack:
             LoaderError: see `epoch`.
         """
         dropping = sum(map(self.settings.has_drop_batch, range(epochs)))
-        with self._epoch.batch.closed():
-            return total_batches(loader, epochs - dropping, dropping, self.settings.batch_scale)
+        scale = self.settings.batch_scale
+        return self._epoch.total_batches(loader, epochs - dropping, dropping, scale)
 
     def register_comm_hook(self, hook: CommHook | None = None, state: Any = None) -> None:
         """Let ``DistributedDataParallel`` send no gradients of dropped layers.

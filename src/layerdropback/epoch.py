@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, Generic, Self, TypeVar, cast
 
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
@@ -10,6 +10,11 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from .errors import EpochError, LoaderError, explain
 
 Batch = TypeVar("Batch")
+
+_CURE = (
+    "give a DataLoader made with batch_size=..., or set batch_scale=1, "
+    "or change the batch yourself where ldb.is_drop_epoch is true"
+)
 
 
 class Epoch(Generic[Batch]):
@@ -20,15 +25,9 @@ class Epoch(Generic[Batch]):
     """
 
     def __init__(
-        self,
-        loader: Iterable[Batch] | None,
-        number: int,
-        length: Callable[[], int],
-        end: Callable[[], None],
+        self, loader: Iterable[Batch] | None, number: int, batches: Sized, end: Callable[[], None]
     ):
-        self._loader = loader
-        self._length = length
-        self._end = end
+        self._loader, self._sized, self._end = loader, batches, end
         self._entered = False
         self.number = number
         self.ended = False
@@ -43,7 +42,7 @@ class Epoch(Generic[Batch]):
         """The number of batches, the batch factor counted in."""
         if self._loader is None:
             raise TypeError("this epoch has no loader, so it has no length")
-        return self._length()
+        return len(self._sized)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is None:
@@ -74,46 +73,6 @@ class Epoch(Generic[Batch]):
         self.end()
 
 
-class OpenEpoch:
-    """The epoch that is open, and what ends with it."""
-
-    def __init__(self) -> None:
-        self.batch = OpenBatch()
-        self.current: weakref.ref[Epoch[Any]] | None = None
-        self._release: weakref.finalize[..., Any] | None = None
-
-    def attach(self, owner: object, traces: ExitStack) -> None:
-        """Close `traces` when they are let go of, or with their owner."""
-        traces.callback(self.batch.close)
-        self._release = weakref.finalize(owner, traces.close)
-        self._release.atexit = False
-
-    def detach(self) -> None:
-        """Close the traces."""
-        if self._release is not None:
-            self._release()
-
-    def require_attached(self) -> None:
-        """Make sure that nobody has detached."""
-        if self._release is None or not self._release.alive:
-            cause, cure = "detach() was called", "make a new LayerDropBack"
-            raise EpochError(explain("this LayerDropBack is not attached", cause, cure))
-
-    def close(self) -> None:
-        """It has ended; the batch size is the user's again."""
-        self.batch.close()
-        current = None if self.current is None else self.current()
-        if current is not None:
-            current.ended = True
-        self.current = None
-
-
-_CURE = (
-    "give a DataLoader made with batch_size=..., or set batch_scale=1, "
-    "or change the batch yourself where ldb.is_drop_epoch is true"
-)
-
-
 class BatchScaler:
     """Scales the batch size that a loader's ``BatchSampler`` reads at each iteration.
 
@@ -123,10 +82,9 @@ class BatchScaler:
 
     def __init__(self, loader: Iterable[object] | None, scale: float):
         self._loader = loader
-        self._sampler: BatchSampler | None = None
-        if scale == 1:
+        self._sampler = None if scale == 1 else _batch_sampler(loader)
+        if self._sampler is None:
             return
-        self._sampler = _batch_sampler(loader)
         self._users = self._sampler.batch_size
         self.size = max(1, round(self._users * scale))
         if self._samples(self._sampler) is not None and len(self) == 0:
@@ -180,33 +138,46 @@ def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
     raise LoaderError(explain(fact, cause, _CURE))
 
 
-def total_batches(loader: Sized, full: int, dropping: int, scale: float) -> int:
-    """How many batches some full epochs and some drop epochs have."""
-    scaled = BatchScaler(cast(Iterable[object], loader), scale if dropping else 1)
-    return len(loader) * full + len(scaled) * dropping
+class OpenEpoch:
+    """The epoch that is open, and what ends with it; it holds nothing of its owner.
 
+    Args:
+        owner: with whom `traces` are closed at the latest.
+        traces: are closed by `release`.
+    """
 
-class OpenBatch:
-    """The batch factor of the epoch that is open; it holds nothing of the controller."""
+    def __init__(self, owner: object, traces: ExitStack):
+        self.batch = BatchScaler(None, 1)
+        self.current: weakref.ref[Epoch[Any]] | None = None
+        traces.callback(self.close)
+        self.release = weakref.finalize(owner, traces.close)
+        self.release.atexit = False
 
-    def __init__(self) -> None:
-        self.scaler = BatchScaler(None, 1)
+    def require_attached(self) -> None:
+        """Make sure that nobody has detached."""
+        if not self.release.alive:
+            cause, cure = "detach() was called", "make a new LayerDropBack"
+            raise EpochError(explain("this LayerDropBack is not attached", cause, cure))
 
     def open(self, loader: Iterable[Any] | None, scale: float) -> None:
-        """An epoch begins."""
-        self.scaler = BatchScaler(loader, scale)
-        self.scaler.apply()
+        """It begins."""
+        self.batch = BatchScaler(loader, scale)
+        self.batch.apply()
 
     def close(self) -> None:
-        """It ends; the batch size is the user's again."""
-        self.scaler.restore()
-        self.scaler = BatchScaler(None, 1)
+        """It has ended; the batch size is the user's again."""
+        self.batch.restore()
+        self.batch = BatchScaler(None, 1)
+        current = None if self.current is None else self.current()
+        if current is not None:
+            current.ended = True
+        self.current = None
 
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        """While the batch size is the user's."""
-        self.scaler.restore()
+    def total_batches(self, loader: Sized, full: int, dropping: int, scale: float) -> int:
+        """How many batches some full epochs and some drop epochs have."""
+        self.batch.restore()
         try:
-            yield
+            scaled = BatchScaler(cast(Iterable[object], loader), scale if dropping else 1)
+            return len(loader) * full + len(scaled) * dropping
         finally:
-            self.scaler.apply()
+            self.batch.apply()

@@ -1,13 +1,12 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
 
 from .errors import StateError, explain
 from .model.layers import Layer, fingerprint
-from .option import is_count
+from .option import is_count, is_number
 
 VERSION = 4
 
@@ -109,7 +108,7 @@ def _is_a(kind: type) -> _Check:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
+    return is_number(value) and value >= 0
 
 
 def _fits(bits: int) -> _Check:

@@ -26,8 +26,9 @@ def unreached(knowledge, model):
 
 def knowledge_of(entry, strategy):
     recorder, model = recorded_entry(entry)
-    knowledge = Knowledge(model, find_layers(model, strategy.unit), strategy)
-    knowledge.learn(recorder, [{id(p) for p in model.parameters()}])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    knowledge = Knowledge(Target(model, [optimizer], find_layers(model, strategy.unit)), strategy)
+    knowledge.learn(recorder)
     return knowledge
 
 
@@ -68,8 +69,8 @@ def test_sources_are_added_once():
 def test_what_trains_though_no_recording_reached_it_makes_it_stale():
     entry = ZOO["unreached"]
     recorder, model = recorded_entry(entry)
-    knowledge = Knowledge(model, find_layers(model), Uniform())
-    knowledge.learn(recorder, [])
+    knowledge = Knowledge(Target(model, [], find_layers(model)), Uniform())
+    knowledge.learn(recorder)
     late = unreached(knowledge, model)
     assert late.keys() == {"unused.weight", "unused.bias"}
     knowledge.notice(late)
@@ -82,18 +83,18 @@ def test_what_trains_though_no_recording_reached_it_makes_it_stale():
 def test_its_patience_ends_and_comes_back_with_the_next_epoch():
     entry = ZOO["unreached"]
     recorder, model = recorded_entry(entry)
-    knowledge = Knowledge(model, find_layers(model), Uniform())
-    knowledge.learn(recorder, [])
+    knowledge = Knowledge(Target(model, [], find_layers(model)), Uniform())
+    knowledge.learn(recorder)
     model.unused.weight.grad = torch.zeros(3, 12)
     knowledge.notice(unreached(knowledge, model))
     for _ in range(8):
         assert knowledge.is_stale
-        knowledge.learn(recorded_entry(entry)[0], [])
+        knowledge.learn(recorded_entry(entry)[0])
     assert not knowledge.is_stale
     knowledge.begin_epoch()
     assert knowledge.is_stale
     recorder = recorded(model, lambda m: sum(out.sum() for out in m(torch.ones(2, 8))).backward())
-    knowledge.learn(recorder, [])
+    knowledge.learn(recorder)
     assert not knowledge.is_stale
     assert unreached(knowledge, model) == {}
 
@@ -131,9 +132,9 @@ def test_an_expert_that_the_first_step_missed_is_learnt_when_it_is_reached(name)
 
 def test_nothing_is_changed_where_learning_raises():
     recorder, model = recorded_entry(ZOO["mlp"])
-    knowledge = Knowledge(model, find_layers(model), Branch())
+    knowledge = Knowledge(Target(model, [], find_layers(model)), Branch())
     with pytest.raises(AttachError, match=r"Sequential has no residual branch.*use Truncate\(\)"):
-        knowledge.learn(recorder, [])
+        knowledge.learn(recorder)
     assert knowledge.learned is None
     assert knowledge.to_state() == {"order": None}
 
@@ -147,7 +148,7 @@ def planner_of(entry, **settings):
     planner = Planner(target, chosen)
     assert planner.must_record()
     assert planner.decide(True, 0.5) == Decision(records=True)
-    planner.knowledge.learn(recorder, target.held())
+    planner.knowledge.learn(recorder)
     planner.replan()
     return planner, model
 
@@ -208,7 +209,7 @@ def test_what_is_unfrozen_must_be_recorded_first():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     target = Target(model, [optimizer], find_layers(model))
     planner = Planner(target, Settings())
-    planner.knowledge.learn(recorder, target.held())
+    planner.knowledge.learn(recorder)
     planner.replan()
     assert not planner.must_record()
     model[0].requires_grad_(True)

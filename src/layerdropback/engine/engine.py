@@ -95,8 +95,8 @@ class Engine:
 
     def chances(self) -> list[float]:
         """Each layer's chance to be dropped in a drop step; nothing before it is known."""
-        plan = self.windows.planner.plan
-        return [] if plan is None else plan.chances(self.windows.position)
+        plan, position = self.windows.planner.plan, self.windows.position
+        return [] if plan is None else plan.at(plan.heads(), position)[1].chances.tolist()
 
     def to_state(self) -> dict[str, Any]:
         """Counters and knowledge in plain containers, for a checkpoint."""

@@ -1,8 +1,8 @@
 """From what recorded steps have told of a model to each window's mask."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 from itertools import chain
 from typing import Any
 
@@ -12,11 +12,9 @@ from torch import nn
 from ..distributed.agreement import Ranks
 from ..errors import AttachError, explain
 from ..interop.private import accumulates
-from ..interop.wrappers import unwrap
 from ..model.backward import depth_shares
 from ..model.branches import ResidualBranch, branches_of, merged, module_sizes
 from ..model.call_trace import early_users
-from ..model.layers import Layer
 from ..model.order import Order
 from ..model.recorder import Recorder
 from ..settings import Settings
@@ -30,22 +28,14 @@ from .window import Counters, Decision
 # on without it.
 _PATIENCE = 8
 
-Held = Sequence[AbstractSet[int]]  # for each optimizer, the ``id`` of each of its parameters
-
 
 class Knowledge:
     """Everything that masks depend on besides the seed and the step's number."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        layers: Sequence[Layer],
-        strategy: Strategy,
-        adopted: Sequence[nn.Module] = (),
-    ):
+    def __init__(self, target: Target, strategy: Strategy):
         self.learned: Learned | None = None  # before the first recorded step
-        self._model, self._layers, self._strategy = model, tuple(layers), strategy
-        self.ranks = Ranks(model, adopted)
+        self.ranks = Ranks(target.model, target.adopted)
+        self._target, self._strategy = target, strategy
         self._missed: set[str] = set()  # got a gradient, though no recorded step reached it
         self._futile = 0
 
@@ -72,73 +62,67 @@ class Knowledge:
             sources = tuple(dict.fromkeys([*self.learned.sources, *names]))
             self.learned = replace(self.learned, sources=sources)
 
-    def note_by_hand(self) -> None:
-        """The loop takes gradients with ``torch.autograd.grad``."""
-        if self.learned is not None:
-            self.learned = replace(self.learned, by_hand=True)
+    def plan(self, learned: Learned) -> Plan:
+        """What follows for each layer."""
+        held = self._target.needing(learned.scaled)
+        return Plan(self._strategy, self._target.layers, learned, held)
 
-    def learn(self, recorder: Recorder, held: Held) -> None:
+    def learn(self, recorder: Recorder) -> None:
         """Take in what one full step showed, or raise `AttachError` and change nothing."""
-        orders = self.ranks.gathered(recorder.finish())
-        order = orders[-1]
-        for other in reversed(orders[:-1]):  # with conditional layers they differ
-            order = order.updated(other)
+        # With conditional layers the ranks' orders differ.
+        order = reduce(Order.updated, reversed(self.ranks.gathered(recorder.finish())))
         if self.learned is not None:
             order = self.learned.order.updated(order)
-        self.learned = self.ranks.first_of(lambda: self._compute(order, recorder, held))
+        self.learned = self.ranks.first_of(lambda: self._compute(order, recorder))
         missed = self._missed - self.learned.order.first.keys()
         self._futile = 0 if missed != self._missed else self._futile + 1
         self._missed = missed
 
-    def foreseen(self, recorder: Recorder, held: Held) -> Learned | None:
+    def foreseen(self, recorder: Recorder) -> Learned | None:
         """What will be learned of a recorded step, as far as its forward pass shows."""
-        order = recorder.foreseen()
+        order, known = recorder.foreseen(), self.learned
         if not order.first:
             return None
-        if self.learned is not None:
-            order = self.learned.order.updated(order)
-        learned = replace(self.learned or Learned(order), order=order)
-        early = self._early(learned, recorder, held)
+        if known is None:  # whether the step is scaled shows in the step itself
+            learned = Learned(order, scaled=True)
+        else:
+            learned = replace(known, order=known.order.updated(order))
         try:
-            shares = depth_shares(self._layers, order, recorder.costs, early.keys())
+            return self._weighed(learned, recorder)
         except AttachError:  # what is learned of the step will raise it, before a weight moves
             return None
-        return replace(learned, early=early, shares=shares)
 
-    def _compute(self, order: Order, recorder: Recorder, held: Held) -> Learned:
-        learned = replace(self.learned or Learned(order), order=order)
-        by_hand, scaled = learned.by_hand or recorder.by_hand, learned.scaled or recorder.scaled
-        learned = replace(learned, by_hand=by_hand, scaled=scaled)
+    def _compute(self, order: Order, recorder: Recorder) -> Learned:
+        known = self.learned or Learned(order)
+        by_hand, scaled = known.by_hand or recorder.by_hand, known.scaled or recorder.scaled
+        learned = replace(known, order=order, by_hand=by_hand, scaled=scaled)
         if self._strategy.needs_costs:
             self._require_costs(recorder)
-            early = {**(learned.early or {}), **self._early(learned, recorder, held)}
-            shares = depth_shares(self._layers, order, recorder.costs, early.keys())
-            learned = replace(learned, early=early, shares=shares)
+            learned = self._weighed(learned, recorder)
         if self._strategy.needs_branches:
             learned = replace(learned, branches=self._branches(learned, recorder))
         if self.learned is None:
-            Plan(self._strategy, self._layers, learned, held).check()
+            plan = self.plan(learned)
+            self._strategy.check(plan.facts(plan.heads()))
         return learned
 
-    def _early(
-        self, learned: Learned, recorder: Recorder, held: Held
-    ) -> dict[str, tuple[str, ...]]:
-        """Of what is always kept, the uses that cuts drop all the same."""
-        order, plan = learned.order, Plan(self._strategy, self._layers, learned, held)
-        kept = np.flatnonzero(~plan.facts(plan.heads()).free)
+    def _weighed(self, learned: Learned, recorder: Recorder) -> Learned:
+        """With what cuts save, and the uses that they drop of what is always kept."""
+        layers, order, plan = self._target.layers, learned.order, self.plan(learned)
         owners = {
-            name: self._layers[i].owners
-            for i in kept
-            for name in self._layers[i].parameter_names
+            name: layers[i].owners
+            for i in np.flatnonzero(~plan.facts(plan.heads()).free)
+            for name in layers[i].parameter_names
             if order.first.get(name, 0) < order.last.get(name, 0)
         }
-        found: dict[str, tuple[str, ...]] = {}
+        early = dict(learned.early or {})
         for trace in recorder.traces if owners else ():
-            found |= early_users(trace, owners)
-        return found
+            early |= early_users(trace, owners)
+        shares = depth_shares(layers, order, recorder.costs, early.keys())
+        return replace(learned, early=early, shares=shares)
 
     def _require_costs(self, recorder: Recorder) -> None:
-        kind = type(self._model).__name__
+        kind = type(self._target.model).__name__
         if not recorder.was_called:
             cause = (
                 f"{kind} itself was not called in the step that was looked at (the loop calls a "
@@ -153,17 +137,18 @@ class Knowledge:
         raise AttachError([explain(fact, cause, f"{cure}, or use Uniform()")])
 
     def _branches(self, learned: Learned, recorder: Recorder) -> tuple[ResidualBranch, ...]:
-        kind = type(self._model).__name__
+        kind = type(self._target.model).__name__
         if not recorder.traces:
             fact = f"strategy='branch' cannot see how the loss comes from {kind}"
             cause = "no gradient came through what the model's call returned"
             raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
-        sizes, found = module_sizes(unwrap(self._model)), learned.branches or ()
+        sizes, found = module_sizes(self._target.inner), learned.branches or ()
         for trace in recorder.traces:
             used = set(chain.from_iterable(trace.uses.values()))
             found = merged(found, branches_of(trace, sizes), used)
-        plan = Plan(self._strategy, self._layers, replace(learned, branches=found), ())
-        everything = all(la.trainable for la in self._layers) and not learned.order.unreached
+        plan = self.plan(replace(learned, branches=found))
+        layers = self._target.layers
+        everything = all(la.trainable for la in layers) and not learned.order.unreached
         if plan.facts(plan.heads()).groups or not everything:
             return found
         if found:
@@ -196,8 +181,7 @@ class Planner:
     """From knowledge to masks."""
 
     def __init__(self, target: Target, settings: Settings):
-        about = target.model, target.layers, settings.strategy, target.adopted
-        self.knowledge = Knowledge(*about)
+        self.knowledge = Knowledge(target, settings.strategy)
         self.plan: Plan | None = None  # before the first recorded step
         self.masks = Masks(int(settings.seed), getattr(settings.strategy, "pool", None))
         self.held: list[set[int]] = []  # for each optimizer the ``id`` of each of its parameters
@@ -220,8 +204,7 @@ class Planner:
         self._unreached = {
             name: p for name, p in by_name.items() if name not in order.first and id(p) in steps
         }
-        needing = self._target.needing(learned.scaled)
-        self.plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
+        self.plan = self.knowledge.plan(learned)
 
     def must_record(self) -> bool:
         """Whether something trains whose place in the order is not known."""
@@ -235,9 +218,10 @@ class Planner:
     def notice_names(self, looks: bool) -> None:
         """In a backward pass: see whether the loop takes gradients by name."""
         learned = self.knowledge.learned
-        looks = looks and learned is not None and not learned.by_hand and not self._target.sharded
-        if looks and accumulates(reversed(self._reached)) is None:
-            self.knowledge.note_by_hand()
+        if not looks or learned is None or learned.by_hand or self._target.sharded:
+            return
+        if accumulates(reversed(self._reached)) is None:
+            self.knowledge.learned = replace(learned, by_hand=True)
 
     def decide(self, drops: bool, position: float) -> Decision:
         """What a window's kind and mask depend on besides its number: the user's flags."""
@@ -249,20 +233,21 @@ class Planner:
         return Decision(heads=heads, can_drop=self.plan.can_drop(heads, position))
 
     def draw(
-        self, heads: Heads, counters: Counters, position: float
+        self, heads: Heads, counters: Counters, position: float, plan: Plan | None = None
     ) -> tuple[Mask, tuple[str, ...], float, float | None]:
         """A mask, the modules to detach with it, the learning-rate factor, and what it saves."""
-        assert self.plan is not None
-        odds = self.plan.odds(heads, position)
+        plan, strategy = plan or self.plan, self._settings.strategy
+        assert plan is not None
+        facts, odds = plan.at(heads, position)
         mask = self.masks.draw(odds, self._index(counters))
-        factor = self._settings.lr_factor(odds.mean_rate)
-        switched = self.plan.switches(heads, position, mask)
-        return mask, switched, factor, self.plan.saved(heads, position, mask)
+        switched, saved = strategy.switches(facts, mask), strategy.saved(facts, mask)
+        return mask, switched, self._settings.lr_factor(odds.mean_rate), saved
 
     def _index(self, counters: Counters) -> int:
         """The number that a mask depends on."""
         if self._settings.strategy.resting is not None:
-            return self._settings.turn(counters.epoch or 0, counters.step)
+            schedule = self._settings.schedule
+            return schedule.turn(schedule.period(counters.epoch or 0, counters.step))
         # A turn through a pool has no holes where nothing is dropped.
         return counters.drop_steps if self.masks.pooled else counters.step
 
@@ -274,14 +259,9 @@ class Planner:
         Nothing is known but the graph of the forward pass. What is dropped by it needs no gradient
         in this step either, and no optimizer state. None where that graph says too little.
         """
-        known = self.knowledge.learned
-        scaled = known is None or known.scaled  # the first step itself will tell
-        needing = self._target.needing(scaled)
-        learned = self.knowledge.foreseen(recorder, needing)
+        learned = self.knowledge.foreseen(recorder)
         if learned is None:
             return None
-        learned = replace(learned, scaled=scaled)
-        plan = Plan(self._settings.strategy, self._target.layers, learned, needing)
-        odds = plan.odds(plan.heads(), position)
-        mask = self.masks.draw(odds, self._index(counters))
-        return (mask, self._settings.lr_factor(odds.mean_rate)) if mask.any() else None
+        plan = self.knowledge.plan(learned)
+        mask, _, factor, _ = self.draw(plan.heads(), counters, position, plan)
+        return (mask, factor) if mask.any() else None

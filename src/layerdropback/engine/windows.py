@@ -1,5 +1,7 @@
 """Opens, keeps and closes windows: what is in force from one optimizer step to the next."""
 
+from dataclasses import replace
+
 import numpy as np
 from torch import nn
 
@@ -106,9 +108,8 @@ class Windows:
             return FULL
         drawn = self.planner.draw(decision.heads, self.counters, self.position)
         mask, names, factor, saved = drawn
-        return Window(
-            mask, self._parameters(mask), self.hold.switches.modules(names), factor, saved
-        )
+        switched = self.hold.switches.modules(names)
+        return Window(mask, self._parameters(mask), switched, factor, saved)
 
     def _parameters(self, mask: Mask) -> tuple[nn.Parameter, ...]:
         layers = self.target.layers
@@ -141,13 +142,10 @@ class Windows:
         if not self.planner.knowledge.ranks.alone:  # they must agree, and do so before the step
             return
         found = self.planner.foresee(recorder, self.counters, self.position)
-        if found is not None:
-            self.seen.foreseen = self._recorded(*found)
+        if found is not None:  # the passes are full, and save nothing
+            mask, factor = found
+            self.seen.foreseen = Window(mask, self._parameters(mask), lr_factor=factor)
             self.recording.let_go(self.seen.foreseen.parameters)
-
-    def _recorded(self, mask: Mask, factor: float) -> Window:
-        """What a recorded window is from its step on: its passes were full, and saved nothing."""
-        return Window(mask, self._parameters(mask), lr_factor=factor)
 
     def enter_foreseen(self) -> bool:
         """The passes of a recorded window are over; whether it drops from now on."""
@@ -162,14 +160,14 @@ class Windows:
         recorder = self.recording.recorder
         if recorder is None or not recorder.saw_backward:
             return
-        self.planner.knowledge.learn(recorder, self.target.needing(recorder.scaled))
+        self.planner.knowledge.learn(recorder)
         self.recording.stop()
         self.install()
         foresees = self.settings.strategy.foresees and self.drops
         if foresees and self.window.mask is None and not self.seen.stepped:
             drawn = self._drawn(self.planner.decide(self.drops, self.position))
             if self.seen.foreseen is None and drawn.mask is not None:
-                self.seen.foreseen = self._recorded(drawn.mask, drawn.lr_factor)
+                self.seen.foreseen = replace(drawn, switched=(), saved=0.0)
 
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""

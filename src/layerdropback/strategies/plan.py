@@ -54,10 +54,8 @@ class Learned:
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint."""
         branches = None if self.branches is None else [astuple(one) for one in self.branches]
-        plainly: dict[str, Any] = plain(
-            vars(self) | {"order": self.order.to_state(), "branches": branches}
-        )
-        return plainly
+        values = {**vars(self), "order": self.order.to_state(), "branches": branches}
+        return {name: plain(value) for name, value in values.items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Learned":
@@ -66,7 +64,7 @@ class Learned:
         return cls(
             Order.from_state(state["order"]),
             state.get("shares"),
-            None if branches is None else tuple(map(_branch, branches)),
+            None if branches is None else tuple(_branch(*row) for row in branches),
             None if early is None else {name: tuple(users) for name, users in early.items()},
             tuple(state.get("sources") or ()),
             bool(state.get("by_hand", False)),
@@ -74,8 +72,7 @@ class Learned:
         )
 
 
-def _branch(row: Sequence[Any]) -> ResidualBranch:
-    name, parameters, share = row
+def _branch(name: str, parameters: Sequence[str], share: float) -> ResidualBranch:
     return ResidualBranch(name, tuple(parameters), share)
 
 
@@ -162,32 +159,17 @@ class Plan:
                 free[list(group.layers)] = False
         return replace(self._facts, free=free)
 
-    def odds(self, heads: Heads, position: float) -> Odds:
-        """What masks are drawn from; worked out anew where heads or position are others."""
-        return self._at(heads, position)[1]
-
-    def switches(self, heads: Heads, position: float, mask: Mask) -> tuple[str, ...]:
-        """The modules to detach while a mask is in force."""
-        return self._strategy.switches(self._at(heads, position)[0], mask)
-
-    def saved(self, heads: Heads, position: float, mask: Mask) -> float | None:
-        """What a mask saves of the backward pass's FLOPs; None where that is not known."""
-        return self._strategy.saved(self._at(heads, position)[0], mask)
-
     @property
     def knows_costs(self) -> bool:
         """Whether what a mask saves is known."""
         return self._strategy.saved(self._facts, np.zeros_like(self.reached)) is not None
 
-    def _at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
+    def at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
+        """The facts, and what masks are drawn from; anew where heads or position are others."""
         if self._last is None or self._last[0] != (heads, position):
             facts = self.facts(heads)
             self._last = (heads, position), facts, self._strategy.odds(facts, position)
         return self._last[1:]
-
-    def check(self) -> None:
-        """Look whether the strategy can be followed at all; an `AttachError` says why not."""
-        self._strategy.check(self.facts(self.heads()))
 
     def can_drop(self, heads: Heads, position: float) -> bool:
         """Whether there is a layer that trains and is not kept, if one is to drop at all.
@@ -197,14 +179,10 @@ class Plan:
         if not self._strategy.drops_layers:
             return True
         layers = self._facts.layers
-        found = [layers[i] for i in np.flatnonzero(self.odds(heads, position).chances)]
+        found = [layers[i] for i in np.flatnonzero(self.at(heads, position)[1].chances)]
         if any(layer.trainable for layer in found):
             return True
         return bool(found) and not any(layer.trainable for layer in layers)
-
-    def chances(self, position: float) -> list[float]:
-        """Each layer's chance to be dropped in a drop step, as things stand."""
-        return [float(chance) for chance in self.odds(self.heads(), position).chances]
 
     def describe(self, index: int) -> str:
         """A layer's part, in a word or two."""
@@ -218,7 +196,7 @@ class Plan:
         heads = self.heads()
         if not self.facts(heads).free[index]:
             return "always kept"
-        chance = float(self.odds(heads, 0.5).chances[index])
+        chance = float(self.at(heads, 0.5)[1].chances[index])
         if chance == 1 and self._strategy.resting is not None:
             return "always rests"
         never = self._strategy.never
