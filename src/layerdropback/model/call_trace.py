@@ -80,18 +80,13 @@ class CallTrace:
 
     def tops(self) -> list[int]:
         """The outputs that are not on the way to another; single numbers count only alone."""
-        found = self._not_below(number for number, single in self.roots.items() if not single)
-        return found or self._not_below(self.roots)
-
-    def _not_below(self, roots: Iterable[int]) -> list[int]:
-        candidates, top = set(roots), []
-        below: set[int] = set()
-        for number in sorted(self._children.keys() | candidates, reverse=True):
-            if number in candidates and number not in below:
-                top.append(number)
-            if number in candidates or number in below:
-                below.update(self._children.get(number, ()))
-        return top
+        below = self.roots_below()
+        whole = [number for number, single in self.roots.items() if not single]
+        for candidates in (whole, list(self.roots)):
+            covered = set[int]().union(*(below[number] for number in candidates))
+            if found := [number for number in candidates if number not in covered]:
+                return found
+        return []
 
     def roots_below(self, earlier: Iterable[int] = ()) -> dict[int, frozenset[int]]:
         """For each output those that are on the way to it, also of earlier passes."""
