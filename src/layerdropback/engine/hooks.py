@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from ..errors import AttachError, explain
 from ..interop.private import FACT_TABLES, HOOK_TABLES
-from .switches import ATTRIBUTE, detach_output
+from .switches import ATTRIBUTE, detach_leaves, detach_output
 
 # Asked by code that torch.export traces; releases without it have an export that fails there.
 _is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", bool)
@@ -55,40 +55,46 @@ def _call(method: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
     return None if method is None else method(*args)
 
 
-def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callable[[], None]:
-    """Call `react` when ``optimizer.step()`` raises, which skips the optimizer's post hooks.
+def put_around(optimizer: Optimizer, name: str, run: Callable[..., Any]) -> Callable[[], None]:
+    """Have a method of this one optimizer called by `run`, which gets it and its arguments.
 
     Like torch's own schedulers it puts a function before the method on this one instance. What is
     returned undoes it. Where a scheduler has put itself before this one in the meantime it stays in
     the chain, and does nothing more than pass the call on.
     """
-    before = vars(optimizer).get("step")
-    bound = isinstance(optimizer.step, MethodType)
-    function: Callable[..., Any] = getattr(optimizer.step, "__func__", optimizer.step)
-    reference = weakref.ref(optimizer)
-    active = True
+    before, method = vars(optimizer).get(name), getattr(optimizer, name)
+    bound = isinstance(method, MethodType)
+    function: Callable[..., Any] = getattr(method, "__func__", method)
+    reference, active = weakref.ref(optimizer), True
 
     @functools.wraps(function)
-    def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(self, *args, **kwargs) if bound else function(*args, **kwargs)
-        except BaseException:  # Ctrl-C too; it goes on to the caller
-            if active:
-                react()
-            raise
+    def called(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        given = (self, *args) if bound else args
+        return run(function, *given, **kwargs) if active else function(*given, **kwargs)
 
     def undo() -> None:
         nonlocal active
         active = False
         this = reference()
-        if this is not None and getattr(vars(this).get("step"), "__func__", None) is step:
-            if before is None:
-                del this.step
-            else:
-                this.step = before  # type: ignore[method-assign]
+        if this is not None and getattr(vars(this).get(name), "__func__", None) is called:
+            del vars(this)[name]
+            vars(this).update({} if before is None else {name: before})
 
-    optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
+    vars(optimizer)[name] = MethodType(called, optimizer)
     return undo
+
+
+def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callable[[], None]:
+    """Call `react` when ``optimizer.step()`` raises, which skips the optimizer's post hooks."""
+
+    def guarded(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return step(*args, **kwargs)
+        except BaseException:  # Ctrl-C too; it goes on to the caller
+            react()
+            raise
+
+    return put_around(optimizer, "step", guarded)
 
 
 # What copy, pickle and torch.jit.script ask an object for before they look at its class.
@@ -156,7 +162,7 @@ def _hidden(module: Any) -> Iterator[None]:
         number
         for table in HOOK_TABLES
         for number, hook in attributes[table].items()
-        if isinstance(hook, WeakHook) or hook is detach_output
+        if isinstance(hook, WeakHook) or hook in (detach_output, detach_leaves)
     }
     hidden = {table: attributes[table] for table in (*HOOK_TABLES, *FACT_TABLES)}
     users = attributes.get(_BEFORE, {})

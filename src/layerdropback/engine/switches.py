@@ -18,11 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..interop.compiling import compiled_modules, show_hooks_to_compiler
 from ..interop.private import is_asked_for_by_name
-from ..interop.wrappers import canonical_name, named_module
+from ..interop.wrappers import hookable_modules, named_module
 from ..model.nested import map_tensors
 
 ATTRIBUTE = "_layerdropback_detached"
@@ -108,11 +107,14 @@ class Switches:
 
 
 class Sources:
-    """Finds such modules in a forward pass, and detaches their outputs there and then."""
+    """Finds modules whose outputs require a gradient with no parameter before them.
+
+    It does so in a forward pass, and detaches their outputs there and then.
+    """
 
     def __init__(self, model: nn.Module):
         self._model = model
-        self._handles: list[RemovableHandle] = []
+        self._hooks = contextlib.ExitStack()
         self._found: dict[str, None] = {}
 
     def look(self, arguments: Sequence[Tensor], running: nn.Module | None = None) -> None:
@@ -123,17 +125,14 @@ class Sources:
         self.stop()
         inside = {id(m) for _, block in compiled_modules(self._model) for m in block.modules()}
         given = {id(tensor) for tensor in arguments}
-        for name, module in self._model.named_modules():
-            scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
-            if name and module is not running and not scripted and id(module) not in inside:
-                hook = partial(_detach, self._found, canonical_name(name), given)
-                self._handles.append(module.register_forward_hook(hook))
+        for name, module in hookable_modules(self._model, running):
+            if id(module) not in inside:
+                hook = partial(_detach, self._found, name, given)
+                self._hooks.callback(module.register_forward_hook(hook).remove)
 
     def stop(self) -> tuple[str, ...]:
         """Look no longer; what was found."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
         found = tuple(self._found)
         self._found.clear()
         return found

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from ..errors import explain, name_some
 from ..interop.private import version
-from ..model.graph import argument_nodes, first_uses, graph_roots
+from ..model.graph import first_uses, graph_roots, made_by
 from ..settings import Settings
 from .switches import Sources
 from .target import Target, is_something
@@ -100,7 +100,7 @@ class Watch:
         if self._looks_at_weights:
             self._weights.settle(self.is_on)
         if self.is_on and window.parameters and not self._target.sharded:
-            leaves = first_uses(roots, argument_nodes(arguments).keys())
+            leaves = first_uses(roots, made_by(arguments).keys())
             self._check_dropped(self._dropped_in(window, leaves))
             earlier = first_uses(graph_roots(arguments), frozenset(), walked)
             self._check_outside(self._dropped_in(window, earlier))

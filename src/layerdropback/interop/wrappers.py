@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -60,6 +61,18 @@ def is_adapted(module: nn.Module) -> bool:
 def canonical_name(name: str) -> str:
     """A parameter's or module's name without the parts that ``torch.compile`` adds."""
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
+def hookable_modules(
+    model: nn.Module, running: nn.Module | None = None
+) -> Iterator[tuple[str, nn.Module]]:
+    """The modules inside a model that take hooks now, by their canonical names.
+
+    Scripted ones never do, and torch fails where the hooks of what is `running` change.
+    """
+    for name, module in model.named_modules():
+        if name and module is not running and not isinstance(module, torch.jit.ScriptModule):
+            yield canonical_name(name), module
 
 
 def named_module(model: nn.Module, name: str) -> nn.Module:

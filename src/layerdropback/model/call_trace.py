@@ -3,16 +3,15 @@
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import next_number, node_number
-from ..interop.wrappers import canonical_name
+from ..interop.wrappers import hookable_modules
 from .flops import NodeFlops
 from .graph import Edge, graph_roots
 
@@ -42,19 +41,15 @@ class ModuleCalls:
 
     def __init__(self, model: nn.Module, running: nn.Module | None = None):
         self.calls: dict[str, list[ModuleCall]] = defaultdict(list)
-        self._handles: list[RemovableHandle] = []
-        for name, module in model.named_modules():
-            scripted = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
-            if name and module is not running and not scripted:
-                calls = self.calls[canonical_name(name)]
-                self._handles.append(module.register_forward_pre_hook(partial(_begin, calls)))
-                self._handles.append(module.register_forward_hook(partial(_end, calls)))
+        self._hooks = ExitStack()
+        for name, module in hookable_modules(model, running):
+            begin, end = partial(_begin, self.calls[name]), partial(_end, self.calls[name])
+            self._hooks.callback(module.register_forward_pre_hook(begin).remove)
+            self._hooks.callback(module.register_forward_hook(end).remove)
 
     def stop(self) -> Mapping[str, list[ModuleCall]]:
         """Watch no longer; all calls so far."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
         return self.calls
 
 

@@ -39,10 +39,15 @@ def _parts(value: object) -> list[object]:
     return [*getattr(value, "__dict__", {}).values(), *slots]
 
 
+def made_by(values: object) -> dict[Node, torch.Tensor]:
+    """The tensors in some values that a graph has made, by the node that made each."""
+    tensors = output_tensors(values)
+    return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
+
+
 def graph_roots(outputs: object) -> list[Node]:
     """The graph nodes of every tensor in a model's output, however it is nested."""
-    nodes = (tensor.grad_fn for tensor in output_tensors(outputs))
-    return list(dict.fromkeys(node for node in nodes if node is not None))
+    return list(made_by(outputs))
 
 
 @dataclass(frozen=True)
@@ -146,12 +151,6 @@ def _walk(
                 seen.add(child)
                 if leaf_of(child) is None and node_number(child) not in walked:
                     stack.append(child)
-
-
-def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
-    """The arguments of a call that were made by a graph, by the node that made each."""
-    tensors = output_tensors(arguments)
-    return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
 
 
 def leaf_of(node: Node) -> torch.Tensor | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import networkx
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -156,20 +157,15 @@ def _is_base(owner: str, adapted: str) -> bool:
 
 
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
-    """Group by key, and join the groups that share a parameter or its memory (union-find)."""
-    parent: dict[object, object] = {}
-
-    def root(node: object) -> object:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
+    """Group by key, and join the groups that share a parameter or its memory."""
+    graph: networkx.Graph = networkx.Graph()
     for key, (_, _, parameter) in zip(keys, owned, strict=True):
-        for same in _sames(parameter):
-            parent[root(same)] = root(key)
-    groups: dict[object, list[tuple[str, _Owned]]] = {}
+        graph.add_edges_from((key, same) for same in _sames(parameter))
+    parts = enumerate(networkx.connected_components(graph))
+    part_of = {node: number for number, nodes in parts for node in nodes}
+    groups: dict[int, list[tuple[str, _Owned]]] = {}
     for key, entry in zip(keys, owned, strict=True):
-        groups.setdefault(root(key), []).append((key, entry))
+        groups.setdefault(part_of[key], []).append((key, entry))
     yield from groups.values()
 
 

@@ -1,12 +1,12 @@
 """One full step that is being watched: what it uses, what it reaches, what it costs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import accumulates, is_scaled_step, node_number
 from ..interop.wrappers import Sharded, whole_parameters
@@ -14,7 +14,7 @@ from .backward import BackwardCosts
 from .call_trace import CallTrace, ModuleCall
 from .ends import Ends
 from .flops import ForwardFlops
-from .graph import argument_nodes, edges, leads_to, output_tensors
+from .graph import edges, leads_to, made_by, output_tensors
 from .order import Order, ranks
 
 
@@ -49,12 +49,12 @@ class Recorder:
         self.costs = BackwardCosts(self._names)  # of the passes whose forward `counter` saw
         self._seen = _Seen()
         self._arrived: dict[str, None] = {}
-        self._handles: list[RemovableHandle] = []
+        self._hooks = ExitStack()
         self.extend()
         # A graph has the whole parameters in it, which stand for the shards.
         for name, module in watched.sharded:
             hook = partial(_meet, set(self._trained), self._names, self._seen.whole, name)
-            self._handles.append(module.register_forward_hook(hook, prepend=True))
+            self._hooks.callback(module.register_forward_hook(hook, prepend=True).remove)
 
     def extend(self) -> None:
         """Watch also what is trainable by now: networks that train in turn have their flags turned.
@@ -65,9 +65,8 @@ class Recorder:
             if parameter.requires_grad and name not in self._trained:
                 self._trained[name], self._names[id(parameter)] = parameter, name
                 note = partial(_arrive, self._arrived, name)
-                self._handles.append(
-                    parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
-                )
+                hook = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
+                self._hooks.callback(hook.remove)
 
     @property
     def is_current(self) -> bool:
@@ -109,9 +108,9 @@ class Recorder:
         `asked` has the numbers of activations whose gradient the forward pass asked for, and `part`
         the ``id`` of what was called. A graph that hides what is used where is an `AttachError`.
         """
-        tensors, walked = argument_nodes(outputs), self._seen.roots
+        tensors, walked = made_by(outputs), self._seen.roots
         given = [t for t in output_tensors(arguments) if not leads_to(t.grad_fn, walked)]
-        found = list(edges(tensors, argument_nodes(given), walked))
+        found = list(edges(tensors, made_by(given), walked))
         self.costs.add(found, self.counter.nodes, set(map(id, given)))
         numbered = {node_number(node): tensor.dim() == 0 for node, tensor in tensors.items()}
         trace = CallTrace(found, self._names, numbered, self.counter.nodes, calls)
@@ -186,9 +185,7 @@ class Recorder:
 
     def stop(self) -> None:
         """Stop watching."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
 
 
 class _Seen:
