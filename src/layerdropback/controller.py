@@ -172,7 +172,7 @@ class LayerDropBack:
         Gradients that wait for their step keep their mask and factor until then.
         """
         self._epoch.close()
-        self._engine.put_back()
+        self._engine.passes.put_back()
         self._engine.windows.leave_epoch()
 
     def redraw(self) -> None:
@@ -263,7 +263,7 @@ class LayerDropBack:
 
     def state_dict(self) -> dict[str, Any]:
         """The state in values that JSON has, also between the batches of an epoch; ends nothing."""
-        self._engine.put_back()
+        self._engine.passes.put_back()
         return {
             "version": state.VERSION,
             "release": __version__,

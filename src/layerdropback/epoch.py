@@ -139,11 +139,9 @@ def _batch_sampler(loader: Iterable[object] | None) -> BatchSampler:
 
 
 class OpenEpoch:
-    """The epoch that is open, and what ends with it; it holds nothing of its owner.
+    """The epoch that is open, and what ends with it.
 
-    Args:
-        owner: with whom `traces` are closed at the latest.
-        traces: are closed by `release`.
+    It holds nothing of its owner, with whom `traces` are closed, at the latest; `release` does so.
     """
 
     def __init__(self, owner: object, traces: ExitStack):

@@ -15,15 +15,9 @@ State = Mapping[str, Any]
 
 
 def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> State:
-    """Make sure that a state was saved by this version for this model.
+    """Make sure that a state was saved by this version for this model, whose modules have names.
 
-    Args:
-        saved: what may be a state.
-        layers: the model's.
-        modules: the names of its modules.
-
-    Raises:
-        StateError: it was not; the first differences are named.
+    A `StateError` says where it was not, with the first differences.
     """
     if not isinstance(saved, Mapping) or "version" not in saved:
         what = f"this {type(saved).__name__} is no state of LayerDropBack"

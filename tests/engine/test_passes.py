@@ -61,7 +61,7 @@ def test_what_an_earlier_pass_made_is_its_own_until_the_window_ends():
 )
 def test_hooks_stay_where_parts_are_called(calls, left):
     parts, module = Parts(), nn.Linear(2, 2)
-    parts.hook([module.register_forward_hook(lambda *_: None)])
+    parts.hooks.callback(module.register_forward_hook(lambda *_: None).remove)
     for whole in calls:
         parts.called(whole)
     parts.end_window()
@@ -281,7 +281,7 @@ def test_ctrl_c_lifts_them_at_the_next_touch():
     model = Fails()
     engine, optimizer = dropping(model)
     failed_call(model, KeyboardInterrupt())
-    engine.put_back()
+    engine.passes.put_back()
     assert all(flags(model).values())
     passes(model)
     assert model.seen == [DROPPED]
@@ -306,7 +306,7 @@ def test_a_recorded_pass_that_is_broken_off_is_recorded_anew(error):
     model = Fails()
     engine, optimizer = engine_of(model)
     failed_call(model, error)
-    engine.put_back()
+    engine.passes.put_back()
     step(model, optimizer)
     learned = engine.windows.planner.knowledge.learned
     assert list(learned.order.first) == [f"net.{name}" for name in flags(model.net)]

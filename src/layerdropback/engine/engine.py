@@ -1,13 +1,12 @@
 """Everything that LayerDropBack puts on a model and its optimizers, and takes away again."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, cast
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from ..distributed.agreement import Ranks
 from ..errors import AttachError
@@ -40,7 +39,7 @@ class Engine:
 
     def __init__(self, target: Target, settings: Settings):
         self.target = target
-        self.traces = contextlib.ExitStack()
+        self.traces = ExitStack()
         flags = Flags(places(target.inner) if compile_ignores_flags() else None)
         hide = partial(hide_from_copies, before=WeakHook(flags.lift))
         switches = Switches(target.inner, hide, self.traces)
@@ -49,9 +48,10 @@ class Engine:
         self.windows = Windows(target, settings, hold)
         self.traces.callback(self.windows.recording.close)
         self.traces.callback(flags.lift)
-        self._passes = Passes(self.windows)
-        self._steps = Steps(self.windows, self._passes)
-        with contextlib.ExitStack() as half_attached:
+        self.passes = Passes(self.windows)
+        self.traces.callback(self.passes.parts.hooks.close)
+        self._steps = Steps(self.windows, self.passes)
+        with ExitStack() as half_attached:
             half_attached.callback(self.traces.close)
             self._attach(hide)
             half_attached.pop_all()
@@ -69,24 +69,19 @@ class Engine:
             self._watch_calls(called, hide)
             if called is self.target.inner:  # inside a compiled model no hook is seen
                 for part in parts_of(called):
-                    self._passes.parts.hook(self._watch_calls(part, hide))
+                    self._watch_calls(part, hide, self.passes.parts.hooks)
 
-    def _watch_calls(self, module: nn.Module, hide: _Hide) -> list[RemovableHandle]:
-        before, after = WeakHook(self._passes.before_forward), WeakHook(self._passes.after_forward)
+    def _watch_calls(self, module: nn.Module, hide: _Hide, hooks: ExitStack | None = None) -> None:
+        before, after = WeakHook(self.passes.before_forward), WeakHook(self.passes.after_forward)
+        hooks = self.traces if hooks is None else hooks
         first = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
-        self.traces.callback(first.remove)
-        last = module.register_forward_hook(after, always_call=True)
-        self.traces.callback(last.remove)
+        hooks.callback(first.remove)
+        hooks.callback(module.register_forward_hook(after, always_call=True).remove)
         self.traces.callback(hide(module))
-        return [first, last]
-
-    def put_back(self) -> None:
-        """Flags and learning rates are the user's again."""
-        self._passes.put_back()
 
     def redraw(self) -> None:
         """End the window, where no hook sees that every optimizer has stepped."""
-        self._passes.parts.end_window()
+        self.passes.parts.end_window()
         self.windows.next()
 
     def dropped_ids(self) -> frozenset[int]:
@@ -126,7 +121,7 @@ def attach(model: nn.Module, given: Sequence[object], settings: Settings) -> Eng
     An `AttachError` has every problem that was found, on all ranks.
     """
     optimizers = cast(tuple[Optimizer, ...], tuple(map(torch_optimizer, given)))
-    problems = checks.type_problems(model, optimizers)
+    problems = [*checks.model_problems(model), *checks.optimizers_problems(optimizers)]
     if problems and not isinstance(model, nn.Module):
         raise AttachError(problems, _SUBJECT)
     ranks = Ranks(model)

@@ -150,11 +150,7 @@ class Hold:
     """Makes a window hold."""
 
     def __init__(
-        self,
-        optimizers: Iterable[Optimizer],
-        flags: Flags,
-        switches: Switches,
-        resting: Resting,
+        self, optimizers: Iterable[Optimizer], flags: Flags, switches: Switches, resting: Resting
     ):
         self.flags, self.switches, self.resting = flags, switches, resting
         self._scalers = {id(optimizer): LRScaler(optimizer) for optimizer in optimizers}

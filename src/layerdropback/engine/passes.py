@@ -7,13 +7,13 @@ discriminator of one module. Which way a loop does it shows in its first step.
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.utils.hooks import RemovableHandle
 
 from ..errors import AttachError, explain, name_some
 from ..interop.compiling import compile_ignores_flags, is_being_exported
@@ -39,11 +39,8 @@ def see_through(module: nn.Module, through: bool = True) -> None:
     """A call of this module is no forward pass from now on; calls inside of it are.
 
     For frameworks whose call of a model makes whole steps, those of its optimizers included. Inside
-    of such a call the module may call itself, and that is a forward pass.
-
-    Args:
-        module: of whose hooks the outermost call is ignored.
-        through: whether to; False takes it back, and leaves no trace.
+    of such a call the module may call itself, and that is a forward pass. With `through` false it
+    is taken back, and leaves no trace.
     """
     if through:
         vars(module)[_SEEN_THROUGH] = True
@@ -78,22 +75,15 @@ def _has_passes(module: nn.Module) -> bool:
 
 
 class Parts:
-    """Which calls were forward passes of the window, and what they made.
-
-    Attributes:
-        made: numbers of the nodes of all outputs so far.
-    """
+    """Which calls were forward passes of the window, and what they made."""
 
     def __init__(self) -> None:
         self._whole = False
         self._some = False
         self._around = 0  # running calls of modules that are seen through
-        self.made: set[int] = set()
-        self._handles: list[RemovableHandle] = []
-
-    def hook(self, handles: Iterable[RemovableHandle]) -> None:
-        """Hooks on parts, which go when the model itself is called and none of its parts is."""
-        self._handles += handles
+        self.made: set[int] = set()  # numbers of the nodes of all outputs so far
+        # On parts; they go when the model itself is called and none of its parts is.
+        self.hooks = ExitStack()
 
     def enter(self, module: nn.Module) -> bool:
         """A call begins; whether it can be a forward pass, and is not just around some."""
@@ -128,9 +118,7 @@ class Parts:
     def end_window(self) -> None:
         """Every optimizer has stepped."""
         if self._whole and not self._some:
-            for handle in self._handles:
-                handle.remove()
-            self._handles.clear()
+            self.hooks.close()
         self._whole = self._some = False
         self.made.clear()
 
@@ -156,14 +144,7 @@ def note_missing_gradient(error: BaseException, dropped: Sequence[str]) -> None:
 
 
 class Passes:
-    """Holds the window's mask while the model's passes run.
-
-    Args:
-        windows: says what is in force.
-
-    Attributes:
-        parts: of the model, as far as the loop calls them by themselves.
-    """
+    """Holds the window's mask while passes run, of the model or of parts that the loop calls."""
 
     def __init__(self, windows: Windows):
         self._windows, self.parts = windows, Parts()
@@ -195,26 +176,19 @@ class Passes:
         self._in_backward, self._handled = False, sys.exception()
         adopt(windows)
         windows.before_first_pass()
-        self._arguments = output_tensors((args, kwargs)) if self._looks_at_arguments() else []
+        looks = windows.watch.is_on or windows.recording.recorder or windows.window.switched
+        self._arguments = output_tensors((args, kwargs)) if looks else []
         windows.watch.before_forward(windows.window, windows.seen, self._arguments, module)
         windows.seen.forward = True
         if not self._settled:
             self._settled = True
             settle_precision(windows.target.sharded)
-        self._cuts = self._may_cut()
+        # An argument that wants a gradient is the user's, and its gradient right.
+        wanting = (tensor for tensor in self._arguments if tensor.requires_grad)
+        self._cuts = all(map(self.parts.is_own, wanting))
         windows.seen.uncut |= not self._cuts
         windows.hold.begin_pass(windows.window, self._cuts)
         windows.recording.begin_forward(module)
-
-    def _may_cut(self) -> bool:
-        """Whether no argument wants a gradient; one that does is the user's, and right."""
-        wanting = (tensor for tensor in self._arguments if tensor.requires_grad)
-        return all(map(self.parts.is_own, wanting))
-
-    def _looks_at_arguments(self) -> bool:
-        windows = self._windows
-        watched = windows.watch.is_on or windows.recording.recorder is not None
-        return watched or bool(windows.window.switched)
 
     def after_forward(self, module: nn.Module, args: Any, outputs: Any) -> Any:
         """A forward pass has ended, or was broken off."""
@@ -228,8 +202,10 @@ class Passes:
         windows.hold.flags.lift()
         arguments, self._arguments = self._arguments, []
         roots = graph_roots(outputs)
-        walked = self.parts.made
-        self._note_sources(windows.watch.after_forward(windows.window, roots, arguments, walked))
+        found = windows.watch.after_forward(windows.window, roots, arguments, self.parts.made)
+        if found:
+            windows.planner.knowledge.note_sources(found)
+            windows.install()
         if not torch.is_grad_enabled():
             return None
         if not self.parts.are_inside:
@@ -245,20 +221,11 @@ class Passes:
             return through_gate(outputs, windows.window.parameters)
         return None
 
-    def _note_sources(self, names: Sequence[str]) -> None:
-        if names:
-            self._windows.planner.knowledge.note_sources(names)
-            self._windows.install()
-
     def _refuse_compiled(self, roots: Sequence[Node]) -> None:
         """What `checks` finds at attach time, for a model that was compiled since."""
-        layers = self._windows.target.layers
+        cause = f"torch {torch.__version__} ignores in its graphs that requires_grad changed"
         for leaves in compiled_leaves(roots):
-            inside = {id(leaf) for leaf in leaves}
-            if sum(any(id(p) in inside for p in layer.parameters) for layer in layers) > 1:
-                cause = (
-                    f"torch {torch.__version__} ignores in its graphs that requires_grad changed"
-                )
+            if self._windows.target.count_layers(leaves) > 1:
                 raise AttachError([compiled_too_late(cause)])
 
     def in_backward(self, gradients: Any) -> None:

@@ -26,10 +26,8 @@ _CPU = torch.device("cpu")
 class Resting:
     """The states of all optimizers' resting parameters.
 
-    Args:
-        optimizers: whose states.
-        mode: ``"offload"``, ``"release"`` or ``"keep"``, see `Blocks`; None where nothing rests.
-        traces: closing it takes the hooks away, and gives everything back.
+    The mode is the `state` of `Blocks`; None where nothing rests. Closing `traces` takes the hooks
+    away, and gives everything back.
     """
 
     def __init__(

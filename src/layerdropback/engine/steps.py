@@ -40,16 +40,12 @@ class Verifier:
             new = self._snapshot(optimizer, parameter)
             changed = [key for key in old | new if not _same(old.get(key), new.get(key))]
             if changed:
-                kind = type(optimizer).__name__
-                raise VerificationError(
-                    explain(
-                        f"layer {layer!r} was dropped in step {step}, but {kind} changed the "
-                        f"{changed[0]} of its parameter {name!r}",
-                        f"{kind} does not skip a parameter whose gradient is None",
-                        "use an optimizer that does (all of torch.optim but LBFGS), or keep the "
-                        "layer with keep=[...]",
-                    )
-                )
+                kind, what = type(optimizer).__name__, f"{changed[0]} of its parameter {name!r}"
+                fact = f"layer {layer!r} was dropped in step {step}, but {kind} changed the {what}"
+                cause = f"{kind} does not skip a parameter whose gradient is None"
+                use = "use an optimizer that does (all of torch.optim but LBFGS)"
+                cure = f"{use}, or keep the layer with keep=[...]"
+                raise VerificationError(explain(fact, cause, cure))
 
     def _snapshot(self, optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any]:
         # .get: a mere look at a defaultdict would make an entry
@@ -75,16 +71,17 @@ def check_gradients(kept: Iterable[Named], step: int) -> None:
     """Raise a `VerificationError` where a kept parameter that the loss reaches has no gradient."""
     for layer, name, parameter in kept:
         if parameter.requires_grad and parameter.grad is None:
-            raise VerificationError(
-                explain(
-                    f"layer {layer!r} was kept in step {step}, but its parameter {name!r} has no "
-                    "gradient",
-                    "the loss did not reach it, though it did in the recorded full step: the model "
-                    "skips layers at random, a compiled graph is stale, or .grad was cleared",
-                    "train with verify=False if the model skips layers itself; otherwise compile "
-                    "block by block with unit='block', and report it",
-                )
+            what = f"layer {layer!r} was kept in step {step}"
+            fact = f"{what}, but its parameter {name!r} has no gradient"
+            cause = (
+                "the loss did not reach it, though it did in the recorded full step: the model "
+                "skips layers at random, a compiled graph is stale, or .grad was cleared"
             )
+            cure = (
+                "train with verify=False if the model skips layers itself; otherwise compile "
+                "block by block with unit='block', and report it"
+            )
+            raise VerificationError(explain(fact, cause, cure))
 
 
 # Every run looks at so many numbers of each dropped tensor in so many first drop steps: so an
@@ -130,8 +127,7 @@ class Steps:
     def _look_at_gradients(self, complete: bool = True) -> None:
         """Gradients are there, and no weight has moved yet.
 
-        Args:
-            complete: whether no pass is to come; the last one reduces the gradients of all.
+        They are `complete` where no pass is to come: the last one reduces those of all.
         """
         windows = self._windows
         if complete:

@@ -86,11 +86,9 @@ class Switches:
         Of `sources` only leaves are detached: where more is trained than when they were found, they
         are none.
         """
-        found = dict.fromkeys(names, False)
-        for name, leaves in (dict.fromkeys(sources, True) | found).items():
+        for name, leaves in (dict.fromkeys(sources, True) | dict.fromkeys(names, False)).items():
             if name not in self._switched:
-                module = named_module(self._model, name)
-                self._switched[name] = module
+                module = self._switched[name] = named_module(self._model, name)
                 self._traces.callback(install(module, leaves))
                 self._traces.callback(self._hide(module))
         self.show()

@@ -1,6 +1,6 @@
 """What LayerDropBack is attached to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -25,6 +25,11 @@ class Target:
         """Every parameter once, by the name that its layer gives it."""
         for layer in self.layers:
             yield from zip(layer.parameter_names, layer.parameters, strict=True)
+
+    def count_layers(self, parameters: Iterable[Tensor]) -> int:
+        """How many layers some of these parameters are of."""
+        ids = set(map(id, parameters))
+        return sum(not ids.isdisjoint(map(id, layer.parameters)) for layer in self.layers)
 
     def held(self) -> list[set[int]]:
         """For each optimizer the ``id`` of each of its parameters."""

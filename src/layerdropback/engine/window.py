@@ -79,12 +79,9 @@ class Counters:
         self.epoch, self.in_epoch, self._restarted = epoch, True, False
 
     def count(self, mask: Mask | None, reached: int, saved: float | None = 0.0) -> None:
-        """Count a step.
+        """Count a step, in which the loss reached so many layers.
 
-        Args:
-            mask: None in a full one.
-            reached: how many layers the loss reached.
-            saved: of the backward pass's cost; None where that is not known.
+        The mask is None in a full one, and `saved` (of the backward pass's cost) where not known.
         """
         self.step += 1
         self.epoch_steps += 1

@@ -53,7 +53,7 @@ class Windows:
         look_again = epoch != self.counters.epoch
         self.hold.switches.show()  # also to what was compiled since
         self.counters.begin_epoch(epoch)
-        self.watch.begin_epoch()
+        self.watch.begin(in_epoch=True)
         self.planner.knowledge.begin_epoch()
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self.seen.carried = self._is_open()
@@ -85,13 +85,11 @@ class Windows:
         if not self.settings.ever_drops:
             return
         self.recording.stop()
-        self.seen.decision = self.planner.decide(self.drops, self.position)
+        decision = self.seen.decision = self.planner.decide(self.drops, self.position)
         learned = self.planner.knowledge.learned
-        if self.seen.decision.records:
-            self._record()
-        elif self.drops:
-            self.window = self._drawn(self.seen.decision)
-        elif look_again and learned is not None and learned.order.unreached:
+        if self.drops and not decision.records:
+            self.window = self._drawn(decision)
+        elif decision.records or (look_again and learned and learned.order.unreached):
             self._record()
         # Outside of an epoch and in a recorded step it turns out later what rests.
         if self.counters.in_epoch and self.recording.recorder is None:

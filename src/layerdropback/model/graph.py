@@ -114,16 +114,12 @@ def leads_to(node: Node | None, numbers: Set[int]) -> bool:
 
 
 def first_uses(
-    roots: Iterable[Node],
-    arguments: Set[Node] = frozenset(),
-    walked: Set[int] = frozenset(),
+    roots: Iterable[Node], arguments: Set[Node] = frozenset(), walked: Set[int] = frozenset()
 ) -> dict[torch.Tensor, int]:
     """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
 
-    Args:
-        roots: where the graph begins.
-        arguments: nodes that made arguments of the model; what lies behind them is left out.
-        walked: numbers of nodes of which the same holds.
+    What lies behind nodes that made `arguments` of the model is left out, and behind those of the
+    numbers `walked`.
     """
     found: dict[torch.Tensor, int] = {}
     roots = (node for node in roots if node_number(node) not in walked)

@@ -145,15 +145,11 @@ def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
         owner = prefix.partition(".parametrizations")[0]
         if is_adapted(module):
             adapted = prefix
-        elif adapted and owner.startswith(f"{adapted}.") and not _is_base(owner, adapted):
-            owner = adapted  # a pair A and B is of use together only
+        elif adapted and owner.startswith(f"{adapted}."):
+            is_base = f"{owner}.".startswith(f"{adapted}.base_layer.")
+            owner = owner if is_base else adapted  # a pair A and B is of use together only
         for short, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             yield _join(prefix, short), owner, parameter
-
-
-def _is_base(owner: str, adapted: str) -> bool:
-    base = f"{adapted}.base_layer"
-    return owner == base or owner.startswith(f"{base}.")
 
 
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
@@ -178,17 +174,14 @@ def _sames(parameter: nn.Parameter) -> Iterator[object]:
 
 
 def _layer(members: list[tuple[str, _Owned]], unit: str, blocks: Set[str]) -> Layer:
-    parameters: dict[int, tuple[str, nn.Parameter]] = {}
+    parameters: dict[nn.Parameter, str] = {}
     for _, (full, _, parameter) in members:
-        parameters.setdefault(id(parameter), (full, parameter))
-    names = tuple(name for name, _ in parameters.values())
-    if unit == "tensor":
-        name = names[0]
-    else:
-        name = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
-    owners = tuple(dict.fromkeys(owner for _, (_, owner, _) in members))
+        parameters.setdefault(parameter, full)
+    joined = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
+    names, owners = tuple(parameters.values()), dict.fromkeys(o for _, (_, o, _) in members)
     inside = all(key in blocks for key, _ in members)
-    return Layer(name, names, tuple(p for _, p in parameters.values()), owners, inside)
+    name = names[0] if unit == "tensor" else joined
+    return Layer(name, names, tuple(parameters), tuple(owners), inside)
 
 
 def _blocks(model: nn.Module) -> dict[str, str]:
@@ -225,7 +218,9 @@ def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
     rules = spec.get("blocks") if isinstance(spec, dict) else None
     if not rules:
         return {}
-    patterns = [re.compile(expression) for expression in _expressions(rules)]
+    every = [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
+    # One without a number is of no repeated block: the final norm, which goes with the last one.
+    patterns = [pattern for pattern in map(re.compile, every) if pattern.groups]
     names = [name for name, _ in model.named_parameters()]
     in_blocks = {name for name in names if any(pattern.match(name) for pattern in patterns)}
     groups = [
@@ -237,12 +232,6 @@ def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
         return {}
     modules = {group: _cover(group, names) for group in groups}
     return {canonical_name(name): modules[group] for group in groups for name in group}
-
-
-def _expressions(rules: str | Iterable[tuple[str, object]]) -> list[str]:
-    every = [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
-    # One without a number is of no repeated block: the final norm, which goes with the last one.
-    return [expression for expression in every if re.compile(expression).groups]
 
 
 def _cover(group: Iterable[str], names: list[str]) -> tuple[str, ...]:

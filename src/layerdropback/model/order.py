@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..option import plain
 from .layers import Layer
 
 
@@ -54,13 +55,7 @@ class Order:
 
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint."""
-        return {
-            "first": dict(self.first),
-            "last": dict(self.last),
-            "unreached": sorted(self.unreached),
-            "ends": sorted(self.ends),
-            "behind": {end: list(names) for end, names in self.behind.items()},
-        }
+        return {name: plain(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Order":

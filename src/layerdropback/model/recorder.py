@@ -210,16 +210,10 @@ def _reach(reached: set[int], ends: Ends, number: int, gradients: Sequence[Tenso
 
 
 def _meet(
-    trained: set[str],
-    names: dict[int, str],
-    kept: list[Tensor],
-    place: str,
-    module: nn.Module,
-    args: Any,
-    output: Any,
+    trained: set[str], names: dict[int, str], kept: list[Tensor], place: str, *call: Any
 ) -> None:
-    """Note which whole parameters a sharded module holds."""
-    for name, parameter in whole_parameters(place, module):
+    """Note which whole parameters a sharded module holds; the hook on its call."""
+    for name, parameter in whole_parameters(place, call[0]):
         if name in trained and id(parameter) not in names:
             names[id(parameter)] = name
             kept.append(parameter)

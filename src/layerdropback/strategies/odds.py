@@ -104,18 +104,16 @@ class Cuts:
     @cached_property
     def chances(self) -> Rates:
         """See `Odds`; to two digits or so."""
-        chances, points = np.zeros(self.count), 1024
-        order = list(self.layers)
+        chances, order, points = np.zeros(self.count), list(self.layers), 1024
         for number in (np.arange(points) + 0.5) / points:
-            below, above, up = self._around(self._quantile(number))
+            below, above, up = self._around(number)
             chances[order[:below]] += 1 / points
             chances[order[below:above]] += up / points
         return chances
 
     def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`."""
-        place, rounding = numbers(2)
-        return self._at(place, rounding)
+        return self._at(*numbers(2))
 
     def pool(self, numbers: Draw, masks: int) -> Mask:
         """See `Odds`; depths from evenly spread parts of their distribution."""
@@ -124,20 +122,19 @@ class Cuts:
         return np.array([self._at(*pair) for pair in zip(places, roundings, strict=True)])
 
     def _at(self, place: float, rounding: float) -> Mask:
-        below, above, up = self._around(self._quantile(place))
+        below, above, up = self._around(place)
         mask = np.zeros(self.count, dtype=np.bool_)
         mask[list(self.layers[: above if rounding < up else below])] = True
         return mask
 
-    def _quantile(self, number: float) -> float:
-        return QUANTILES[self.depth](self.share, float(self.shares[-1]), number)
-
-    def _around(self, share: float) -> tuple[int, int, float]:
+    def _around(self, number: float) -> tuple[int, int, float]:
         """The counts that skip just less and just more than a share, and the odds of the latter.
 
-        With those odds it is the share on average. What costs nothing goes with what is below it.
+        The share is the quantile of this number on [0, 1); with those odds it is what is skipped
+        on average. What costs nothing goes with what is below it.
         """
         shares = self.shares
+        share = QUANTILES[self.depth](self.share, float(shares[-1]), number)
         below = int(np.searchsorted(shares, share, side="right")) - 1
         if below == len(self.layers):
             return below, below, 0.0
@@ -246,12 +243,9 @@ class Masks:
         """
         if self._size is None:
             return odds.draw(partial(random_numbers, self.seed, Stream.MASK, index), index)
+        if self._made is None or self._made[0] is not odds:
+            made = odds.pool(partial(random_numbers, self.seed, Stream.POOL, 0), self._size)
+            self._made = (odds, made)
         turn, place = divmod(index, self._size)
         order = np.argsort(random_numbers(self.seed, Stream.POOL_TURN, turn, self._size))
-        return np.array(self._pool(odds, self._size)[order[place]])
-
-    def _pool(self, odds: Odds, size: int) -> Mask:
-        if self._made is None or self._made[0] is not odds:
-            made = odds.pool(partial(random_numbers, self.seed, Stream.POOL, 0), size)
-            self._made = (odds, made)
-        return self._made[1]
+        return np.array(self._made[1][order[place]])

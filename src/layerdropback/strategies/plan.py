@@ -123,17 +123,15 @@ class Plan:
         classifier, this is one. Where a model has several outputs, the last layer of each. Where
         layers take turns, the frozen ones are kept, too: they have none.
         """
-        turns = self._strategy.resting is not None
+        layers, turns = self._facts.layers, self._strategy.resting is not None
+        frozen = frozenset(i for i, la in enumerate(layers) if not la.trainable) if turns else ()
         if turns and not self._strategy.keeps_heads:
-            return frozenset(self._frozen())
+            return frozenset(frozen)
         found = {i for ranking in self._ends for i in ranking[0]}  # frozen ones are not cut off
         for ranking in (*self._rankings, *self._ends):
-            last = next((group for group in ranking if self._trains(group)), ())
-            found.update(last or (ranking[0] if ranking else ()))
-        return frozenset(found.union(self._frozen()) if turns else found)
-
-    def _frozen(self) -> Iterator[int]:
-        return (i for i, layer in enumerate(self._facts.layers) if not layer.trainable)
+            last = (group for group in ranking if any(layers[i].trainable for i in group))
+            found.update(next(last, ranking[0] if ranking else ()))
+        return frozenset(found.union(frozen))
 
     def _needed(self, scaled: bool) -> list[list[tuple[int, ...]]]:
         """The rankings by which something is kept where blocks take turns.
@@ -145,9 +143,6 @@ class Plan:
         without = [r for r in self._rankings if turns.isdisjoint(i for some in r for i in some)]
         needed = without if scaled else []
         return needed if self._ends else [*needed, *self._rankings[:1]]
-
-    def _trains(self, group: Iterable[int]) -> bool:
-        return any(self._facts.layers[i].trainable for i in group)
 
     def facts(self, heads: Heads) -> Facts:
         """What the strategy may know, with these heads."""
@@ -180,9 +175,8 @@ class Plan:
             return True
         layers = self._facts.layers
         found = [layers[i] for i in np.flatnonzero(self.at(heads, position)[1].chances)]
-        if any(layer.trainable for layer in found):
-            return True
-        return bool(found) and not any(layer.trainable for layer in layers)
+        trains = any(layer.trainable for layer in found)
+        return trains or (bool(found) and not any(layer.trainable for layer in layers))
 
     def describe(self, index: int) -> str:
         """A layer's part, in a word or two."""
