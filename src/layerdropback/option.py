@@ -93,10 +93,10 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple | frozenset):
-        return [
-            plain(entry) for entry in (sorted(value) if isinstance(value, frozenset) else value)
-        ]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
     if isinstance(value, bool) or not isinstance(value, Real):
         return value
     return int(value) if isinstance(value, Integral) else float(value)

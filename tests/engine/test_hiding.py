@@ -34,6 +34,7 @@ def hooked():
     module.register_forward_pre_hook(WeakHook(OWNER.called), with_kwargs=True)
     module.register_forward_hook(WeakHook(OWNER.called), always_call=True)
     install(module)
+    install(module, leaves=True)
     return module, hide_from_copies(module, before=lambda: None)
 
 
@@ -56,7 +57,7 @@ def test_a_copy_has_the_users_hooks_alone(way):
     expected = nn.functional.linear(torch.ones(1, 2), module.weight, module.bias) + 1
     assert torch.equal(twin(torch.ones(1, 2)), expected)
     assert sorted(vars(module)) == before, "the original has everything still"
-    assert len(module._forward_hooks) == 3
+    assert len(module._forward_hooks) == 4
     assert len(module._forward_hooks_always_called) == 1
 
 

@@ -118,22 +118,24 @@ def wrapper_problems(model: nn.Module) -> Iterator[str]:
     for name, module in model.named_modules():
         where = f"module {name!r}" if name else "the model"
         kind = type(module).__name__
-        if isinstance(module, DistributedDataParallel):
-            if module.static_graph:
-                cause = "a dropped layer changes the graph in every step"
-                cure = "remove static_graph=True, set find_unused_parameters=True"
-                yield explain(f"{where} is DDP with static_graph=True", cause, cure)
-            elif not module.find_unused_parameters:
-                cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
-                cure = "DistributedDataParallel(..., find_unused_parameters=True)"
-                yield explain(f"{where} is DDP without find_unused_parameters", cause, cure)
+        is_ddp = isinstance(module, DistributedDataParallel)
+        if is_ddp and module.static_graph:
+            what = "DDP with static_graph=True"
+            cause = "a dropped layer changes the graph in every step"
+            cure = "remove static_graph=True, set find_unused_parameters=True"
+        elif is_ddp and not module.find_unused_parameters:
+            what = "DDP without find_unused_parameters"
+            cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
+            cure = "DistributedDataParallel(..., find_unused_parameters=True)"
         elif isinstance(module, DataParallel):
-            cause = "its replicas share one set of flags between threads"
+            what, cause = "nn.DataParallel", "its replicas share one set of flags between threads"
             cure = "use DistributedDataParallel with find_unused_parameters=True"
-            yield explain(f"{where} is nn.DataParallel", cause, cure)
         elif kind == "FullyShardedDataParallel":  # by name: importing FSDP takes a second
+            what, cure = kind, "use fully_shard (FSDP2)"
             cause = "FSDP1 flattens layers into one parameter, which cannot be dropped in part"
-            yield explain(f"{where} is FullyShardedDataParallel", cause, "use fully_shard (FSDP2)")
+        else:
+            continue
+        yield explain(f"{where} is {what}", cause, cure)
 
 
 def _compile_problems(target: Target) -> Iterator[str]:

@@ -64,14 +64,8 @@ def parts_of(model: nn.Module) -> Iterator[nn.Module]:
     for child in model.children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):  # cannot be called
             yield from parts_of(child)
-        elif _has_passes(child):
-            yield child
-
-
-def _has_passes(module: nn.Module) -> bool:
-    """Whether a call of it can be seen, and anything in it can be dropped."""
-    hidden = isinstance(module, torch.jit.ScriptModule) or is_compiled_in_place(module)
-    return not hidden and any(True for _ in module.parameters())
+        elif not isinstance(child, torch.jit.ScriptModule) and not is_compiled_in_place(child):
+            yield from [child] if any(True for _ in child.parameters()) else []
 
 
 class Parts:

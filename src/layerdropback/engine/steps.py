@@ -185,7 +185,7 @@ class Steps:
         held = self._windows.planner.held[target.optimizers.index(optimizer)]
         for i in np.flatnonzero(chosen):
             layer = target.layers[i]
-            for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True):
+            for name, parameter in layer.named():
                 if id(parameter) in held and name in learned.order.first:
                     yield layer.name, name, parameter
 

@@ -1,6 +1,7 @@
 """What LayerDropBack is attached to."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -23,8 +24,7 @@ class Target:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Every parameter once, by the name that its layer gives it."""
-        for layer in self.layers:
-            yield from zip(layer.parameter_names, layer.parameters, strict=True)
+        return chain.from_iterable(layer.named() for layer in self.layers)
 
     def count_layers(self, parameters: Iterable[Tensor]) -> int:
         """How many layers some of these parameters are of."""

@@ -90,17 +90,13 @@ def torch_optimizer(optimizer: object) -> object:
     seen, found, inner = {id(optimizer)}, optimizer, optimizer
     while True:
         wrapper = inner
-        inner = next((o for o in _held(wrapper) if id(o) not in seen and _moves(o, wrapper)), None)
+        held = (getattr(wrapper, "optimizer", None), *getattr(wrapper, "__dict__", {}).values())
+        inner = next((o for o in held if id(o) not in seen and _moves(o, wrapper)), None)
         if inner is None:
             return found
         seen.add(id(inner))
         if has_step_hooks(inner):  # else what is inside it may have them
             found = inner
-
-
-def _held(wrapper: object) -> Iterator[object]:
-    yield getattr(wrapper, "optimizer", None)
-    yield from getattr(wrapper, "__dict__", {}).values()
 
 
 def _moves(inner: object, wrapper: object) -> bool:

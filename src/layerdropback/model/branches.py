@@ -172,17 +172,11 @@ def _entries(found: Iterable[Edge], names: Mapping[int, str]) -> list[int]:
 
 @dataclass(frozen=True)
 class Group:
-    """Layers that drop together, because branches do.
+    """Layers that drop together, because branches do."""
 
-    Attributes:
-        layers: their indices, rising.
-        modules: the names of those whose outputs are cut off.
-        share: of the backward pass's FLOPs, what is skipped with them.
-    """
-
-    layers: tuple[int, ...]
-    modules: tuple[str, ...]
-    share: float = 0.0
+    layers: tuple[int, ...]  # their indices, rising
+    modules: tuple[str, ...]  # the names of those whose outputs are cut off
+    share: float = 0.0  # of the backward pass's FLOPs, what is skipped with them
 
 
 def make_groups(

@@ -18,25 +18,17 @@ from .graph import Edge, graph_roots
 
 @dataclass
 class ModuleCall:
-    """One call of a module, by the numbers of the graph's nodes.
+    """One call of a module, by the numbers of the graph's nodes."""
 
-    Attributes:
-        begin: of the next node, when it began.
-        end: of the next node, when it ended.
-        outputs: of its outputs' nodes.
-    """
-
-    begin: int
-    end: int = -1
-    outputs: list[int] = field(default_factory=list)
+    begin: int  # of the next node, when it began
+    end: int = -1  # of the next node, when it ended
+    outputs: list[int] = field(default_factory=list)  # of its outputs' nodes
 
 
 class ModuleCalls:
     """Notes the calls of a model's modules, the root left out, by their canonical names.
 
-    Args:
-        model: whose modules.
-        running: whose call has begun; torch fails where its hooks change while they run.
+    Nor those of what is `running`, whose call has begun already.
     """
 
     def __init__(self, model: nn.Module, running: nn.Module | None = None):
@@ -137,22 +129,19 @@ def early_users(
 ) -> dict[str, tuple[str, ...]]:
     """For each tied parameter the modules that make all of its uses but the last.
 
-    Args:
-        trace: of a forward pass of the recorded step, with the calls of its modules.
-        owners: of each parameter that is used more than once, the modules that own it.
+    A head that shares its weight with the embedding is used first and last. It is always kept; what
+    a cut drops of it is the early uses, by detaching the outputs of the modules that make them
+    (issue 5): one embedding, or one for each half of an encoder-decoder (issue 16).
 
-    Returns:
-        Names of modules. A parameter is left out where an early use is in no call of an owner, or
-        the last is in a call of the same one.
+    `owners` are, of each parameter that is used more than once, the modules that own it. One is
+    left out where an early use is in no call of an owner, or the last is in a call of the same one.
     """
-    uses: dict[str, set[int]] = defaultdict(set)
-    for edge in trace.edges:
-        name = None if edge.leaf is None else trace.names.get(id(edge.leaf))
-        if name in owners and name is not None:
-            uses[name].add(edge.number)
+    uses: dict[str, list[int]] = defaultdict(list)
+    for number, names in sorted(trace.uses.items()):
+        for name in owners.keys() & set(names):
+            uses[name].append(number)
     found = {}
-    for name in sorted(uses):
-        *early, last = sorted(uses[name])
+    for name, (*early, last) in sorted(uses.items()):
         users = [_user(trace, owners[name], number, last) for number in early]
         if users and None not in users:
             found[name] = tuple(dict.fromkeys(user for user in users if user is not None))

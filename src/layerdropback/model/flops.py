@@ -17,17 +17,11 @@ Formula = Callable[..., int]
 
 @dataclass(frozen=True)
 class NodeFlops:
-    """What one node of the graph costs in the backward pass.
+    """What one node of the graph costs in the backward pass, in FLOPs."""
 
-    Attributes:
-        edges: FLOPs for each input that wants a gradient, by its position.
-        whole: FLOPs as soon as any does.
-        shared: FLOPs of all inputs together, where it is not known which cost what.
-    """
-
-    edges: Mapping[int, float] = field(default_factory=dict)
-    whole: float = 0.0
-    shared: float = 0.0
+    edges: Mapping[int, float] = field(default_factory=dict)  # of each input that wants a gradient
+    whole: float = 0.0  # as soon as any input does
+    shared: float = 0.0  # of all inputs together, where it is not known which cost what
 
 
 def attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
@@ -146,18 +140,14 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, notes for each node of the graph what its backward pass will cost.
 
     What no gradient flows through is left out.
-
-    Attributes:
-        nodes: the costs, by the node's number in the graph.
-        total: FLOPs of the forward pass itself, what no gradient flows through included.
     """
 
     supports_higher_order_operators = True  # flex_attention is one; it has no formula
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nodes: dict[int, NodeFlops] = {}
-        self.total = 0
+        self.nodes: dict[int, NodeFlops] = {}  # by the node's number
+        self.total = 0  # of the forward pass itself, what no gradient flows through included
         self._of_operations: set[int] = set()
         self._formulas: dict[Any, Any] = dict(flop_registry)
         for packet, formula in by_operation(FORMULAS).items():

@@ -42,6 +42,10 @@ class Layer:
     owners: tuple[str, ...] = field(repr=False)
     is_block: bool = field(default=False, repr=False)
 
+    def named(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Its parameters with their names."""
+        return zip(self.parameter_names, self.parameters, strict=True)
+
     @property
     def numel(self) -> int:
         """How many numbers the layer's parameters hold."""
@@ -122,13 +126,7 @@ def fingerprint(layers: Sequence[Layer]) -> list[list[object]]:
         [['(root)', ['weight (3, 2)', 'bias (3,)']]]
     """
     return [
-        [
-            layer.name,
-            [
-                f"{name} {tuple(parameter.shape)}"
-                for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
-            ],
-        ]
+        [layer.name, [f"{name} {tuple(parameter.shape)}" for name, parameter in layer.named()]]
         for layer in layers
     ]
 
