@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import flop_registry, shape_wrapper
@@ -127,10 +127,8 @@ _GRADIENTS: Mapping[str, tuple[int, ...] | float | Callable[..., NodeFlops]] = {
     "_cudnn_rnn": recurrent_stack_node,
 }
 
-Value = TypeVar("Value")
 
-
-def by_operation(table: Mapping[str, Value]) -> dict[Any, Value]:
+def by_operation(table: Mapping[str, Any]) -> dict[Any, Any]:
     """By the operations that this torch has; old releases lack some."""
     aten = torch.ops.aten
     return {getattr(aten, name): value for name, value in table.items() if hasattr(aten, name)}

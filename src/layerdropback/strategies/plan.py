@@ -15,6 +15,7 @@ from .facts import Facts
 from .odds import Mask, Odds
 
 Heads = frozenset[int]
+Held = Iterable[Set[int]]  # for each optimizer, the ``id`` of each of its parameters
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,10 @@ class Plan:
     """Each layer's part in the drop steps.
 
     What is frozen plays no part here: the user may unfreeze it at any step, and masking a frozen
-    layer changes nothing. Only the heads are chosen anew for each mask. `held` has for each
-    optimizer the ``id`` of each of its parameters.
+    layer changes nothing. Only the heads are chosen anew for each mask.
     """
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        layers: Sequence[Layer],
-        learned: Learned,
-        held: Iterable[Set[int]],
-    ):
+    def __init__(self, strategy: Strategy, layers: Sequence[Layer], learned: Learned, held: Held):
         order = learned.order
         names = [set(layer.parameter_names) for layer in layers]
         self.reached: Mask = np.array([not own.isdisjoint(order.first) for own in names])
