@@ -1,4 +1,4 @@
-"""One epoch: an iterable over its batches, and a block."""
+"""One epoch: an iterable over its batches, a block, and the batch factor."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""What the ranks compare."""
+"""What the ranks compare, DDP that comes after the attachment, and what its buckets hold."""
 
 import warnings
 

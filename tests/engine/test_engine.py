@@ -1,4 +1,4 @@
-"""What is put on a model and its optimizers, what it tells, and that all of it goes away."""
+"""What is asked before anything is attached, what is put on, and that all of it goes away."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""A mask holds while the model's own passes run, and at no other time."""
+"""A mask holds while the passes of a model, or of its parts, run, and at no other time."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Masks are drawn by what is known; a full step comes first where it is not enough."""
+"""What recorded steps tell of a model goes on growing, and masks are drawn by it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One window for each optimizer's step, however that step is made."""
+"""One window for each optimizer's step, and what verify=True and every run find in it."""
 
 import pytest
 import torch

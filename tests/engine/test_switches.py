@@ -1,4 +1,4 @@
-"""A module's output is detached while its switch is on, whatever it is, compiled or not."""
+"""Modules' outputs: detached by switches, found where there must be one, and gates of zeros."""
 
 import contextlib
 from collections import namedtuple

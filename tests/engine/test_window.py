@@ -1,4 +1,4 @@
-"""What a window says by itself, and that two of them share nothing."""
+"""What a window says by itself, and how far a run has come."""
 
 import json
 from dataclasses import FrozenInstanceError

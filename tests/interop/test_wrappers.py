@@ -1,4 +1,4 @@
-"""What others put around a model or an optimizer is looked through."""
+"""What others put around a model or an optimizer, FSDP2 included, and what is inside."""
 
 import pytest
 import torch

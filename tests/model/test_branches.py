@@ -1,4 +1,4 @@
-"""Residual branches in the graph of a recorded step."""
+"""Residual branches in the graph of a recorded step, and layers that drop together with them."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""One forward pass in numbers: which outputs are ends, and what is used last before each."""
+"""One forward pass in numbers: calls of modules, outputs that are ends, early uses."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""FLOPs of operations that counters overlook: products of all kinds, convolutions, attention."""
+"""FLOPs of operations that counters overlook, by formulas on shapes and by real operations."""
 
 import itertools
 from functools import partial

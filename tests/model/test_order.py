@@ -1,4 +1,4 @@
-"""Orders of use: merged from several recordings, and kept in a checkpoint."""
+"""Orders of use: merged from several recordings, kept in a checkpoint, and layers in them."""
 
 import json
 

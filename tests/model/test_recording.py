@@ -1,4 +1,4 @@
-"""A recorded step runs like any other, uncompiled, and leaves nothing."""
+"""A recorded step runs like any other, uncompiled, and leaves nothing; so does an analysis."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Distributions of masks: layers by themselves, and cuts."""
+"""Distributions of masks (layers, cuts, turns of blocks), and masks that are drawn from them."""
 
 from functools import partial
 
