@@ -1,4 +1,4 @@
-"""A window's mask and factor hold for a pass or a step: flags, learning rates, and both together."""
+"""A window's mask and factor hold for a pass or a step: flags, learning rates, and both."""
 
 import copy
 import json

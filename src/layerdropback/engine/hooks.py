@@ -112,15 +112,13 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     reference = weakref.ref(module)
 
     def deepcopy(memo: dict[int, Any]) -> Any:
-        original = reference()
         before()
-        with _hidden(original):
+        with _hidden(reference()) as original:
             return copy.deepcopy(original, memo)
 
     def reduce(protocol: int) -> Any:
-        original = reference()
         before()
-        with _hidden(original):
+        with _hidden(reference()) as original:
             reduced: Any = original.__reduce_ex__(protocol)  # the user's own, or the class's
             if isinstance(reduced, str):
                 return reduced
@@ -141,8 +139,7 @@ def hide_from_copies(module: nn.Module, before: Callable[[], object]) -> Callabl
     attributes = vars(module)
     if _BEFORE in attributes:
         return lambda: None  # hidden already
-    mine = {"__deepcopy__": deepcopy, "__reduce_ex__": reduce}
-    mine["__prepare_scriptable__"] = _refuse_script
+    mine = dict(zip(_COPYING, (deepcopy, reduce, _refuse_script), strict=True))
     users = {name: attributes[name] for name in _COPYING if name in attributes}
     attributes.update({_BEFORE: users, **mine})
     return undo
@@ -155,7 +152,7 @@ def _refuse_script() -> None:
 
 
 @contextlib.contextmanager
-def _hidden(module: Any) -> Iterator[None]:
+def _hidden(module: Any) -> Iterator[Any]:
     """The module without this library's entries, in tables of their own that a copy may keep."""
     attributes = vars(module)
     mine = {
@@ -172,6 +169,6 @@ def _hidden(module: Any) -> Iterator[None]:
         attributes[name] = type(hidden[name])(kept)
     attributes.update(users)
     try:
-        yield
+        yield module
     finally:
         attributes.update(hidden)
