@@ -68,7 +68,7 @@ def put_around(optimizer: Optimizer, name: str, run: Callable[..., Any]) -> Call
     reference, active = weakref.ref(optimizer), True
 
     @functools.wraps(function)
-    def called(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def called(self: Optimizer, /, *args: Any, **kwargs: Any) -> Any:
         given = (self, *args) if bound else args
         return run(function, *given, **kwargs) if active else function(*given, **kwargs)
 
@@ -87,7 +87,7 @@ def put_around(optimizer: Optimizer, name: str, run: Callable[..., Any]) -> Call
 def on_failed_step(optimizer: Optimizer, react: Callable[[], object]) -> Callable[[], None]:
     """Call `react` when ``optimizer.step()`` raises, which skips the optimizer's post hooks."""
 
-    def guarded(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def guarded(step: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         try:
             return step(*args, **kwargs)
         except BaseException:  # Ctrl-C too; it goes on to the caller

@@ -142,9 +142,9 @@ class _Store:
         return {**state_dict, "state": loaded}
 
 
-def _first(react: Callable[[], Any], method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _first(react: Callable[[], Any], call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     react()
-    return method(*args, **kwargs)
+    return call(*args, **kwargs)
 
 
 def exchanging(optimizer: Optimizer) -> tuple[str, ...]:
