@@ -88,12 +88,12 @@ def plain(value: Any) -> Any:
     """A value in the types that JSON has: tuples become lists, sets too, numpy's numbers Python's.
 
     Example:
-        >>> plain({"a": ("b",), "c": frozenset("ed")})
+        >>> plain({"a": ("b",), "c": {"e", "d"}})
         {'a': ['b'], 'c': ['d', 'e']}
     """
     if isinstance(value, Mapping):
         return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, frozenset):
+    if isinstance(value, set | frozenset):
         return sorted(value)
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]

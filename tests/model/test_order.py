@@ -24,6 +24,8 @@ def test_a_newer_recording_keeps_what_only_the_older_knows():
     assert ranked(both.last) == ["a", "c", "b"]
     assert both.unreached == {"u"}
     assert both.ends == {"a", "b"}
+    assert Order.from_state(json.loads(json.dumps(both.to_state()))) == both
+    assert isinstance(both.unreached, frozenset), "it is sent from rank to rank, and compared"
 
 
 def test_several_ends_know_what_is_behind_them():

@@ -48,7 +48,7 @@ class Order:
         return Order(
             first=_merged(self.first, newer.first),
             last=_merged(self.last, newer.last),
-            unreached=(newer.unreached | self.unreached) - only - newer.first.keys(),
+            unreached=(newer.unreached | self.unreached).difference(only, newer.first),
             ends=self.ends | (newer.ends - instead),
             behind={**newer.behind, **self.behind},
         )
