@@ -10,9 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from . import __version__, presets, state
-from .distributed.comm_hook import CommHook, Traffic, register
-from .engine.attaching import attach, follow_changes
-from .engine.batching import total_batches
+from .distributed.ddp import CommHook, Traffic, register
+from .engine.engine import attach, follow_changes
 from .engine.hooks import WeakHook
 from .epoch import Epoch, OpenEpoch
 from .errors import EpochError, explain
@@ -80,11 +79,10 @@ class LayerDropBack:
     ):
         chosen = strategy_of(strategy)
         self.settings = Settings(chosen, schedule, lr_scale, batch_scale, seed, verify)
-        self._epoch = OpenEpoch()
         self._traffic: Traffic | None = None
         given = optimizer if isinstance(optimizer, Sequence) else (optimizer,)
         self._engine = attach(model, given, self.settings)
-        self._epoch.attach(self, self._engine.traces)
+        self._epoch = OpenEpoch(self, self._engine.traces)
 
     @classmethod
     def from_preset(
@@ -142,7 +140,7 @@ class LayerDropBack:
             AttachError: the model or an optimizer has changed in a way that cannot be followed.
         """
         self.begin_epoch(epoch, loader)
-        current = Epoch(loader, epoch, self._epoch.batch.scaler.__len__, self.end_epoch)
+        current = Epoch(loader, epoch, self._epoch.batch, self.end_epoch)
         self._epoch.current = weakref.ref(current)
         return current
 
@@ -165,7 +163,7 @@ class LayerDropBack:
         if self.settings.ever_drops:
             follow_changes(self._engine, int(epoch))
         drops = self.settings.has_drop_batch(int(epoch))
-        self._epoch.batch.open(loader, self.settings.batch_scale if drops else 1)
+        self._epoch.open(loader, self.settings.batch_scale if drops else 1)
         self._engine.windows.enter_epoch(int(epoch))
 
     def end_epoch(self) -> None:
@@ -174,7 +172,7 @@ class LayerDropBack:
         Gradients that wait for their step keep their mask and factor until then.
         """
         self._epoch.close()
-        self._engine.put_back()
+        self._engine.passes.put_back()
         self._engine.windows.leave_epoch()
 
     def redraw(self) -> None:
@@ -188,7 +186,7 @@ class LayerDropBack:
     def detach(self) -> None:
         """Remove every hook and put all back, for good; a communication hook sends everything."""
         self.end_epoch()
-        self._epoch.detach()
+        self._epoch.release()
         self._engine.stop()
 
     def total_steps(self, loader: Sized, epochs: int) -> int:
@@ -202,8 +200,8 @@ class LayerDropBack:
             LoaderError: see `epoch`.
         """
         dropping = sum(map(self.settings.has_drop_batch, range(epochs)))
-        with self._epoch.batch.closed():
-            return total_batches(loader, epochs - dropping, dropping, self.settings.batch_scale)
+        scale = self.settings.batch_scale
+        return self._epoch.total_batches(loader, epochs - dropping, dropping, scale)
 
     def register_comm_hook(self, hook: CommHook | None = None, state: Any = None) -> None:
         """Let ``DistributedDataParallel`` send no gradients of dropped layers.
@@ -265,7 +263,7 @@ class LayerDropBack:
 
     def state_dict(self) -> dict[str, Any]:
         """The state in values that JSON has, also between the batches of an epoch; ends nothing."""
-        self._engine.put_back()
+        self._engine.passes.put_back()
         return {
             "version": state.VERSION,
             "release": __version__,

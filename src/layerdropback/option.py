@@ -34,6 +34,19 @@ def unknown(choices: tuple[str, ...], name: str, value: object) -> Iterator[str]
     yield from unusable(value in choices, name, value, f"there is no such {name}", cure)
 
 
+def pool_problems(pool: object) -> Iterator[str]:
+    """What is wrong with the size of a pool of masks."""
+    good = pool is None or (is_count(pool, 2) and int(pool) <= 4096)  # type: ignore[call-overload]
+    cure = "give an integer from 2 to 4096, or None"
+    yield from unusable(good, "pool", pool, "a pool holds some masks", cure)
+
+
+def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
+    """What is wrong with a number that should be in [0, 1)."""
+    cure = "give a number in [0, 1), 0 for plain training"
+    yield from unusable(is_share(value), name, value, cause, cure)
+
+
 def require(problems: Iterable[str], what: str) -> None:
     """Raise the problems that there are, if any, as those of making `what`."""
     found = list(problems)
@@ -72,9 +85,16 @@ def is_count(value: object, least: int = 0) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A value in the types that JSON has: tuples become lists, numpy's numbers Python's."""
+    """A value in the types that JSON has: tuples become lists, sets too, numpy's numbers Python's.
+
+    Example:
+        >>> plain({"a": ("b",), "c": {"e", "d"}})
+        {'a': ['b'], 'c': ['d', 'e']}
+    """
     if isinstance(value, Mapping):
         return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     if isinstance(value, bool) or not isinstance(value, Real):

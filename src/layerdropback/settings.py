@@ -36,10 +36,6 @@ class Settings:
         """Whether an epoch, or a period of steps, drops."""
         return self.ever_drops and self.schedule.is_drop_epoch(period)
 
-    def turn(self, epoch: int, step: int) -> int:
-        """How many drop periods came before this step's."""
-        return self.schedule.turn(self.schedule.period(epoch, step))
-
     def has_drop_batch(self, epoch: int) -> bool:
         """Whether an epoch as a whole drops; where steps are counted none does."""
         return self.schedule.steps is None and self.is_drop_epoch(epoch)

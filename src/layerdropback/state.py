@@ -1,13 +1,12 @@
 """What a checkpoint says of LayerDropBack, and whether it belongs to this model."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
 
 from .errors import StateError, explain
 from .model.layers import Layer, fingerprint
-from .option import is_count
+from .option import is_count, is_number
 
 VERSION = 4
 
@@ -16,15 +15,9 @@ State = Mapping[str, Any]
 
 
 def check(saved: object, layers: Sequence[Layer], modules: Set[str]) -> State:
-    """Make sure that a state was saved by this version for this model.
+    """Make sure that a state was saved by this version for this model, whose modules have names.
 
-    Args:
-        saved: what may be a state.
-        layers: the model's.
-        modules: the names of its modules.
-
-    Raises:
-        StateError: it was not; the first differences are named.
+    A `StateError` says where it was not, with the first differences.
     """
     if not isinstance(saved, Mapping) or "version" not in saved:
         what = f"this {type(saved).__name__} is no state of LayerDropBack"
@@ -109,7 +102,7 @@ def _is_a(kind: type) -> _Check:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
+    return is_number(value) and value >= 0
 
 
 def _fits(bits: int) -> _Check:

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from .engine.engine import Engine
 from .model.layers import Layer
-from .model.ranking import by_first_use
+from .model.order import by_first_use
 from .settings import Settings
 from .strategies.plan import Plan
 
@@ -39,27 +39,21 @@ def describe(engine: Engine) -> str:
     """
     layers, settings = engine.target.layers, engine.windows.settings
     plan, learned = engine.windows.planner.plan, engine.windows.planner.knowledge.learned
-    ranked = range(len(layers)) if learned is None else by_first_use(layers, learned.order)
-    rows = [("layer", "parameters", "drop rate")]
-    rows += [
-        (layers[i].name, f"{layers[i].numel:,}", _rate(i, layers[i], settings, plan))
-        for i in ranked
+    order = range(len(layers)) if learned is None else by_first_use(layers, learned.order)
+    ranked = [layers[i] for i in order]
+    columns = [
+        ["layer", *(layer.name for layer in ranked)],
+        ["parameters", *(f"{layer.numel:,}" for layer in ranked)],
     ]
     if settings.strategy.resting is not None:
-        costs = ["bytes to train", *(f"{_training_bytes(layers[i], engine):,}" for i in ranked)]
-        rows = [
-            (name, f"{size:>{_width(rows, 1)}}  {cost:>{max(map(len, costs))}}", rate)
-            for (name, size, rate), cost in zip(rows, costs, strict=True)
-        ]
-    table = [
-        f"  {name:<{_width(rows, 0)}}  {size:>{_width(rows, 1)}}  {rate}".rstrip()
-        for name, size, rate in rows
-    ]
-    return "\n".join([_headline(layers, settings), *table])
-
-
-def _width(rows: Sequence[tuple[str, ...]], column: int) -> int:
-    return max(len(row[column]) for row in rows)
+        columns += [["bytes to train", *(f"{_training_bytes(la, engine):,}" for la in ranked)]]
+    rates = ["drop rate", *(_rate(i, layers[i], settings, plan) for i in order)]
+    widths = [max(map(len, column)) for column in columns]
+    lines = [_headline(layers, settings)]
+    for name, *sizes, rate in zip(*columns, rates, strict=True):
+        cells = [f"{name:<{widths[0]}}", *map(str.rjust, sizes, widths[1:]), rate]
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return "\n".join(lines)
 
 
 def _training_bytes(layer: Layer, engine: Engine) -> int:

@@ -177,7 +177,7 @@ def test_they_go_too_where_steps_are_counted_by_hand():
     for _ in pair.ldb.epoch(range(3), 0):
         loss_of(pair.model(torch.randn(4, 8))).backward()
         pair.ldb.redraw()
-        assert not pair.ldb._engine._passes.parts.made, "what a window made is forgotten"
+        assert not pair.ldb._engine.passes.parts.made, "what a window made is forgotten"
     assert not any(part._forward_pre_hooks for part in pair.model)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from attached import sgd
 from layerdropback import AttachError, LayerDropBack
-from layerdropback.distributed.comm_hook import KeptBucket, Traffic, kept_only, register
+from layerdropback.distributed.ddp import KeptBucket, Traffic, kept_only, register
 from parallel import Parallel, needs_distributed
 
 pytestmark = needs_distributed

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from layerdropback import AttachError
-from layerdropback.distributed.sync_watch import SyncWatch
+from layerdropback.distributed.ddp import SyncWatch
 from parallel import Parallel, needs_distributed
 
 pytestmark = needs_distributed

@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from layerdropback.engine.failed_step import on_failed_step
+from layerdropback.engine.hooks import on_failed_step
 
 
 def optimizer_of():
@@ -126,3 +126,16 @@ def test_it_holds_no_optimizer_alive():
     gc.collect()
     assert witness() is None
     undo()
+
+
+def test_arguments_of_any_name_are_passed_on():
+    seen = []
+
+    class Named(torch.optim.SGD):
+        def step(self, closure=None, *, step=None, optimizer=None):
+            seen.append((step, optimizer))
+
+    optimizer = Named([torch.ones(1, requires_grad=True)], lr=0.1)
+    on_failed_step(optimizer, lambda: None)
+    optimizer.step(step=3, optimizer="its own")
+    assert seen == [(3, "its own")]

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from attached import attach, nearly_all, train
-from layerdropback.engine.hiding import hide_from_copies
-from layerdropback.engine.hooks import WeakHook
+from layerdropback.engine.hooks import WeakHook, hide_from_copies
 from layerdropback.engine.switches import ATTRIBUTE, install, turn
 from zoo import ZOO
 
@@ -35,6 +34,7 @@ def hooked():
     module.register_forward_pre_hook(WeakHook(OWNER.called), with_kwargs=True)
     module.register_forward_hook(WeakHook(OWNER.called), always_call=True)
     install(module)
+    install(module, leaves=True)
     return module, hide_from_copies(module, before=lambda: None)
 
 
@@ -57,7 +57,7 @@ def test_a_copy_has_the_users_hooks_alone(way):
     expected = nn.functional.linear(torch.ones(1, 2), module.weight, module.bias) + 1
     assert torch.equal(twin(torch.ones(1, 2)), expected)
     assert sorted(vars(module)) == before, "the original has everything still"
-    assert len(module._forward_hooks) == 3
+    assert len(module._forward_hooks) == 4
     assert len(module._forward_hooks_always_called) == 1
 
 

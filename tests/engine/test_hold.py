@@ -1,18 +1,303 @@
-"""A window's mask and factor hold for a pass or a step, and for no longer."""
+"""A window's mask and factor hold for a pass or a step: flags, learning rates, and both."""
 
+import copy
+import json
+import math
+import pickle
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from attached import flags, sgd
-from layerdropback.engine.flags import Flags
-from layerdropback.engine.hold import Hold
+from layerdropback.engine.hold import Flags, Hold, LRScaler, places
 from layerdropback.engine.resting import Resting
 from layerdropback.engine.switches import ATTRIBUTE, Switches, install
 from layerdropback.engine.window import FULL, Window
-from zoo import mlp
+from zoo import frozen_stem, mlp
+
+
+def test_only_raised_flags_are_lowered_and_lifted():
+    model = frozen_stem()
+    users, held = flags(model), Flags()
+    held.lower([*model[0].parameters(), *model[2].parameters()])
+    up = {name for name, flag in flags(model).items() if flag}
+    assert up == {"4.weight", "4.bias"}
+    held.lift()
+    assert flags(model) == users
+
+
+def test_lowering_twice_and_lifting_without_need():
+    model, held = nn.Linear(2, 2), Flags()
+    held.lift()
+    held.lower([model.weight])
+    held.lower([model.weight, model.bias])
+    held.lift()
+    held.lift()
+    assert flags(model) == {"weight": True, "bias": True}
+
+
+def test_what_the_user_freezes_between_two_passes_stays_frozen():
+    model, held = nn.Linear(2, 2), Flags()
+    held.lower(model.parameters())
+    held.lift()
+    model.weight.requires_grad_(False)
+    held.lower(model.parameters())
+    held.lift()
+    assert flags(model) == {"weight": False, "bias": True}
+
+
+def test_switches_are_on_for_as_long():
+    module, plain = nn.Linear(2, 2), nn.Linear(2, 2)
+    install(module)
+    held = Flags()
+    held.lower([], [module, plain])
+    assert vars(module)[ATTRIBUTE]
+    assert ATTRIBUTE not in vars(plain), "it has none"
+    held.lift()
+    assert not vars(module)[ATTRIBUTE]
+
+
+class Table(dict):
+    """A module's table of parameters that notes what is put into it."""
+
+    def update(self, pairs):
+        self.put = [*getattr(self, "put", []), pairs]
+        super().update(pairs)
+
+
+def test_places_are_written_to_with_what_they_hold():
+    """Compilers before torch 2.12 look at a flag only then."""
+    one, other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    table = Table(a=one, b=other)
+    held = Flags({id(one): [(table, "a"), (table, "gone")]})
+    held.lower([one, other])
+    assert table.put == [[("a", None), ("a", one)]], "in one call, and no name that is gone"
+    held.lift()
+    assert len(table.put) == 2
+    assert list(table.items()) == [("a", one), ("b", other)]
+
+
+def test_a_tied_parameter_has_a_place_in_each_module():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    found = places(model)
+    tables = [table for table, name in found[id(model[0].weight)] if name == "weight"]
+    assert [id(table) for table in tables] == [id(part._parameters) for part in model]
+    assert len(found[id(model[0].bias)]) == 1
+
+
+class Interrupted:
+    """A parameter; Ctrl-C comes right before or after its flag is set."""
+
+    def __init__(self, moment):
+        self.flag, self.moment = True, moment
+
+    @property
+    def requires_grad(self):
+        return self.flag
+
+    @requires_grad.setter
+    def requires_grad(self, flag):
+        moment, self.moment = self.moment, (None, None)
+        if moment == (flag, "before"):
+            raise KeyboardInterrupt
+        self.flag = flag
+        if moment == (flag, "after"):
+            raise KeyboardInterrupt
+        self.moment = moment if moment[0] != flag else (None, None)
+
+
+@pytest.mark.parametrize("flag", [False, True])
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_no_flag_is_lost_where_it_is_interrupted(flag, side):
+    parameters = [Interrupted((None, None)), Interrupted((flag, side)), Interrupted((None, None))]
+    held = Flags()
+    with pytest.raises(KeyboardInterrupt):
+        held.lower(parameters)
+        held.lift()
+    held.lift()
+    assert [parameter.flag for parameter in parameters] == [True] * 3
+
+
+def optimizer_of(*rates, kind=torch.optim.SGD, **settings):
+    groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": rate} for rate in rates]
+    return kind(groups, lr=0.5, **settings)
+
+
+def rates_of(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+# Neither times nor over a factor such a rate comes back to itself.
+ODD = 0.1 / 3
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.1, 0.5, 1 / 3])
+def test_every_group_is_scaled_and_put_back_without_rounding(factor):
+    optimizer = optimizer_of(ODD, 0.07, 0.0)
+    scaler = LRScaler(optimizer)
+    for _ in range(10):
+        scaler.scale(factor)
+        assert rates_of(optimizer) == [ODD * factor, 0.07 * factor, 0.0]
+        scaler.restore()
+        assert rates_of(optimizer) == [ODD, 0.07, 0.0]
+    assert all(type(rate) is float for rate in rates_of(optimizer))
+
+
+def test_a_factor_of_one_touches_nothing():
+    optimizer = optimizer_of(rate := float("0.1"))
+    LRScaler(optimizer).scale(1.0)
+    assert optimizer.param_groups[0]["lr"] is rate
+
+
+def test_scaling_twice_is_scaling_once():
+    optimizer = optimizer_of(ODD)
+    scaler = LRScaler(optimizer)
+    scaler.scale(2.0)
+    scaler.scale(3.0)
+    assert rates_of(optimizer) == [ODD * 3]
+    scaler.restore()
+    scaler.restore()
+    assert rates_of(optimizer) == [ODD]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda rate: rate * 0.5, 0.05),
+        (lambda rate: 0.5 * rate, 0.05),
+        (lambda rate: rate / 2, 0.05),
+        (lambda rate: rate * 0.5 * 0.5, 0.025),
+        (lambda rate: rate * 0.5 / 0.25, 0.2),
+        (lambda rate: rate * 1, 0.1),
+        (lambda rate: rate, 0.1),
+        (lambda rate: 0.07, 0.07),
+        (lambda rate: 0, 0),
+    ],
+)
+def test_what_an_optimizer_does_to_its_rate_is_done_to_the_users(change, expected):
+    optimizer = optimizer_of(0.1, 0.01)
+    scaler = LRScaler(optimizer)
+    scaler.scale(3.0)
+    group = optimizer.param_groups[0]
+    group["lr"] = change(group["lr"])
+    scaler.restore()
+    assert rates_of(optimizer) == [pytest.approx(expected), 0.01]
+    assert type(group["lr"]) in (float, int)
+
+
+def test_an_augmented_assignment_too():
+    optimizer = optimizer_of(0.1)
+    scaler = LRScaler(optimizer)
+    for _ in range(3):
+        scaler.scale(2.0)
+        optimizer.param_groups[0]["lr"] *= 0.5
+        scaler.restore()
+    assert rates_of(optimizer) == [pytest.approx(0.1 * 0.5**3)]
+
+
+def test_a_scaled_rate_is_a_number_like_any_other():
+    optimizer = optimizer_of(0.1)
+    LRScaler(optimizer).scale(2.0)
+    (rate,) = rates_of(optimizer)
+    assert isinstance(rate, float)
+    assert (rate + 1, 1 - rate, -rate, rate**2) == (1.2, 0.8, -0.2, 0.2**2)
+    assert (rate * 3, 3 * rate, rate / 4, 4 / rate) == (0.2 * 3, 3 * 0.2, 0.05, 20.0)
+    assert math.sqrt(rate) == math.sqrt(0.2)
+    assert json.dumps(rate) == f"{rate}" == "0.2"
+    assert torch.equal(torch.ones(2) * rate, torch.full((2,), 0.2))
+    assert torch.equal(rate * torch.ones(2), torch.full((2,), 0.2))
+    with pytest.raises(TypeError):
+        rate * "a"
+
+
+def test_a_checkpoint_from_within_a_step_holds_the_users_rate():
+    optimizer = optimizer_of(0.1)
+    LRScaler(optimizer).scale(2.0)
+    (rate,) = rates_of(optimizer)
+    for twin in (pickle.loads(pickle.dumps(rate)), copy.deepcopy(rate)):
+        assert (twin, type(twin)) == (0.1, float)
+
+
+def test_a_group_that_is_added_meanwhile_is_left_alone():
+    optimizer = optimizer_of(0.1)
+    scaler = LRScaler(optimizer)
+    scaler.scale(2.0)
+    optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 0.3})
+    scaler.restore()
+    assert rates_of(optimizer) == [0.1, 0.3]
+
+
+# ---- tensors -------------------------------------------------------------------------------------
+
+
+def tensor_optimizer(*rates):
+    return optimizer_of(*rates, kind=torch.optim.Adam, foreach=False)
+
+
+def test_a_tensor_is_changed_in_place():
+    """A captured graph reads that very tensor."""
+    held = torch.tensor(ODD)
+    optimizer = tensor_optimizer(held)
+    scaler = LRScaler(optimizer)
+    before = held.clone()
+    for _ in range(10):
+        scaler.scale(1.1)
+        assert rates_of(optimizer)[0] is held
+        torch.testing.assert_close(held, before * 1.1)
+        scaler.restore()
+        assert rates_of(optimizer)[0] is held
+        assert torch.equal(held, before)
+
+
+def test_groups_that_share_a_tensor_are_scaled_once():
+    shared = torch.tensor(0.1)
+    optimizer = tensor_optimizer(shared, shared)
+    scaler = LRScaler(optimizer)
+    scaler.scale(3.0)
+    torch.testing.assert_close(shared, torch.tensor(0.3))
+    scaler.restore()
+    assert torch.equal(shared, torch.tensor(0.1))
+
+
+@pytest.mark.parametrize("way", ["in place", "another tensor"])
+def test_a_tensor_that_an_optimizer_multiplies_decays_the_users_rate(way):
+    held = torch.tensor(0.1)
+    optimizer = tensor_optimizer(held, held)
+    scaler, (group, other) = LRScaler(optimizer), optimizer.param_groups
+    for _ in range(3):
+        scaler.scale(2.0)
+        if way == "in place":
+            group["lr"] *= 0.5
+        else:
+            group["lr"] = group["lr"] * 0.5
+        scaler.restore()
+    torch.testing.assert_close(group["lr"], torch.tensor(0.1 * 0.5**3))
+    assert other["lr"] is held
+    expected = torch.tensor(0.1 * 0.5**3 if way == "in place" else 0.1)
+    torch.testing.assert_close(held, expected)
+
+
+def test_a_number_in_a_tensors_place_is_kept():
+    held = torch.tensor(0.1)
+    optimizer = tensor_optimizer(held)
+    scaler = LRScaler(optimizer)
+    scaler.scale(2.0)
+    optimizer.param_groups[0]["lr"] = 0.03
+    scaler.restore()
+    assert rates_of(optimizer) == [0.03]
+    assert torch.equal(held, torch.tensor(0.1)), "the tensor may be somebody else's"
+
+
+def test_a_rate_of_zero_stays():
+    held = torch.tensor(0.0)
+    scaler = LRScaler(tensor_optimizer(held))
+    scaler.scale(2.0)
+    scaler.restore()
+    assert held == 0
 
 
 @pytest.fixture

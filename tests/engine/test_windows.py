@@ -5,9 +5,8 @@ import pytest
 from attached import sgd
 from engines import engine_of, learnt, passes, step
 from layerdropback import Control, Schedule, Uniform
-from layerdropback.engine.counters import Counters
 from layerdropback.engine.planner import Planner
-from layerdropback.engine.window import FULL
+from layerdropback.engine.window import FULL, Counters
 from zoo import ZOO, mlp
 
 

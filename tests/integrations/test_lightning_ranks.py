@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from by_hand import heard
 from layerdropback import AttachError, Branch, Schedule, Truncate, Uniform
-from layerdropback.engine.parts import is_seen_through
+from layerdropback.engine.passes import is_seen_through
 from layerdropback.integrations.lightning import LayerDropBackCallback
 from lightning_runs import (
     BATCHES,

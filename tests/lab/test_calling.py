@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from layerdropback.lab.calling import first_output, undisturbed
-from layerdropback.model.analysis import is_running
+from layerdropback.model.recording import in_analysis
 
 
 def draws():
@@ -68,16 +68,16 @@ def test_everything_is_put_back_where_the_model_raises():
         norm(torch.randn(4, 3))
         raise KeyError
     assert int(norm.num_batches_tracked) == 0
-    assert not is_running()
+    assert not in_analysis()
 
 
 def test_it_runs_with_gradients_also_where_the_caller_wants_none():
     with torch.no_grad():
         with undisturbed(nn.Linear(2, 2)):
             assert torch.is_grad_enabled()
-            assert is_running()
+            assert in_analysis()
         assert not torch.is_grad_enabled()
-    assert not is_running()
+    assert not in_analysis()
 
 
 def test_outputs_without_floating_point_need_a_loss():

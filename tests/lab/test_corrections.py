@@ -5,7 +5,7 @@ from layerdropback.lab.profiling.corrections import (
     convolution_backward,
     recurrent_stack_backward,
 )
-from layerdropback.model.formulas import recurrent_stack
+from layerdropback.model.flops import recurrent_stack
 
 
 def test_a_convolutions_gradients_cost_what_the_forward_pass_does():

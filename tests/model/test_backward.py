@@ -1,4 +1,4 @@
-"""What a backward pass costs, against a counter that watches a real one."""
+"""What a backward pass costs, against a counter that watches a real one, and what cuts skip."""
 
 import math
 
@@ -9,10 +9,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from foretelling import foretell, spent
+from layerdropback import AttachError, find_layers
 from layerdropback.lab.profiling.corrections import corrections
-from layerdropback.model.backward import BackwardCosts
+from layerdropback.model.backward import BackwardCosts, depth_shares
 from layerdropback.model.flops import ForwardFlops
 from layerdropback.model.graph import edges, graph_roots
+from layerdropback.model.order import Order
 from zoo import ZOO
 
 
@@ -137,3 +139,54 @@ def test_a_leaf_that_is_no_argument_is_spared_by_cuts(inputs, spared):
     given = {"all": None, "none": set(), "it": {id(x)}}[inputs]
     costs.add(edges(graph_roots(out)), counter.nodes, given)
     assert spent(costs, set()) == (0 if spared else ONE)
+
+
+class Costs:
+    """Costs of parameters by name, asked for by their places."""
+
+    def __init__(self, of):
+        self._of = of
+
+    def by_place(self, places, early):
+        self.places, self.early = dict(places), dict(early)
+        spent = {}
+        for name, cost in self._of.items():
+            spent[places[name]] = spent.get(places[name], 0.0) + cost
+        return spent
+
+
+LAYERS = find_layers(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))))
+NAMES = [name for layer in LAYERS for name in layer.parameter_names]
+
+
+def order_of(names, last=()):
+    ranks = {name: rank for rank, name in enumerate(names)}
+    return Order(ranks, ranks | dict(last))
+
+
+def test_shares_add_up_in_the_order_of_use():
+    costs = Costs({"0.weight": 1, "0.bias": 1, "1.weight": 3, "2.weight": 5})
+    used = ["2.weight", "2.bias", "0.weight", "0.bias", "1.weight", "1.bias"]
+    shares = depth_shares(LAYERS, order_of(used), costs, frozenset())
+    assert shares == {"2": 0.5, "0": pytest.approx(0.7), "1": 1.0}
+
+
+def test_what_is_not_reached_costs_nothing_and_comes_last():
+    costs = Costs({"0.weight": 1, "2.weight": 3})
+    shares = depth_shares(LAYERS, order_of(["0.weight", "2.weight"]), costs, frozenset())
+    assert shares == {"0": 0.25, "2": 1.0, "1": 1.0}
+    assert costs.places == {"0.weight": 0, "2.weight": 1}
+
+
+def test_of_a_tied_parameter_the_last_use_counts_where_early_ones_are_cut():
+    costs = Costs(dict.fromkeys(NAMES, 1))
+    order = order_of(NAMES, last={"0.weight": 9, "0.bias": 9})
+    shares = depth_shares(LAYERS, order, costs, {"0.weight", "0.bias"})
+    assert list(shares) == ["1", "2", "0"]
+    assert costs.early == {"0.weight": 0, "0.bias": 0}
+
+
+def test_a_model_without_a_cost():
+    words = "cuts cannot be weighed in this model.*no product or convolution.*use Uniform"
+    with pytest.raises(AttachError, match=words):
+        depth_shares(LAYERS, order_of(NAMES), Costs({}), frozenset())

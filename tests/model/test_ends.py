@@ -6,9 +6,55 @@ import pytest
 import torch
 from torch import nn
 
+from layerdropback.interop.private import node_number
 from layerdropback.model.call_trace import CallTrace
-from layerdropback.model.ends import Ends
+from layerdropback.model.ends import AskedGradients, Ends
 from layerdropback.model.graph import Edge
+
+WAYS = {
+    "retain_grad": lambda x: x.retain_grad(),
+    "register_hook": lambda x: x.register_hook(lambda grad: grad),
+    "grad": lambda x: torch.autograd.grad(x.sum(), x, retain_graph=True),
+    "grad by name": lambda x: torch.autograd.grad(x.sum(), inputs=[x], retain_graph=True),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_ask(way):
+    with AskedGradients() as asked:
+        hidden = torch.ones(2, requires_grad=True).exp()
+        WAYS[way](hidden)
+        hidden.exp()
+    assert asked.numbers == [node_number(hidden.grad_fn)]
+
+
+def test_what_is_asked_of_leaves_or_not_at_all_is_not_noted():
+    with AskedGradients() as asked:
+        leaf = torch.ones(2, requires_grad=True)
+        leaf.register_hook(lambda grad: grad)
+        torch.autograd.grad(leaf.exp().sum(), leaf)
+    assert asked.numbers == []
+
+
+def test_what_is_asked_before_and_after_is_not_noted():
+    hidden = torch.ones(2, requires_grad=True).exp()
+    asked = AskedGradients()
+    hidden.retain_grad()
+    with asked:
+        pass
+    hidden.register_hook(lambda grad: grad)
+    assert asked.numbers == []
+
+
+def test_code_that_asks_first_whether_it_may_asks_for_nothing():
+    weight = torch.ones(2, requires_grad=True)
+    with AskedGradients() as asked:
+        guarded = weight.exp()
+        if guarded.requires_grad:
+            guarded.register_hook(lambda gradient: None)
+        weight.sin().register_hook(lambda gradient: None)
+    assert len(asked.numbers) == 1
+
 
 LEAVES = {name: torch.zeros(2) for name in ("low", "mid", "high", "side")}
 NAMES = {id(leaf): name for name, leaf in LEAVES.items()}

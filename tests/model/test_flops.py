@@ -1,4 +1,4 @@
-"""FLOPs of operations that counters overlook: products of all kinds, convolutions, attention."""
+"""FLOPs of operations that counters overlook, by formulas on shapes and by real operations."""
 
 import itertools
 from functools import partial
@@ -9,7 +9,28 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foretelling import backward, count, foretell, leaf, spent
+from layerdropback.model import flops
 from layerdropback.model.flops import ForwardFlops
+
+
+def test_attention_is_scores_and_their_product_with_the_values():
+    query, key, value = (2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6)
+    scores, mixed = 2 * (2 * 3 * 5 * 7) * 4, 2 * (2 * 3 * 5 * 7) * 6
+    assert flops.attention(query, key, value) == scores + mixed
+
+
+def test_experts_products_are_divided_among_them():
+    assert flops.grouped_product((24, 16), (2, 16, 8)) == 2 * 24 * 16 * 8
+    assert flops.grouped_product((2, 24, 16), (2, 16, 8)) == 2 * 2 * 24 * 16 * 8
+
+
+def test_a_recurrent_layer_has_no_gradient_of_states_that_nobody_wants():
+    node = flops.recurrent_layer_node((5, 2, 3), (16, 3), (16, 4), (), (), (2, 4))
+    tokens, sequences = 5 * 2, 2
+    assert node.edges[0] == node.edges[1] == 2 * tokens * 16 * 3
+    assert node.edges[5] == 2 * sequences * 16 * 4
+    assert node.whole + node.edges[5] == node.edges[2] == 2 * tokens * 16 * 4
+
 
 M, K, N = 3, 8, 4
 ONE = 2 * M * K * N  # a product of (M, K) and (K, N)

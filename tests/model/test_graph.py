@@ -10,12 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 from layerdropback import AttachError
 from layerdropback.model.graph import (
-    argument_nodes,
     compiled_leaves,
     compiled_too_late,
     edges,
     first_uses,
     graph_roots,
+    made_by,
     output_tensors,
 )
 
@@ -72,7 +72,7 @@ def test_what_lies_behind_an_argument_is_not_the_models():
     outside, layer = nn.Linear(3, 3), nn.Linear(3, 2)
     x = outside(torch.ones(1, 3))
     out = layer(x)
-    ends = argument_nodes(((x,), {}))
+    ends = made_by(((x,), {}))
     leaves = [edge.leaf for edge in edges(graph_roots(out), ends) if edge.leaf is not None]
     assert any(leaf is x for leaf in leaves)
     assert not any(leaf is outside.weight for leaf in leaves)
@@ -83,7 +83,7 @@ def test_what_lies_behind_an_argument_is_not_the_models():
 
 def test_an_output_that_is_an_argument_has_nothing_behind_it():
     x = torch.ones(2, requires_grad=True).exp()
-    assert list(edges(graph_roots(x), argument_nodes(x))) == []
+    assert list(edges(graph_roots(x), made_by(x))) == []
 
 
 def test_numbers_rise_as_the_forward_pass_makes_nodes():

@@ -1,13 +1,22 @@
-"""A recorded step runs like any other, uncompiled, and leaves nothing."""
+"""A recorded step runs like any other, uncompiled, and leaves nothing; so does an analysis."""
 
 import pytest
 import torch
 from torch import nn
 
 from layerdropback.model.recorder import Watched
-from layerdropback.model.recording import Recording
+from layerdropback.model.recording import Recording, analysis, in_analysis
 from recorded import recorded
 from zoo import ZOO, Skip
+
+
+def test_an_analysis_runs_while_it_is_entered_however_it_ends():
+    assert not in_analysis()
+    with analysis():
+        with pytest.raises(KeyError), analysis():
+            raise KeyError
+        assert in_analysis()
+    assert not in_analysis()
 
 
 def hooks(model):

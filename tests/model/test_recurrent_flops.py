@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretelling import backward, count, foretell, leaf, spent
-from layerdropback.model import formulas
+from layerdropback.model import flops
 
 TIME, BATCH, FEATURES, SIZE = 7, 3, 5, 4
 LENGTHS = (7, 5, 2)
@@ -240,6 +240,6 @@ def test_cudnn_counts_packed_sequences_by_their_steps():
 def test_a_stack_costs_what_it_costs_written_out():
     net = network("both ways")
     shapes = [tuple(weight.shape) for weight in net._flat_weights]
-    forward = formulas.recurrent_stack((TIME, BATCH, FEATURES), shapes)
+    forward = flops.recurrent_stack((TIME, BATCH, FEATURES), shapes)
     expected, _ = count(lambda: written_out(net, torch.randn(TIME, BATCH, FEATURES)))
     assert forward == expected

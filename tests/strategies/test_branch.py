@@ -5,7 +5,7 @@ import pytest
 
 from facts_of import facts_of
 from layerdropback import AttachError, Branch
-from layerdropback.model.groups import Group
+from layerdropback.model.branches import Group
 
 GROUPS = (Group((0, 1), ("a",), 0.25), Group((2, 3, 4), ("b", "c"), 0.5))
 

@@ -5,7 +5,7 @@ import pytest
 
 from facts_of import facts_of
 from layerdropback import Control
-from layerdropback.strategies.pool import Masks
+from layerdropback.strategies.odds import Masks
 
 
 def test_it_has_drop_epochs_in_which_nothing_drops():

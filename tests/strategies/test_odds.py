@@ -1,4 +1,4 @@
-"""Distributions of masks: layers by themselves, and cuts."""
+"""Distributions of masks (layers, cuts, turns of blocks), and masks that are drawn from them."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from layerdropback.strategies.odds import QUANTILES, Cuts, Independent
+from layerdropback.strategies.odds import QUANTILES, Cuts, Independent, Masks, Turns
 from layerdropback.strategies.random import Stream, random_numbers
 
 seeds = st.integers(0, 2**64 - 1)
@@ -195,3 +195,148 @@ def test_where_nothing_can_be_cut_nothing_is(depth):
     assert not given.draw(numbers(0, 0)).any()
     assert not given.chances.any()
     assert given.mean_rate == 0
+
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(lambda pair: pair[0] <= pair[1])
+
+
+def turns_of(active, blocks, order):
+    """So many blocks between a layer that always rests, 0, and one that always trains."""
+    return Turns(blocks + 2, tuple(range(1, blocks + 1)), (0,), active, order)
+
+
+def active_in(turns, seed, turn):
+    return np.flatnonzero(~turns.draw(numbers(seed, turn), turn)).tolist()
+
+
+@given(
+    SIZES, st.sampled_from(["random", "cyclic", "fixed"]), st.integers(0, 2**63), st.integers(0, 99)
+)
+def test_just_so_many_are_active_and_what_is_no_block_never_changes(sizes, order, seed, turn):
+    active, blocks = sizes
+    turns = turns_of(active, blocks, order)
+    found = active_in(turns, seed, turn)
+    assert len(found) == active + 1
+    assert found[-1] == blocks + 1
+    assert 0 not in found
+    assert active_in(turns, seed, turn) == found
+
+
+def test_cyclic_turns_begin_with_the_last_block_and_go_around():
+    turns = turns_of(2, 5, "cyclic")
+    found = [active_in(turns, 0, turn)[:-1] for turn in range(4)]
+    assert found == [[4, 5], [2, 3], [1, 5], [3, 4]]
+
+
+def test_fixed_ones_are_the_last_and_stay():
+    turns = turns_of(2, 5, "fixed")
+    assert {tuple(active_in(turns, seed, turn)) for seed in (0, 1) for turn in range(5)} == {
+        (4, 5, 6)
+    }
+    assert turns.chances.tolist() == [1, 1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("order", ["random", "cyclic"])
+def test_every_block_has_the_same_part(order):
+    turns, count = turns_of(2, 5, order), 3000
+    rests = np.mean([turns.draw(numbers(3, turn), turn) for turn in range(count)], axis=0)
+    assert turns.chances.tolist() == [1, 0.6, 0.6, 0.6, 0.6, 0.6, 0]
+    np.testing.assert_allclose(rests, turns.chances, atol=0.03)
+    assert turns.mean_rate == 0.6
+
+
+def test_pinned_masks():
+    """Another release draws the same ones."""
+    turns = turns_of(2, 6, "random")
+    assert [active_in(turns, 42, turn)[:-1] for turn in range(5)] == [
+        [1, 6],
+        [4, 5],
+        [3, 6],
+        [1, 5],
+        [5, 6],
+    ]
+
+
+def test_more_active_ones_than_blocks_are_all():
+    turns = turns_of(3, 2, "random")
+    assert active_in(turns, 0, 0) == [1, 2, 3]
+    assert turns.mean_rate == 0
+    nothing = Turns(3, (), (), 2, "cyclic")
+    assert not nothing.draw(numbers(0, 0), 4).any()
+    assert not nothing.chances.any()
+
+
+@pytest.mark.parametrize("order", ["random", "cyclic"])
+def test_a_pool_is_of_so_many_turns(order):
+    turns = turns_of(2, 4, order)
+    masks = turns.pool(numbers(3, 0), 20)
+    assert masks.shape == (20, 6)
+    assert (masks.sum(axis=1) == 3).all()
+    assert len({tuple(mask) for mask in masks.tolist()}) == (2 if order == "cyclic" else 6)
+
+
+def odds_of(rate, layers=6):
+    return Independent(np.full(layers, rate), np.arange(layers))
+
+
+def drawn(masks, odds, steps):
+    return [tuple(masks.draw(odds, step).tolist()) for step in steps]
+
+
+@given(seeds, st.integers(0, 2**40))
+def test_without_a_pool_a_mask_depends_on_seed_and_step_alone(seed, step):
+    odds = odds_of(0.5, 40)
+    masks = Masks(seed)
+    assert not masks.pooled
+    first = drawn(masks, odds, [step])
+    assert drawn(masks, odds, [step + 1]) != first
+    assert drawn(Masks(seed), odds, [step]) == first
+    assert drawn(Masks((seed + 1) % 2**64), odds, [step]) != first
+
+
+@given(seeds, st.integers(2, 20), st.integers(0, 5))
+def test_each_turn_takes_every_mask_once(seed, size, turn):
+    odds, masks = odds_of(0.5), Masks(seed, size)
+    assert masks.pooled
+    this = drawn(masks, odds, range(turn * size, (turn + 1) * size))
+    assert sorted(this) == sorted(drawn(masks, odds, range(size)))
+    assert np.sum(this, axis=0).min() >= size // 2
+    assert np.sum(this, axis=0).max() <= -(-size // 2)
+
+
+def test_turns_have_orders_of_their_own():
+    odds, masks = odds_of(0.5, 40), Masks(0, 8)
+    turns = [tuple(drawn(masks, odds, range(8 * n, 8 * n + 8))) for n in range(5)]
+    assert len(set(turns)) == 5
+
+
+class Counting:
+    """Odds that count how often a pool is made of them."""
+
+    made = 0
+
+    def pool(self, numbers, masks):
+        Counting.made += 1
+        return np.eye(masks, dtype=bool)
+
+
+def test_a_pool_is_made_once_for_the_same_odds():
+    """It was drawn anew in each step once."""
+    masks, odds = Masks(0, 4), Counting()
+    for step in range(40):
+        masks.draw(odds, step)
+    assert Counting.made == 1
+    masks.draw(Counting(), 40)
+    assert Counting.made == 2
+
+
+def test_a_mask_from_a_pool_is_the_callers_own():
+    masks, odds = Masks(0, 4), odds_of(0.5)
+    before = drawn(masks, odds, range(4))
+    masks.draw(odds, 0)[:] = True
+    assert drawn(masks, odds, range(4)) == before
+
+
+@pytest.mark.parametrize("pool", [None, 4])
+def test_nothing_to_drop_is_nothing(pool):
+    assert not Masks(0, pool).draw(Independent.never(3), 5).any()

@@ -55,7 +55,7 @@ def test_the_last_layer_is_kept(model):
     plan = plan_of(model, Uniform())
     assert plan.heads() == {4}
     assert free(plan) == [0, 1, 2, 3]
-    assert plan.chances(0.5) == [0.5, 0.5, 0.5, 0.5, 0.0]
+    assert plan.at(plan.heads(), 0.5)[1].chances.tolist() == [0.5, 0.5, 0.5, 0.5, 0.0]
 
 
 def test_last_is_what_is_used_last(model):
@@ -142,11 +142,11 @@ def test_odds_are_made_once_while_nothing_changes(model):
     """The cache grew with each position of a ramp once."""
     plan = plan_of(model, Uniform())
     heads = plan.heads()
-    odds = plan.odds(heads, 0.25)
-    assert plan.odds(heads, 0.25) is odds
-    assert plan.odds(heads, 0.75) is not odds
+    odds = plan.at(heads, 0.25)[1]
+    assert plan.at(heads, 0.25)[1] is odds
+    assert plan.at(heads, 0.75)[1] is not odds
     for position in np.linspace(0, 1, 100):
-        plan.odds(heads, position)
+        plan.at(heads, position)[1]
     assert plan._last is not None
     assert plan._last[0] == (heads, 1.0), "one entry"
 
@@ -162,10 +162,10 @@ BRANCHES = (
 def test_branches_drop_whole(model):
     plan = plan_of(model, Branch(), branches=BRANCHES)
     assert free(plan) == [1, 2, 3]
-    odds = plan.odds(plan.heads(), 0.5)
+    odds = plan.at(plan.heads(), 0.5)[1]
     assert odds.leaders.tolist() == [0, 1, 2, 2, 4]
     mask = np.array([False, False, True, True, False])
-    assert plan.switches(plan.heads(), 0.5, mask) == ("3",)
+    assert Branch().switches(plan.facts(plan.heads()), mask) == ("3",)
 
 
 def test_a_branch_with_a_kept_layer_is_kept(model):
@@ -177,16 +177,16 @@ def test_a_branch_with_a_kept_layer_is_kept(model):
 
 def test_a_cut_lies_below_what_is_kept(model):
     plan = plan_of(model, Truncate(0.2, keep=["2"]), shares=SHARES)
-    assert plan.odds(plan.heads(), 0.5).layers == (0, 1)
+    assert plan.at(plan.heads(), 0.5)[1].layers == (0, 1)
     with pytest.raises(AttachError, match="cannot be reached: cuts skip at most 0.4"):
-        plan_of(model, Truncate(0.5, keep=["2"]), shares=SHARES).check()
+        Truncate(0.5, keep=["2"]).check(plan.facts(plan.heads()))
 
 
 def test_early_uses_and_sources_are_detached_with_a_cut(model):
     learned = {"shares": SHARES, "early": {"4.weight": ("0",)}, "sources": ("0", "1")}
     plan = plan_of(model, Truncate(), **learned)
     mask = np.array([True, False, False, False, False])
-    assert plan.switches(plan.heads(), 0.5, mask) == ("0", "1")
+    assert Truncate().switches(plan.facts(plan.heads()), mask) == ("0", "1")
     assert Learned(order_of([]), branches=BRANCHES, **learned).cut_off == ("1", "3", "0")
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerdropback.strategies.pool import Masks
+from layerdropback.strategies.odds import Masks
 from layerdropback.strategies.random import Stream, random_numbers
 from layerdropback.training.images.augment import EpochOrder, cpu_generator
 

@@ -4,7 +4,7 @@ import torch
 
 from attached import sgd
 from layerdropback import Schedule, Uniform
-from layerdropback.engine.attaching import attach
+from layerdropback.engine.engine import attach
 from layerdropback.settings import Settings
 
 ALWAYS = Schedule(every=1, start=0)

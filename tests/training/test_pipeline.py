@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
 from layerdropback import UsageError
-from layerdropback.engine.batching import BatchScaler
+from layerdropback.epoch import BatchScaler
 from layerdropback.training.images.augment import Augments
 from pipelines import (
     COUNT,

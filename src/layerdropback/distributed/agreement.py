@@ -16,11 +16,8 @@ Value = TypeVar("Value")
 class Ranks:
     """The ranks of one model, which this process is one of; alone where it is one process's own.
 
-    Around the model or in it is ``DistributedDataParallel``, or ``fully_shard`` has sharded it.
-
-    Args:
-        model: what is trained.
-        adopted: DDP models around it, or in it, that it does not show; more may come.
+    Around the model or in it is ``DistributedDataParallel``, or ``fully_shard`` has sharded it. It
+    does not show DDP models that were `adopted`, of which more may come.
     """
 
     def __init__(self, model: nn.Module, adopted: Sequence[nn.Module] = ()):
@@ -62,13 +59,9 @@ class Ranks:
     ) -> None:
         """Make sure that facts are the same on all ranks; every rank must call it.
 
-        Args:
-            facts: by name, in levels; compared, and told, by their ``repr``.
-            consequence: what cannot be done otherwise.
-            problems: that this rank has found by itself; they are raised on every rank.
-
-        Raises:
-            AttachError: on every rank alike; it names the facts that differ, and on which ranks.
+        Facts come by name, in levels, and are compared by their ``repr``. An `AttachError`, on
+        every rank alike, names those that differ, and on which ranks, or `problems` that some rank
+        has found by itself. The `consequence` is what cannot be done then.
         """
         rank = torch.distributed.get_rank() if self._groups() else 0
         texts = dict(_flat(facts))
@@ -81,12 +74,10 @@ class Ranks:
         names = dict.fromkeys(name for _, theirs, _ in everyone for name in theirs)
         found = [text for name in names for text in _difference(name, everyone)]
         if found:
-            cause = "masks are drawn from it, and the ranks would train different models"
-            cure = (
-                "give every rank the same seed, settings and model, and load the same state on all"
-            )
             fact = f"the ranks disagree: {'; '.join(found)}"
-            raise AttachError([explain(fact, cause, cure)], consequence)
+            cause = "masks are drawn from it, and the ranks would train different models"
+            cure = "give every rank the same seed, settings and model, and load the same state"
+            raise AttachError([explain(fact, cause, f"{cure} on all")], consequence)
 
     def _groups(self) -> list[Any]:
         """The process groups that together hold all ranks; none for one process's own model."""
@@ -119,9 +110,8 @@ def _difference(name: str, everyone: list[tuple[int, dict[str, str], Any]]) -> l
         ranks.setdefault(theirs.get(name, "unknown"), []).append(number)
     if len(ranks) == 1:
         return []
-    each = [f"{value} on {_named(numbers)}" for value, numbers in ranks.items()]
+    each = [
+        f"{value} on rank{'s' * (len(numbers) > 1)} {', '.join(map(str, sorted(numbers)))}"
+        for value, numbers in ranks.items()
+    ]
     return [f"{name} is {', '.join(each)}"]
-
-
-def _named(numbers: list[int]) -> str:
-    return f"rank{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import nn
@@ -10,13 +11,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Adagrad
 
 from ..errors import explain, name_some
+from ..interop import private
 from ..interop.compiling import compile_ignores_flags, compiled_modules
-from ..interop.private import (
-    forward_pre_hooks,
-    has_step_hooks,
-    is_compiled_in_place,
-    step_pre_hooks,
-)
 from ..settings import Settings
 from ..strategies import Strategy
 from .hooks import WeakHook
@@ -48,12 +44,8 @@ def epoch_problems(target: Target) -> list[str]:
     return changed or [*_homeless_parameters(target), *_compile_problems(target)]
 
 
-def type_problems(model: object, optimizers: Sequence[object]) -> list[str]:
-    """Arguments that are no model or no optimizer; nothing else can be looked at then."""
-    return [*_model_problems(model), *_optimizers_problems(optimizers)]
-
-
-def _model_problems(model: object) -> Iterator[str]:
+def model_problems(model: object) -> Iterator[str]:
+    """Where it is no model that is ready; nothing else can be looked at then."""
     if not isinstance(model, nn.Module):
         fact = f"model is a {type(model).__name__}"
         yield explain(fact, "a torch.nn.Module is needed", "pass the model itself")
@@ -67,14 +59,15 @@ def _model_problems(model: object) -> Iterator[str]:
         yield explain("the model has uninitialized parameters", cause, cure)
 
 
-def _optimizers_problems(optimizers: Sequence[object]) -> Iterator[str]:
+def optimizers_problems(optimizers: Sequence[object]) -> Iterator[str]:
+    """Where they are no optimizers with step hooks; the same."""
     if len({id(optimizer) for optimizer in optimizers}) < len(optimizers):
         cause = "a mask holds until each has stepped"
         yield explain("an optimizer was given twice", cause, "give each once")
     if not optimizers:
         yield explain("there is no optimizer", "the sequence is empty", "pass at least one")
     for optimizer in optimizers:
-        if not has_step_hooks(optimizer):
+        if not private.has_step_hooks(optimizer):
             fact = f"optimizer is a {type(optimizer).__name__}"
             cause = "a torch.optim.Optimizer with step hooks is needed"
             cure = "pass the torch optimizer inside it, or a list of those"
@@ -83,31 +76,27 @@ def _optimizers_problems(optimizers: Sequence[object]) -> Iterator[str]:
 
 def _homeless_parameters(target: Target) -> Iterator[str]:
     """Trainable parameters in no optimizer; asked again at every epoch, for what was unfrozen."""
-    held: set[int] = set().union(*target.held())
+    held = set[int]().union(*target.held())
     named = target.named_parameters()
     if homeless := [name for name, p in named if p.requires_grad and id(p) not in held]:
-        yield explain(
-            f"trainable parameters are in no optimizer: {name_some(homeless)}",
-            "the optimizer was made before they were (un)frozen or replaced, or one is missing",
-            "optimizer.add_param_group(...), pass every optimizer as a list, or freeze them "
-            "with requires_grad_(False)",
-        )
+        fact = f"trainable parameters are in no optimizer: {name_some(homeless)}"
+        cause = "the optimizer was made before they were (un)frozen or replaced, or one is missing"
+        add = "optimizer.add_param_group(...), pass every optimizer as a list, or "
+        yield explain(fact, cause, f"{add}freeze them with requires_grad_(False)")
 
 
 def _nothing_to_train(target: Target) -> Iterator[str]:
-    parameters = [parameter for _, parameter in target.named_parameters()]
-    if not any(parameter.requires_grad for parameter in parameters):
+    parameters = {id(p): p.requires_grad for _, p in target.named_parameters()}
+    if not any(parameters.values()):
         cure = "unfreeze some, or train without LayerDropBack"
         cause = "every parameter has requires_grad=False, or there is none"
         yield explain("the model has no trainable parameter", cause, cure)
         return
     for optimizer, held in zip(target.optimizers, target.held(), strict=True):
-        if held.isdisjoint(map(id, parameters)):
-            yield explain(
-                f"optimizer {type(optimizer).__name__} has no layer to keep",
-                "it holds no parameter of this model",
-                "pass only the optimizers that train this model",
-            )
+        if held.isdisjoint(parameters):
+            fact = f"optimizer {type(optimizer).__name__} has no layer to keep"
+            cure = "pass only the optimizers that train this model"
+            yield explain(fact, "it holds no parameter of this model", cure)
 
 
 def _changed_parameters(target: Target) -> Iterator[str]:
@@ -118,11 +107,10 @@ def _changed_parameters(target: Target) -> Iterator[str]:
     gone = known - present.keys()
     if new or gone:
         what = f"new: {name_some(new)}" if new else f"{len(gone)} are gone"
-        yield explain(
-            f"the model's parameters are not those LayerDropBack was attached to ({what})",
-            "an adapter (LoRA), a new head, or fully_shard came after the attachment",
-            "make the model and its optimizer final first, then detach() and attach anew",
-        )
+        fact = f"the model's parameters are not those LayerDropBack was attached to ({what})"
+        cause = "an adapter (LoRA), a new head, or fully_shard came after the attachment"
+        cure = "make the model and its optimizer final first, then detach() and attach anew"
+        yield explain(fact, cause, cure)
 
 
 def wrapper_problems(model: nn.Module) -> Iterator[str]:
@@ -130,27 +118,29 @@ def wrapper_problems(model: nn.Module) -> Iterator[str]:
     for name, module in model.named_modules():
         where = f"module {name!r}" if name else "the model"
         kind = type(module).__name__
-        if isinstance(module, DistributedDataParallel):
-            if module.static_graph:
-                cause = "a dropped layer changes the graph in every step"
-                cure = "remove static_graph=True, set find_unused_parameters=True"
-                yield explain(f"{where} is DDP with static_graph=True", cause, cure)
-            elif not module.find_unused_parameters:
-                cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
-                cure = "DistributedDataParallel(..., find_unused_parameters=True)"
-                yield explain(f"{where} is DDP without find_unused_parameters", cause, cure)
+        is_ddp = isinstance(module, DistributedDataParallel)
+        if is_ddp and module.static_graph:
+            what = "DDP with static_graph=True"
+            cause = "a dropped layer changes the graph in every step"
+            cure = "remove static_graph=True, set find_unused_parameters=True"
+        elif is_ddp and not module.find_unused_parameters:
+            what = "DDP without find_unused_parameters"
+            cause = "DDP waits for the gradients of dropped layers, and its replicas diverge"
+            cure = "DistributedDataParallel(..., find_unused_parameters=True)"
         elif isinstance(module, DataParallel):
-            cause = "its replicas share one set of flags between threads"
+            what, cause = "nn.DataParallel", "its replicas share one set of flags between threads"
             cure = "use DistributedDataParallel with find_unused_parameters=True"
-            yield explain(f"{where} is nn.DataParallel", cause, cure)
         elif kind == "FullyShardedDataParallel":  # by name: importing FSDP takes a second
+            what, cure = kind, "use fully_shard (FSDP2)"
             cause = "FSDP1 flattens layers into one parameter, which cannot be dropped in part"
-            yield explain(f"{where} is FullyShardedDataParallel", cause, "use fully_shard (FSDP2)")
+        else:
+            continue
+        yield explain(f"{where} is {what}", cause, cure)
 
 
 def _compile_problems(target: Target) -> Iterator[str]:
     """Compiled graphs in which flags could not be lowered; asked again at every epoch."""
-    if is_compiled_in_place(target.model):
+    if private.is_compiled_in_place(target.model):
         cause = "its hooks are compiled too, and the flags could not be lowered before it runs"
         cure = "compile block by block (block.compile()) with unit='block'"
         yield explain("the model was compiled in place as a whole", cause, cure)
@@ -158,15 +148,15 @@ def _compile_problems(target: Target) -> Iterator[str]:
     if not compile_ignores_flags():
         return
     for name, module in compiled_modules(target.model):
-        inside = {id(parameter) for parameter in module.parameters()}
-        held = sum(any(id(p) in inside for p in layer.parameters) for layer in target.layers)
+        held = target.count_layers(module.parameters())
         if held > 1:
-            yield explain(
-                f"{name} is compiled as one graph that holds {held} layers",
+            fact = f"{name} is compiled as one graph that holds {held} layers"
+            cause = (
                 f"torch {torch.__version__} ignores in compiled graphs that requires_grad changed, "
-                "so gradients would be silently wrong (pytorch#139476; from 2.12 on it is right)",
-                "compile block by block (block.compile()) with unit='block', or use torch 2.12",
+                "so gradients would be silently wrong (pytorch#139476; from 2.12 on it is right)"
             )
+            cure = "compile block by block (block.compile()) with unit='block', or use torch 2.12"
+            yield explain(fact, cause, cure)
 
 
 def _optimizer_problems(target: Target, scales_lr: bool) -> Iterator[str]:
@@ -181,15 +171,12 @@ def _optimizer_problems(target: Target, scales_lr: bool) -> Iterator[str]:
             yield explain(f"optimizer {kind} has no learning rate", cause, "set lr_scale=1")
 
 
-def _is_ours(hook: object) -> bool:
-    return isinstance(hook, WeakHook) and hook.alive
-
-
 def _second_controller(target: Target) -> Iterator[str]:
-    on_model = [hook for module in target.model.modules() for hook in forward_pre_hooks(module)]
-    hooked = [(f"optimizer {type(o).__name__}", step_pre_hooks(o)) for o in target.optimizers]
+    modules, optimizers = target.model.modules(), target.optimizers
+    on_model = chain.from_iterable(map(private.forward_pre_hooks, modules))
+    hooked = [(f"optimizer {type(o).__name__}", private.step_pre_hooks(o)) for o in optimizers]
     for what, hooks in [*hooked, ("the model", on_model)]:
-        if any(map(_is_ours, hooks)):
+        if any(isinstance(hook, WeakHook) and hook.alive for hook in hooks):
             cause, cure = "two would undo each other's work", "detach() the first one"
             yield explain(f"{what} has a LayerDropBack already", cause, cure)
 
@@ -220,20 +207,19 @@ def _resting_problems(target: Target, strategy: Strategy) -> Iterator[str]:
     """What takes turns must be in an optimizer from the start (ms-swift#10140)."""
     if strategy.resting is None:
         return
-    held: set[int] = set().union(*target.held())
+    held = set[int]().union(*target.held())
     turns = [layer for layer in target.layers if strategy.takes_turns(layer)]
     out = [la.name for la in turns if held.isdisjoint(map(id, la.parameters))]
     if out and len(out) < len(turns):
         cause = "it was made from the parameters that were trainable then"
         cure = "make it from all of model.parameters(), with requires_grad on what may train"
         yield explain(f"no optimizer holds blocks {name_some(out)}, which never train", cause, cure)
-    if strategy.resting == "release":
-        for optimizer in target.optimizers:
-            cause = ""
-            if isinstance(optimizer, Adagrad):
-                cause = "it makes its state when it is built, and fails without it"
-            elif exchanging(optimizer):
-                cause = "its eval() makes the weights that count of every parameter's state"
-            if cause:
-                fact = f"state='release' is not usable with {type(optimizer).__name__}"
-                yield explain(fact, cause, "give state='offload' or 'keep'")
+    for optimizer in target.optimizers if strategy.resting == "release" else ():
+        fact = f"state='release' is not usable with {type(optimizer).__name__}"
+        cause, cure = "", "give state='offload' or 'keep'"
+        if isinstance(optimizer, Adagrad):
+            cause = "it makes its state when it is built, and fails without it"
+        elif exchanging(optimizer):
+            cause = "its eval() makes the weights that count of every parameter's state"
+        if cause:
+            yield explain(fact, cause, cure)

@@ -1,7 +1,13 @@
-"""The hooks on forward and backward passes."""
+"""The hooks on forward and backward passes, of the model or of parts that a loop calls.
 
+A ``training_step`` of Lightning calls ``self.net(x)``, and the loop of a GAN the generator and the
+discriminator of one module. Which way a loop does it shows in its first step.
+"""
+
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -9,29 +15,130 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from ..errors import AttachError
+from ..errors import AttachError, explain, name_some
 from ..interop.compiling import compile_ignores_flags, is_being_exported
-from ..interop.private import after_backward, is_in_backward, is_transformed
-from ..interop.sharding import settle_precision
-from ..model import analysis
-from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, output_tensors
-from .adopting import adopt
-from .failed_pass import note_missing_gradient
-from .gate import through_gate
+from ..interop.private import (
+    after_backward,
+    is_compiled_in_place,
+    is_in_backward,
+    is_transformed,
+    node_number,
+)
+from ..interop.wrappers import settle_precision
+from ..model.graph import compiled_leaves, compiled_too_late, graph_roots, leads_to, output_tensors
+from ..model.recording import in_analysis
+from .agreed import adopt
 from .hooks import WeakHook
-from .parts import Parts
+from .switches import through_gate
 from .windows import Windows
+
+_SEEN_THROUGH = "_layerdropback_seen_through"
+
+
+def see_through(module: nn.Module, through: bool = True) -> None:
+    """A call of this module is no forward pass from now on; calls inside of it are.
+
+    For frameworks whose call of a model makes whole steps, those of its optimizers included. Inside
+    of such a call the module may call itself, and that is a forward pass. With `through` false it
+    is taken back, and leaves no trace.
+    """
+    if through:
+        vars(module)[_SEEN_THROUGH] = True
+    else:
+        vars(module).pop(_SEEN_THROUGH, None)
+
+
+def is_seen_through(module: nn.Module) -> bool:
+    """Whether `see_through` was called with it."""
+    return _SEEN_THROUGH in vars(module)
+
+
+def parts_of(model: nn.Module) -> Iterator[nn.Module]:
+    """The modules nearest below a model that can be called and hooked, each once.
+
+    Example:
+        >>> model = nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 2)), "head": nn.Linear(2, 2)})
+        >>> [type(part).__name__ for part in parts_of(model)]
+        ['Sequential', 'Linear']
+    """
+    for child in model.children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):  # cannot be called
+            yield from parts_of(child)
+        elif not isinstance(child, torch.jit.ScriptModule) and not is_compiled_in_place(child):
+            yield from [child] if any(True for _ in child.parameters()) else []
+
+
+class Parts:
+    """Which calls were forward passes of the window, and what they made."""
+
+    def __init__(self) -> None:
+        self._whole = False
+        self._some = False
+        self._around = 0  # running calls of modules that are seen through
+        self.made: set[int] = set()  # numbers of the nodes of all outputs so far
+        # On parts; they go when the model itself is called and none of its parts is.
+        self.hooks = ExitStack()
+
+    def enter(self, module: nn.Module) -> bool:
+        """A call begins; whether it can be a forward pass, and is not just around some."""
+        if not is_seen_through(module):
+            return True
+        self._around += 1
+        return self._around > 1
+
+    @property
+    def are_inside(self) -> bool:
+        """Whether passes are made inside of a call that is seen through."""
+        return self._around > 0
+
+    def leave(self, module: nn.Module) -> None:
+        """A call has ended, or was broken off."""
+        if is_seen_through(module):
+            self._around -= 1
+
+    def called(self, whole: bool) -> None:
+        """A forward pass begins, of the model or of a part."""
+        self._whole |= whole
+        self._some |= not whole
+
+    def saw_outputs(self, roots: Iterable[Node]) -> None:
+        """A forward pass has ended with these outputs."""
+        self.made.update(map(node_number, roots))
+
+    def is_own(self, argument: Tensor) -> bool:
+        """Whether an argument comes from an earlier pass of the window, and not from the user."""
+        return leads_to(argument.grad_fn, self.made)
+
+    def end_window(self) -> None:
+        """Every optimizer has stepped."""
+        if self._whole and not self._some:
+            self.hooks.close()
+        self._whole = self._some = False
+        self.made.clear()
+
+
+# Torch's words, or the user's, for an activation that requires no gradient, or has no node.
+_ABOUT_GRADIENTS = re.compile(r"grad|register_(pre)?hook", re.IGNORECASE)
+
+
+def note_missing_gradient(error: BaseException, dropped: Sequence[str]) -> None:
+    """Say in a note on the error that dropping may be its cause, where it speaks of gradients."""
+    if not dropped or not _ABOUT_GRADIENTS.search(str(error)):
+        return
+    fact = f"LayerDropBack dropped {name_some(dropped)} in this step"
+    cause = (
+        "an activation with nothing but dropped layers before it requires no gradient, and the "
+        "model asks for its gradient, in a way that was not seen in the step that was looked at"
+    )
+    cure = (
+        "ask for it only where tensor.requires_grad is True, ask for it in every step, or keep a "
+        "layer before it with keep=[...]"
+    )
+    error.add_note(explain(fact, cause, cure))
 
 
 class Passes:
-    """Holds the window's mask while the model's passes run.
-
-    Args:
-        windows: says what is in force.
-
-    Attributes:
-        parts: of the model, as far as the loop calls them by themselves.
-    """
+    """Holds the window's mask while passes run, of the model or of parts that the loop calls."""
 
     def __init__(self, windows: Windows):
         self._windows, self.parts = windows, Parts()
@@ -52,7 +159,7 @@ class Passes:
 
     def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A forward pass begins."""
-        counts = torch.is_grad_enabled() and not is_being_exported() and not analysis.is_running()
+        counts = torch.is_grad_enabled() and not is_being_exported() and not in_analysis()
         counts = counts and not any(self._calls) and not is_transformed()
         counts = self.parts.enter(module) and counts and not is_in_backward()
         self._calls.append(counts)
@@ -63,26 +170,19 @@ class Passes:
         self._in_backward, self._handled = False, sys.exception()
         adopt(windows)
         windows.before_first_pass()
-        self._arguments = output_tensors((args, kwargs)) if self._looks_at_arguments() else []
+        looks = windows.watch.is_on or windows.recording.recorder or windows.window.switched
+        self._arguments = output_tensors((args, kwargs)) if looks else []
         windows.watch.before_forward(windows.window, windows.seen, self._arguments, module)
         windows.seen.forward = True
         if not self._settled:
             self._settled = True
             settle_precision(windows.target.sharded)
-        self._cuts = self._may_cut()
+        # An argument that wants a gradient is the user's, and its gradient right.
+        wanting = (tensor for tensor in self._arguments if tensor.requires_grad)
+        self._cuts = all(map(self.parts.is_own, wanting))
         windows.seen.uncut |= not self._cuts
         windows.hold.begin_pass(windows.window, self._cuts)
         windows.recording.begin_forward(module)
-
-    def _may_cut(self) -> bool:
-        """Whether no argument wants a gradient; one that does is the user's, and right."""
-        wanting = (tensor for tensor in self._arguments if tensor.requires_grad)
-        return all(map(self.parts.is_own, wanting))
-
-    def _looks_at_arguments(self) -> bool:
-        windows = self._windows
-        watched = windows.watch.is_on or windows.recording.recorder is not None
-        return watched or bool(windows.window.switched)
 
     def after_forward(self, module: nn.Module, args: Any, outputs: Any) -> Any:
         """A forward pass has ended, or was broken off."""
@@ -96,8 +196,10 @@ class Passes:
         windows.hold.flags.lift()
         arguments, self._arguments = self._arguments, []
         roots = graph_roots(outputs)
-        walked = self.parts.made
-        self._note_sources(windows.watch.after_forward(windows.window, roots, arguments, walked))
+        found = windows.watch.after_forward(windows.window, roots, arguments, self.parts.made)
+        if found:
+            windows.planner.knowledge.note_sources(found)
+            windows.install()
         if not torch.is_grad_enabled():
             return None
         if not self.parts.are_inside:
@@ -113,20 +215,11 @@ class Passes:
             return through_gate(outputs, windows.window.parameters)
         return None
 
-    def _note_sources(self, names: Sequence[str]) -> None:
-        if names:
-            self._windows.planner.knowledge.note_sources(names)
-            self._windows.install()
-
     def _refuse_compiled(self, roots: Sequence[Node]) -> None:
         """What `checks` finds at attach time, for a model that was compiled since."""
-        layers = self._windows.target.layers
+        cause = f"torch {torch.__version__} ignores in its graphs that requires_grad changed"
         for leaves in compiled_leaves(roots):
-            inside = {id(leaf) for leaf in leaves}
-            if sum(any(id(p) in inside for p in layer.parameters) for layer in layers) > 1:
-                cause = (
-                    f"torch {torch.__version__} ignores in its graphs that requires_grad changed"
-                )
+            if self._windows.target.count_layers(leaves) > 1:
                 raise AttachError([compiled_too_late(cause)])
 
     def in_backward(self, gradients: Any) -> None:

@@ -6,17 +6,17 @@ the state can wait elsewhere meanwhile, or be let go. Checkpoints stay whole: wh
 """
 
 import contextlib
-import functools
-import weakref
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .hooks import WeakHook
+from ..model.nested import map_tensors
+from .hooks import WeakHook, put_around
 from .window import Window
 
 _State = dict[str, Any]
@@ -26,10 +26,8 @@ _CPU = torch.device("cpu")
 class Resting:
     """The states of all optimizers' resting parameters.
 
-    Args:
-        optimizers: whose states.
-        mode: ``"offload"``, ``"release"`` or ``"keep"``, see `Blocks`; None where nothing rests.
-        traces: closing it takes the hooks away, and gives everything back.
+    The mode is the `state` of `Blocks`; None where nothing rests. Closing `traces` takes the hooks
+    away, and gives everything back.
     """
 
     def __init__(
@@ -39,9 +37,7 @@ class Resting:
         self._stores: list[_Store] = []
         self._now: bytes | None = None  # the mask by which they rest
         if mode in ("offload", "release"):
-            self._stores = [
-                _Store(optimizer, mode == "offload", traces) for optimizer in optimizers
-            ]
+            self._stores = [_Store(o, mode == "offload", traces) for o in optimizers]
 
     def settle(self, window: Window) -> None:
         """What the window drops rests from now on, and all else is back.
@@ -88,7 +84,8 @@ class _Store:
         traces.callback(optimizer.register_state_dict_post_hook(whole).remove)
         traces.callback(optimizer.register_load_state_dict_pre_hook(lean).remove)
         for name in exchanging(optimizer):
-            traces.callback(_before(optimizer, name, WeakHook(self._give_back)))
+            before = partial(_first, WeakHook(self._give_back))
+            traces.callback(put_around(optimizer, name, before))
         traces.callback(self.fetch, frozenset())
 
     def send(self, resting: Set[int]) -> None:
@@ -99,7 +96,7 @@ class _Store:
             if not self._keeps:
                 self._away.pop(parameter, None)
             elif entry is not None:
-                self._away[parameter] = _mapped(entry, Tensor, _Waiting.of)
+                self._away[parameter] = map_tensors(_Waiting.of, entry)
 
     def fetch(self, resting: Set[int]) -> None:
         """Put the states of all others back."""
@@ -107,7 +104,7 @@ class _Store:
         for parameter in [p for p in self._away if id(p) not in resting]:
             entry = self._away.pop(parameter)
             if not state.get(parameter):  # a mere look at a defaultdict would make an entry
-                state[parameter] = _mapped(entry, _Waiting, lambda w: _moved(w.tensor, w.home))
+                state[parameter] = map_tensors(lambda w: _moved(w.tensor, w.home), entry, _Waiting)
 
     def _give_back(self) -> None:
         """All of it, until the next step or pass."""
@@ -120,7 +117,7 @@ class _Store:
             return state_dict
         numbers = {id(p): number for number, p in enumerate(_parameters(optimizer))}
         away = {
-            numbers[id(parameter)]: _mapped(entry, _Waiting, lambda waiting: waiting.tensor)
+            numbers[id(parameter)]: map_tensors(lambda waiting: waiting.tensor, entry, _Waiting)
             for parameter, entry in self._away.items()
             if id(parameter) in numbers
         }
@@ -130,48 +127,30 @@ class _Store:
     def _lean(self, optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
         """What is loaded waits outside until its turn comes: what rests may not be known yet."""
         saved = state_dict.get("param_groups", ())
-        if [len(group["params"]) for group in saved] != [
-            len(group["params"]) for group in optimizer.param_groups
-        ]:
+        if _sizes(saved) != _sizes(optimizer.param_groups):
             return state_dict  # torch refuses it, and nothing has changed
         self._away.clear()
         loaded = dict(state_dict["state"])
         places = ((number, group) for group in saved for number in group["params"])
         for parameter, (number, group) in zip(_parameters(optimizer), places, strict=True):
             if number in loaded:
+                load, entry = partial(_as_loaded, parameter, group), loaded.pop(number)
                 self._away[parameter] = {
-                    key: _mapped(
-                        value, Tensor, functools.partial(_as_loaded, parameter, group, key)
-                    )
-                    for key, value in loaded.pop(number).items()
+                    key: map_tensors(partial(load, key), value) for key, value in entry.items()
                 }
         self.is_open = bool(self._away)
         return {**state_dict, "state": loaded}
+
+
+def _first(react: Callable[[], Any], call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    react()
+    return call(*args, **kwargs)
 
 
 def exchanging(optimizer: Optimizer) -> tuple[str, ...]:
     """Methods that put other weights in the place of all, and need every state: schedule-free's."""
     names = ("train", "eval")
     return names if all(callable(getattr(optimizer, name, None)) for name in names) else ()
-
-
-def _before(optimizer: Optimizer, name: str, react: Callable[[], Any]) -> Callable[[], None]:
-    """Call `react` before this method of this one optimizer; what is returned undoes it."""
-    owner, method = weakref.ref(optimizer), getattr(type(optimizer), name)
-
-    @functools.wraps(method)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        react()
-        return method(owner(), *args, **kwargs)
-
-    vars(optimizer)[name] = called
-
-    def undo() -> None:
-        this = owner()
-        if this is not None and vars(this).get(name) is called:
-            del vars(this)[name]
-
-    return undo
 
 
 def _as_loaded(parameter: nn.Parameter, group: _State, key: str, value: Tensor) -> _Waiting:
@@ -185,19 +164,12 @@ def _as_loaded(parameter: nn.Parameter, group: _State, key: str, value: Tensor) 
     return _Waiting.of(value.to(dtype), parameter.device)
 
 
+def _sizes(groups: Iterable[_State]) -> list[int]:
+    return [len(group["params"]) for group in groups]
+
+
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """The same containers, with everything of a kind changed."""
-    if isinstance(value, kind):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _mapped(inner, kind, change) for key, inner in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_mapped(inner, kind, change) for inner in value)
-    return value
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -1,14 +1,14 @@
 """What LayerDropBack is attached to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer, SparseAdam
 
 from ..interop.private import stored_values
-from ..interop.sharding import sharded_modules
-from ..interop.wrappers import called_module, unwrap
+from ..interop.wrappers import called_module, sharded_modules, unwrap
 from ..model.layers import Layer
 
 
@@ -24,8 +24,12 @@ class Target:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Every parameter once, by the name that its layer gives it."""
-        for layer in self.layers:
-            yield from zip(layer.parameter_names, layer.parameters, strict=True)
+        return chain.from_iterable(layer.named() for layer in self.layers)
+
+    def count_layers(self, parameters: Iterable[Tensor]) -> int:
+        """How many layers some of these parameters are of."""
+        ids = set(map(id, parameters))
+        return sum(not ids.isdisjoint(map(id, layer.parameters)) for layer in self.layers)
 
     def held(self) -> list[set[int]]:
         """For each optimizer the ``id`` of each of its parameters."""

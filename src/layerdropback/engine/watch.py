@@ -5,8 +5,7 @@ warning, with the true cause, within ten steps (DESIGN, promise 12).
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence, Set
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,9 @@ from torch.optim import Optimizer
 
 from ..errors import explain, name_some
 from ..interop.private import version
-from ..model.graph import argument_nodes, first_uses, graph_roots
+from ..model.graph import first_uses, graph_roots, made_by
 from ..settings import Settings
-from .sources import Sources
+from .switches import Sources
 from .target import Target, is_something
 from .window import Seen, Window
 
@@ -44,13 +43,9 @@ class Watch:
         self._outside: int | None  # steps without an epoch; None once there was one
         self.begin()
 
-    def begin(self) -> None:
-        """After an attachment or a load."""
-        self._left, self._outside = STEPS, 0
-
-    def begin_epoch(self) -> None:
-        """An epoch begins."""
-        self._left, self._outside = STEPS, None
+    def begin(self, in_epoch: bool = False) -> None:
+        """After an attachment or a load, or as an epoch begins."""
+        self._left, self._outside = STEPS, None if in_epoch else 0
 
     @property
     def is_on(self) -> bool:
@@ -86,11 +81,7 @@ class Watch:
         self._sources.stop()
 
     def after_forward(
-        self,
-        window: Window,
-        roots: Sequence[Node],
-        arguments: Sequence[Tensor],
-        walked: AbstractSet[int],
+        self, window: Window, roots: Sequence[Node], arguments: Sequence[Tensor], walked: Set[int]
     ) -> tuple[str, ...]:
         """A forward pass has ended; the modules that must be detached from now on.
 
@@ -100,17 +91,14 @@ class Watch:
         if self._looks_at_weights:
             self._weights.settle(self.is_on)
         if self.is_on and window.parameters and not self._target.sharded:
-            leaves = first_uses(roots, argument_nodes(arguments).keys())
-            self._check_dropped(self._dropped_in(window, leaves))
+            dropped = set(map(id, window.parameters))
+            leaves = first_uses(roots, made_by(arguments).keys())
+            self._check_dropped(self._names(dropped & set(map(id, leaves))))
             earlier = first_uses(graph_roots(arguments), frozenset(), walked)
-            self._check_outside(self._dropped_in(window, earlier))
+            self._check_outside(self._names(dropped & set(map(id, earlier))))
             if self._settings.strategy.needs_costs:
                 self._check_cut(leaves, {id(tensor) for tensor in arguments})
         return found
-
-    def _dropped_in(self, window: Window, leaves: Iterable[Tensor]) -> list[str]:
-        there = {id(leaf) for leaf in leaves}
-        return self._names(p for p in window.parameters if id(p) in there)
 
     def _check_dropped(self, names: Sequence[str]) -> None:
         if names:
@@ -122,7 +110,7 @@ class Watch:
             cure = "make such tensors inside the model's forward; compile block by block"
             self._warn("flags ignored", fact, cause, cure)
 
-    def _check_cut(self, leaves: dict[Tensor, int], arguments: AbstractSet[int]) -> None:
+    def _check_cut(self, leaves: dict[Tensor, int], arguments: Set[int]) -> None:
         """Below the cut only an argument may require a gradient, which is the user's."""
         parameters = [number for leaf, number in leaves.items() if isinstance(leaf, nn.Parameter)]
         if any(id(leaf) in arguments for leaf in leaves) or not parameters:
@@ -142,11 +130,10 @@ class Watch:
         if not self.is_on:
             return
         # Zeros come where a loop takes gradients by name.
-        came = (p for p in self._ungraded if p.grad is not None and is_something(p.grad))
-        names = self._names(came)
+        came = {id(p) for p in self._ungraded if p.grad is not None and is_something(p.grad)}
         self._ungraded = []
         if self._warned.isdisjoint({"flags ignored", "not called"}):
-            self._check_outside(names)
+            self._check_outside(self._names(came))
 
     def _check_outside(self, names: Sequence[str]) -> None:
         if names:
@@ -209,9 +196,8 @@ class Watch:
         cure = "attach the optimizers whose step() the loop calls; detach() first, then attach anew"
         self._warn("unseen", fact, cause, cure)
 
-    def _names(self, parameters: Iterable[nn.Parameter]) -> list[str]:
-        wanted = {id(parameter) for parameter in parameters}
-        return [name for name, p in self._target.named_parameters() if id(p) in wanted]
+    def _names(self, ids: Set[int]) -> list[str]:
+        return [name for name, p in self._target.named_parameters() if id(p) in ids]
 
     def _warn(self, kind: str, fact: str, cause: str, cure: str) -> None:
         """Say it once for each kind of problem."""

@@ -1,19 +1,20 @@
 """Opens, keeps and closes windows: what is in force from one optimizer step to the next."""
 
+from dataclasses import replace
+
 import numpy as np
 from torch import nn
 
-from ..distributed.sync_watch import SyncWatch
+from ..distributed.ddp import SyncWatch
 from ..model.recorder import Watched
 from ..model.recording import Recording
 from ..settings import Settings
 from ..strategies.odds import Mask
-from .counters import Counters
 from .hold import Hold
 from .planner import Planner
 from .target import Target
 from .watch import Watch
-from .window import FULL, Decision, Seen, Window
+from .window import FULL, Counters, Decision, Seen, Window
 
 
 class Windows:
@@ -52,7 +53,7 @@ class Windows:
         look_again = epoch != self.counters.epoch
         self.hold.switches.show()  # also to what was compiled since
         self.counters.begin_epoch(epoch)
-        self.watch.begin_epoch()
+        self.watch.begin(in_epoch=True)
         self.planner.knowledge.begin_epoch()
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self.seen.carried = self._is_open()
@@ -84,13 +85,11 @@ class Windows:
         if not self.settings.ever_drops:
             return
         self.recording.stop()
-        self.seen.decision = self.planner.decide(self.drops, self.position)
+        decision = self.seen.decision = self.planner.decide(self.drops, self.position)
         learned = self.planner.knowledge.learned
-        if self.seen.decision.records:
-            self._record()
-        elif self.drops:
-            self.window = self._drawn(self.seen.decision)
-        elif look_again and learned is not None and learned.order.unreached:
+        if self.drops and not decision.records:
+            self.window = self._drawn(decision)
+        elif decision.records or (look_again and learned and learned.order.unreached):
             self._record()
         # Outside of an epoch and in a recorded step it turns out later what rests.
         if self.counters.in_epoch and self.recording.recorder is None:
@@ -107,9 +106,8 @@ class Windows:
             return FULL
         drawn = self.planner.draw(decision.heads, self.counters, self.position)
         mask, names, factor, saved = drawn
-        return Window(
-            mask, self._parameters(mask), self.hold.switches.modules(names), factor, saved
-        )
+        switched = self.hold.switches.modules(names)
+        return Window(mask, self._parameters(mask), switched, factor, saved)
 
     def _parameters(self, mask: Mask) -> tuple[nn.Parameter, ...]:
         layers = self.target.layers
@@ -142,13 +140,10 @@ class Windows:
         if not self.planner.knowledge.ranks.alone:  # they must agree, and do so before the step
             return
         found = self.planner.foresee(recorder, self.counters, self.position)
-        if found is not None:
-            self.seen.foreseen = self._recorded(*found)
+        if found is not None:  # the passes are full, and save nothing
+            mask, factor = found
+            self.seen.foreseen = Window(mask, self._parameters(mask), lr_factor=factor)
             self.recording.let_go(self.seen.foreseen.parameters)
-
-    def _recorded(self, mask: Mask, factor: float) -> Window:
-        """What a recorded window is from its step on: its passes were full, and saved nothing."""
-        return Window(mask, self._parameters(mask), lr_factor=factor)
 
     def enter_foreseen(self) -> bool:
         """The passes of a recorded window are over; whether it drops from now on."""
@@ -163,14 +158,14 @@ class Windows:
         recorder = self.recording.recorder
         if recorder is None or not recorder.saw_backward:
             return
-        self.planner.knowledge.learn(recorder, self.target.needing(recorder.scaled))
+        self.planner.knowledge.learn(recorder)
         self.recording.stop()
         self.install()
         foresees = self.settings.strategy.foresees and self.drops
         if foresees and self.window.mask is None and not self.seen.stepped:
             drawn = self._drawn(self.planner.decide(self.drops, self.position))
             if self.seen.foreseen is None and drawn.mask is not None:
-                self.seen.foreseen = self._recorded(drawn.mask, drawn.lr_factor)
+                self.seen.foreseen = replace(drawn, switched=(), saved=0.0)
 
     def install(self) -> None:
         """Have switches where masks may detach, and plan by what is known."""

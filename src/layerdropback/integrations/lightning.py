@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch.nn.parallel import DistributedDataParallel
 
 from ..controller import LayerDropBack
-from ..engine.parts import see_through
+from ..engine.passes import see_through
 from ..epoch import Epoch
 from ..errors import AttachError, LoaderError, explain
 from ..interop.wrappers import unwrap

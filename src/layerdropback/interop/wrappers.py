@@ -1,11 +1,19 @@
-"""Looking through the wrappers that others put around a model or an optimizer."""
+"""What others put around a model or an optimizer.
 
-from collections.abc import Iterator
+``fully_shard`` (FSDP2) shards a model's parameters: between passes they are shards (``DTensor``),
+which the optimizer and LayerDropBack hold. A module's forward pass uses whole tensors instead, and
+these are what autograd sees.
+"""
 
-from torch import nn
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .private import has_step_hooks, is_compile_wrapper
+from .private import has_step_hooks, is_compile_wrapper, settle_sharded
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -55,6 +63,18 @@ def canonical_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
+def hookable_modules(
+    model: nn.Module, running: nn.Module | None = None
+) -> Iterator[tuple[str, nn.Module]]:
+    """The modules inside a model that take hooks now, by their canonical names.
+
+    Scripted ones never do, and torch fails where the hooks of what is `running` change.
+    """
+    for name, module in model.named_modules():
+        if name and module is not running and not isinstance(module, torch.jit.ScriptModule):
+            yield canonical_name(name), module
+
+
 def named_module(model: nn.Module, name: str) -> nn.Module:
     """The module of a canonical name."""
     found: dict[str, nn.Module] = {canonical_name(n): m for n, m in model.named_modules()}
@@ -70,17 +90,13 @@ def torch_optimizer(optimizer: object) -> object:
     seen, found, inner = {id(optimizer)}, optimizer, optimizer
     while True:
         wrapper = inner
-        inner = next((o for o in _held(wrapper) if id(o) not in seen and _moves(o, wrapper)), None)
+        held = (getattr(wrapper, "optimizer", None), *getattr(wrapper, "__dict__", {}).values())
+        inner = next((o for o in held if id(o) not in seen and _moves(o, wrapper)), None)
         if inner is None:
             return found
         seen.add(id(inner))
         if has_step_hooks(inner):  # else what is inside it may have them
             found = inner
-
-
-def _held(wrapper: object) -> Iterator[object]:
-    yield getattr(wrapper, "optimizer", None)
-    yield from getattr(wrapper, "__dict__", {}).values()
 
 
 def _moves(inner: object, wrapper: object) -> bool:
@@ -94,3 +110,50 @@ def _moves(inner: object, wrapper: object) -> bool:
 
 def _ids(groups: list[dict[str, list[object]]]) -> set[int]:
     return {id(parameter) for group in groups for parameter in group["params"]}
+
+
+# A module that gathers and shards, with its name.
+Sharded = tuple[str, nn.Module]
+
+
+def sharded_modules(model: nn.Module) -> tuple[Sharded, ...]:
+    """The modules that ``fully_shard`` was called with, the outer ones first."""
+    # Not before FSDP is imported, which takes a second.
+    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
+    if kind is None:
+        return ()
+    found = model.named_modules()
+    return tuple((name, module) for name, module in found if isinstance(module, kind))
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is but this rank's part of one."""
+    return hasattr(tensor, "full_tensor")
+
+
+def reshard(modules: Sequence[Sharded]) -> None:
+    """Let modules that a forward pass without a backward pass left whole hold their shards."""
+    for _, module in modules:
+        any_module: Any = module
+        any_module.reshard()
+
+
+def settle_precision(modules: Sequence[Sharded]) -> None:
+    """Let FSDP2 decide on its types while everything that trains still says so.
+
+    It does so in the first forward pass, and forgets the precision of what is frozen then
+    (pytorch#186998): a run that is resumed in a drop epoch would begin with such a pass.
+    """
+    inside: set[int] = set()
+    for _, module in modules:
+        if id(module) not in inside:
+            inside |= {id(inner) for inner in module.modules()}
+            settle_sharded(module)
+
+
+def whole_parameters(name: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The whole parameters that a sharded module holds at the end of its forward pass."""
+    prefix = f"{name}." if name else ""
+    for own, parameter in module.named_parameters():
+        if not is_sharded(parameter):
+            yield canonical_name(prefix + own), parameter

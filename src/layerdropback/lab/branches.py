@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import AttachError, explain
-from ..interop.sharding import sharded_modules
-from ..interop.wrappers import canonical_name, unwrap
+from ..interop.wrappers import canonical_name, sharded_modules, unwrap
 from ..model.branches import ResidualBranch, branches_of, module_sizes
 from ..model.nested import map_tensors
 from ..model.recorder import Watched

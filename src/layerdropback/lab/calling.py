@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..model import analysis
 from ..model.graph import output_tensors
+from ..model.recording import analysis
 
 Loss = Callable[[Any], Tensor]
 
@@ -27,7 +27,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     fork = torch.random.fork_rng(devices=sorted(devices, key=str))
     try:
-        with analysis.running(), fork, torch.enable_grad():
+        with analysis(), fork, torch.enable_grad():
             yield
     finally:
         random.setstate(generators[0])

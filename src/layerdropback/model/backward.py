@@ -1,13 +1,17 @@
-"""What a backward pass costs, for any set of parameters that still wants gradients."""
+"""What a backward pass costs, and what each cut saves of it."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
+import numpy as np
 from torch import nn
 
-from .formulas import NodeFlops
+from ..errors import AttachError, explain
+from .flops import NodeFlops
 from .graph import Edge
+from .layers import Layer
+from .order import Order, by_first_use
 
 # The place of what wants no gradient, and that of a leaf whose gradient dropping never saves.
 _NEVER, _ALWAYS = -math.inf, math.inf
@@ -22,8 +26,7 @@ _EARLY = " (early)"
 class BackwardCosts:
     """FLOPs of the backward passes of one step, by what they are spent for.
 
-    Args:
-        names: of the model's parameters, by ``id``; some may be added later.
+    The names are those of parameters, by ``id``; some may be added later.
     """
 
     def __init__(self, names: Mapping[int, str]):
@@ -32,26 +35,18 @@ class BackwardCosts:
         self._whole: dict[int, float] = {}
 
     def add(
-        self,
-        edges: Iterable[Edge],
-        flops: Mapping[int, NodeFlops],
-        inputs: Set[int] | None = None,
+        self, edges: Iterable[Edge], flops: Mapping[int, NodeFlops], inputs: Set[int] | None = None
     ) -> None:
-        """Take one forward pass in.
+        """Take one forward pass in: its graph, with the FLOPs of the nodes.
 
-        Args:
-            edges: of its graph.
-            flops: of the graph's nodes.
-            inputs: the ``id`` of each leaf that is an argument of the model. The gradients of other
-                leaves that are no parameters (a hook made an activation require one) are saved by
-                dropping. None: all such leaves are inputs.
+        `inputs` has the ``id`` of each leaf that is an argument of the model. The gradients of
+        other leaves that are no parameters (a hook made an activation require one) are saved by
+        dropping. None: all such leaves are inputs.
         """
         nothing, edges = NodeFlops(), list(edges)
         fan = Counter(edge.number for edge in edges)
-        named = [(edge, self._name(edge, inputs)) for edge in edges]
-        last: dict[str | None, int] = {}
-        for edge, name in named:
-            last[name] = max(last.get(name, edge.number), edge.number)
+        named = sorted(((e, self._name(e, inputs)) for e in edges), key=lambda one: one[0].number)
+        last = {name: edge.number for edge, name in named}
         for edge, name in named:
             cost = flops.get(edge.number, nothing)
             use = name + _EARLY if name is not None and edge.number < last[name] else name
@@ -72,11 +67,9 @@ class BackwardCosts:
         """FLOPs by the highest place among the parameters that they are spent for.
 
         When all parameters below some place are dropped, the FLOPs of lower places are saved, and
-        no others. What is spent for the inputs, too, has the place ``inf``.
-
-        Args:
-            places: of each parameter; one without a place wants no gradient.
-            early: of all uses but the last, for parameters where that is another place.
+        no others. What is spent for the inputs, too, has the place ``inf``. A parameter without a
+        place wants no gradient; `early` has the place of all its uses but the last, where that is
+        another one.
         """
         of_uses: dict[str, float] = dict(places)
         of_uses |= {name + _EARLY: place for name, place in {**places, **(early or {})}.items()}
@@ -93,3 +86,34 @@ class BackwardCosts:
         for number, place in highest.items():
             spent[place] += self._whole[number]
         return {place: flops for place, flops in spent.items() if flops and place > _NEVER}
+
+
+# By layer's name, of the backward pass's cost: what is skipped with the layer and all before it.
+Shares = Mapping[str, float]
+
+
+def depth_shares(
+    layers: Sequence[Layer], order: Order, costs: BackwardCosts, early: Set[str]
+) -> Shares:
+    """What is skipped of the backward pass's cost by a cut above each layer.
+
+    Of the parameters in `early` every cut drops all uses but the last.
+
+    Raises:
+        AttachError: no cost was counted, so that no cut can be weighed.
+    """
+    ranked = by_first_use(layers, order, early)
+    places = {
+        name: place
+        for place, i in enumerate(ranked)
+        for name in layers[i].parameter_names
+        if name in order.first
+    }
+    spent = costs.by_place(places, dict.fromkeys(early, 0))
+    total = sum(spent.values())
+    if not total:
+        cause = "the backward pass has no product or convolution whose cost could be counted"
+        fact = "cuts cannot be weighed in this model"
+        raise AttachError([explain(fact, cause, "use Uniform()")])
+    skipped = np.cumsum([spent.get(place, 0.0) for place in range(len(ranked))]) / total
+    return {layers[i].name: float(share) for i, share in zip(ranked, skipped, strict=True)}

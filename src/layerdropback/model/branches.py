@@ -1,4 +1,4 @@
-"""Residual branches, found in the autograd graph.
+"""Residual branches, found in the autograd graph, and the layers that drop together with them.
 
 A branch ends in a module whose output every gradient of its parameters passes (in the language of
 graphs: it *dominates* them), but not every gradient towards the model's input. Where that output is
@@ -7,17 +7,17 @@ connection say (issue 5; DropBP, NeurIPS 2024, does it for transformers that wer
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import networkx
 from torch import nn
 
 from ..interop.wrappers import canonical_name
-from .call_trace import CallTrace
-from .formulas import NodeFlops
+from .call_trace import CallTrace, ModuleCall
+from .flops import NodeFlops
 from .graph import Edge
-from .module_calls import ModuleCall
+from .layers import Layer
 
 _Node = int | str  # a node's number in the autograd graph, or what it does not number
 _ROOT, _INPUT = "(root)", "(input)"  # above all outputs; all leaves that are no parameters
@@ -168,3 +168,34 @@ def _entries(found: Iterable[Edge], names: Mapping[int, str]) -> list[int]:
         key = id(edge.leaf) if id(edge.leaf) not in names else 0
         first[key] = min(first.get(key, edge.number), edge.number)
     return list(first.values())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers that drop together, because branches do."""
+
+    layers: tuple[int, ...]  # their indices, rising
+    modules: tuple[str, ...]  # the names of those whose outputs are cut off
+    share: float = 0.0  # of the backward pass's FLOPs, what is skipped with them
+
+
+def make_groups(
+    layers: Sequence[Layer], branches: Sequence[ResidualBranch], reached: Container[str]
+) -> Iterator[Group]:
+    """Join the branches that share a layer, and leave out what a layer has outside of branches.
+
+    What the loss has not `reached`, as it is frozen, has no say.
+    """
+    of_name = {name: b for b, branch in enumerate(branches) for name in branch.parameter_names}
+    graph: networkx.Graph = networkx.Graph()
+    for i, layer in enumerate(layers):
+        for name in layer.parameter_names:
+            if name in reached or name in of_name:
+                graph.add_edge(("layer", i), ("branch", of_name.get(name, -1)))
+    for part in networkx.connected_components(graph):
+        if ("branch", -1) in part:
+            continue
+        mine = sorted(i for kind, i in part if kind == "layer")
+        ends = sorted(b for kind, b in part if kind == "branch")
+        share = float(sum(branches[b].share for b in ends))
+        yield Group(tuple(mine), tuple(branches[b].name for b in ends), share)

@@ -2,13 +2,56 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
-from .formulas import NodeFlops
-from .graph import Edge
-from .module_calls import ModuleCall
+from torch import nn
+
+from ..interop.private import next_number, node_number
+from ..interop.wrappers import hookable_modules
+from .flops import NodeFlops
+from .graph import Edge, graph_roots
+
+
+@dataclass
+class ModuleCall:
+    """One call of a module, by the numbers of the graph's nodes."""
+
+    begin: int  # of the next node, when it began
+    end: int = -1  # of the next node, when it ended
+    outputs: list[int] = field(default_factory=list)  # of its outputs' nodes
+
+
+class ModuleCalls:
+    """Notes the calls of a model's modules, the root left out, by their canonical names.
+
+    Nor those of what is `running`, whose call has begun already.
+    """
+
+    def __init__(self, model: nn.Module, running: nn.Module | None = None):
+        self.calls: dict[str, list[ModuleCall]] = defaultdict(list)
+        self._hooks = ExitStack()
+        for name, module in hookable_modules(model, running):
+            begin, end = partial(_begin, self.calls[name]), partial(_end, self.calls[name])
+            self._hooks.callback(module.register_forward_pre_hook(begin).remove)
+            self._hooks.callback(module.register_forward_hook(end).remove)
+
+    def stop(self) -> Mapping[str, list[ModuleCall]]:
+        """Watch no longer; all calls so far."""
+        self._hooks.close()
+        return self.calls
+
+
+def _begin(calls: list[ModuleCall], module: nn.Module, args: Any) -> None:
+    calls.append(ModuleCall(next_number()))
+
+
+def _end(calls: list[ModuleCall], module: nn.Module, args: Any, output: Any) -> None:
+    calls[-1].outputs = [node_number(node) for node in graph_roots(output)]
+    calls[-1].end = next_number()
 
 
 @dataclass
@@ -24,18 +67,13 @@ class CallTrace:
 
     def tops(self) -> list[int]:
         """The outputs that are not on the way to another; single numbers count only alone."""
-        found = self._not_below(number for number, single in self.roots.items() if not single)
-        return found or self._not_below(self.roots)
-
-    def _not_below(self, roots: Iterable[int]) -> list[int]:
-        candidates, top = set(roots), []
-        below: set[int] = set()
-        for number in sorted(self._children.keys() | candidates, reverse=True):
-            if number in candidates and number not in below:
-                top.append(number)
-            if number in candidates or number in below:
-                below.update(self._children.get(number, ()))
-        return top
+        below = self.roots_below()
+        whole = [number for number, single in self.roots.items() if not single]
+        for candidates in (whole, list(self.roots)):
+            covered = set[int]().union(*(below[number] for number in candidates))
+            if found := [number for number in candidates if number not in covered]:
+                return found
+        return []
 
     def roots_below(self, earlier: Iterable[int] = ()) -> dict[int, frozenset[int]]:
         """For each output those that are on the way to it, also of earlier passes."""
@@ -84,3 +122,37 @@ class CallTrace:
             if edge.child is not None:
                 found.setdefault(edge.number, set()).add(edge.child)
         return found
+
+
+def early_users(
+    trace: CallTrace, owners: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """For each tied parameter the modules that make all of its uses but the last.
+
+    A head that shares its weight with the embedding is used first and last. It is always kept; what
+    a cut drops of it is the early uses, by detaching the outputs of the modules that make them
+    (issue 5): one embedding, or one for each half of an encoder-decoder (issue 16).
+
+    `owners` are, of each parameter that is used more than once, the modules that own it. One is
+    left out where an early use is in no call of an owner, or the last is in a call of the same one.
+    """
+    uses: dict[str, list[int]] = defaultdict(list)
+    for number, names in sorted(trace.uses.items()):
+        for name in owners.keys() & set(names):
+            uses[name].append(number)
+    found = {}
+    for name, (*early, last) in sorted(uses.items()):
+        users = [_user(trace, owners[name], number, last) for number in early]
+        if users and None not in users:
+            found[name] = tuple(dict.fromkeys(user for user in users if user is not None))
+    return found
+
+
+def _user(trace: CallTrace, owners: Collection[str], number: int, last: int) -> str | None:
+    """The owner in a call of which a use is, if the last use is in none of its calls."""
+    for owner in owners:
+        calls = trace.calls.get(owner, ())
+        inside = any(call.begin <= number < call.end for call in calls)
+        if inside and all(call.end <= last for call in calls):
+            return owner
+    return None

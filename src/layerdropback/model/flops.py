@@ -1,25 +1,107 @@
 """FLOPs of a forward pass, node by node, and of the backward pass that each node will bring."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from ..interop.private import TorchDispatchMode, next_number
-from . import formulas
-from .formulas import Formula, NodeFlops
 from .graph import output_tensors
+
+Shape = Sequence[int]
+Formula = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class NodeFlops:
+    """What one node of the graph costs in the backward pass, in FLOPs."""
+
+    edges: Mapping[int, float] = field(default_factory=dict)  # of each input that wants a gradient
+    whole: float = 0.0  # as soon as any input does
+    shared: float = 0.0  # of all inputs together, where it is not known which cost what
+
+
+def attention(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
+    """Scores, and their product with the values."""
+    return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def grouped_product(left: Shape, right: Shape, *_: object, **__: object) -> int:
+    """Experts' products: groups divide what one of the two has no dimension of groups for."""
+    groups = left[0] if len(left) == len(right) == 3 else 1
+    return 2 * groups * left[-2] * left[-1] * right[-1]
+
+
+def vector_product(*shapes: Shape, **_: object) -> int:
+    """Of a matrix with a vector; what they are added to, if to anything, comes before them."""
+    return 2 * prod(shapes[-2])
+
+
+def recurrent_layer(
+    inputs: Shape, weight_ih: Shape, weight_hh: Shape, *_: object, **__: object
+) -> int:
+    """One layer and direction of an LSTM in oneDNN."""
+    return 2 * prod(inputs[:-1]) * (prod(weight_ih) + prod(weight_hh))
+
+
+def recurrent_layer_node(
+    inputs: Shape, weight_ih: Shape, weight_hh: Shape, *others: Any, **_: object
+) -> NodeFlops:
+    """What is wanted of it, as if time steps were written out; see `recurrent_stack_node`."""
+    hidden: Shape = others[2]  # after two biases
+    tokens, sequences = prod(inputs[:-1]), prod(hidden[:-1])
+    of_inputs, through_time = 2 * tokens * prod(weight_ih), 2 * tokens * prod(weight_hh)
+    at_start = 2 * sequences * prod(weight_hh)
+    edges = {0: of_inputs, 1: of_inputs, 2: through_time, 5: at_start}
+    return NodeFlops(edges, whole=through_time - at_start)
+
+
+def recurrent_stack(inputs: Shape, weights: Sequence[Shape], *_: object, **__: object) -> int:
+    """All layers and directions of cuDNN's: each matrix meets each time step."""
+    return 2 * prod(inputs[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
+
+
+def recurrent_stack_node(
+    inputs: Shape, weights: Sequence[Shape], stride: int, *others: Any, **_: object
+) -> NodeFlops:
+    """What is wanted of it, as if time steps were written out.
+
+    The kernels give some gradients unasked, but that is no reason for another cut, which would then
+    depend on the device. Gradients through time, and from layer to layer, flow in any case; only
+    those of the first states are somebody's own.
+
+    Args:
+        inputs: ``(time, batch, features)``, these two the other way round, or packed.
+        weights: of all layers and directions, those of the first layer first.
+        stride: tensors of one layer and direction: its input's and its state's weight are first.
+        *others: the first states, ``(layers and directions, batch, features)``, are the second of
+            them, and the number of layers is the seventh.
+    """
+    hidden, layers = others[1], others[6]
+    tokens = prod(inputs[:-1])
+    directions = len(weights) // stride // layers
+    of_inputs = 2 * tokens * sum(prod(weight) for weight in weights[: directions * stride : stride])
+    of_states = 2 * hidden[1] * sum(prod(weight) for weight in weights[1::stride])
+    edges = {
+        place: 2 * tokens * prod(weight)
+        for place, weight in enumerate(weights, start=1)
+        if len(weight) == 2
+    }
+    whole = sum(edges.values()) - of_inputs - of_states
+    return NodeFlops({0: of_inputs, 1 + len(weights): of_states} | edges, whole)
+
 
 # Operations that torch's own counter leaves out.
 FORMULAS: Mapping[str, Formula] = {
-    "_scaled_dot_product_flash_attention_for_cpu": formulas.attention,
-    "_grouped_mm": formulas.grouped_product,
-    "mv": formulas.vector_product,
-    "addmv": formulas.vector_product,
-    "mkldnn_rnn_layer": formulas.recurrent_layer,
-    "_cudnn_rnn": formulas.recurrent_stack,
+    "_scaled_dot_product_flash_attention_for_cpu": attention,
+    "_grouped_mm": grouped_product,
+    "mv": vector_product,
+    "addmv": vector_product,
+    "mkldnn_rnn_layer": recurrent_layer,
+    "_cudnn_rnn": recurrent_stack,
 }
 
 # What an operation's gradients cost: at these of its inputs a product as large as the forward
@@ -41,14 +123,12 @@ _GRADIENTS: Mapping[str, tuple[int, ...] | float | Callable[..., NodeFlops]] = {
     "_scaled_dot_product_cudnn_attention": 2.5,
     "_flash_attention_forward": 2.5,
     "_efficient_attention_forward": 2.5,
-    "mkldnn_rnn_layer": formulas.recurrent_layer_node,
-    "_cudnn_rnn": formulas.recurrent_stack_node,
+    "mkldnn_rnn_layer": recurrent_layer_node,
+    "_cudnn_rnn": recurrent_stack_node,
 }
 
-Value = TypeVar("Value")
 
-
-def by_operation(table: Mapping[str, Value]) -> dict[Any, Value]:
+def by_operation(table: Mapping[str, Any]) -> dict[Any, Any]:
     """By the operations that this torch has; old releases lack some."""
     aten = torch.ops.aten
     return {getattr(aten, name): value for name, value in table.items() if hasattr(aten, name)}
@@ -58,18 +138,14 @@ class ForwardFlops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While it is entered, notes for each node of the graph what its backward pass will cost.
 
     What no gradient flows through is left out.
-
-    Attributes:
-        nodes: the costs, by the node's number in the graph.
-        total: FLOPs of the forward pass itself, what no gradient flows through included.
     """
 
     supports_higher_order_operators = True  # flex_attention is one; it has no formula
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nodes: dict[int, NodeFlops] = {}
-        self.total = 0
+        self.nodes: dict[int, NodeFlops] = {}  # by the node's number
+        self.total = 0  # of the forward pass itself, what no gradient flows through included
         self._of_operations: set[int] = set()
         self._formulas: dict[Any, Any] = dict(flop_registry)
         for packet, formula in by_operation(FORMULAS).items():

@@ -3,22 +3,24 @@
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from ..errors import AttachError, explain
 from ..interop.compiling import COMPILED, compile_ignores_flags
 from ..interop.private import node_number
 
+_Numbers = Set[int]
+_NONE: _Numbers = frozenset()
 
-def output_tensors(outputs: object) -> list[torch.Tensor]:
+
+def output_tensors(outputs: object) -> list[Tensor]:
     """Every tensor in a model's output, however it is nested, in an order that stays."""
-    tensors: list[torch.Tensor] = []
+    tensors: list[Tensor] = []
     waiting, seen = [outputs], set()
     while waiting:
         value = waiting.pop()
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, Tensor):
             tensors.append(value)
         elif not isinstance(value, _NOTHING_IN) and id(value) not in seen:
             seen.add(id(value))
@@ -39,10 +41,15 @@ def _parts(value: object) -> list[object]:
     return [*getattr(value, "__dict__", {}).values(), *slots]
 
 
+def made_by(values: object) -> dict[Node, Tensor]:
+    """The tensors in some values that a graph has made, by the node that made each."""
+    tensors = output_tensors(values)
+    return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
+
+
 def graph_roots(outputs: object) -> list[Node]:
     """The graph nodes of every tensor in a model's output, however it is nested."""
-    nodes = (tensor.grad_fn for tensor in output_tensors(outputs))
-    return list(dict.fromkeys(node for node in nodes if node is not None))
+    return list(made_by(outputs))
 
 
 @dataclass(frozen=True)
@@ -60,23 +67,16 @@ class Edge:
     number: int
     position: int
     child: int | None
-    leaf: torch.Tensor | None
+    leaf: Tensor | None
 
 
 def edges(
-    roots: Iterable[Node],
-    arguments: Mapping[Node, torch.Tensor] | None = None,
-    walked: Set[int] = frozenset(),
+    roots: Iterable[Node], arguments: Mapping[Node, Tensor] | None = None, walked: _Numbers = _NONE
 ) -> Iterator[Edge]:
     """Walk the graph behind some nodes, in no order.
 
-    Args:
-        roots: where it begins.
-        arguments: of the model, by the node that made each; what lies behind them is not its own.
-        walked: numbers of nodes; what lies behind them is known already.
-
-    Raises:
-        AttachError: the graph hides which parameters are used where.
+    Not what lies behind `arguments` of the model, which come by the node that made each, nor behind
+    nodes of the numbers `walked`. A graph that hides what is used where is an `AttachError`.
     """
     ends = arguments or {}
     for node, position, child in _walk(roots, ends.keys(), walked):
@@ -90,6 +90,7 @@ def leads_to(node: Node | None, numbers: Set[int]) -> bool:
     """Whether a node of these numbers lies behind a node, or is that node.
 
     Example:
+        >>> import torch
         >>> made = torch.ones(2, requires_grad=True).exp()
         >>> leads_to(made.sum().grad_fn, {node_number(made.grad_fn)})
         True
@@ -109,18 +110,14 @@ def leads_to(node: Node | None, numbers: Set[int]) -> bool:
 
 
 def first_uses(
-    roots: Iterable[Node],
-    arguments: Set[Node] = frozenset(),
-    walked: Set[int] = frozenset(),
-) -> dict[torch.Tensor, int]:
+    roots: Iterable[Node], arguments: Set[Node] = frozenset(), walked: _Numbers = _NONE
+) -> dict[Tensor, int]:
     """Every leaf of the graph with the number of its first use; opaque nodes are looked through.
 
-    Args:
-        roots: where the graph begins.
-        arguments: nodes that made arguments of the model; what lies behind them is left out.
-        walked: numbers of nodes of which the same holds.
+    What lies behind nodes that made `arguments` of the model is left out, and behind those of the
+    numbers `walked`.
     """
-    found: dict[torch.Tensor, int] = {}
+    found: dict[Tensor, int] = {}
     roots = (node for node in roots if node_number(node) not in walked)
     for node, _, child in _walk(roots, arguments, walked):
         leaf = None if child in arguments else leaf_of(child)
@@ -148,17 +145,11 @@ def _walk(
                     stack.append(child)
 
 
-def argument_nodes(arguments: object) -> dict[Node, torch.Tensor]:
-    """The arguments of a call that were made by a graph, by the node that made each."""
-    tensors = output_tensors(arguments)
-    return {tensor.grad_fn: tensor for tensor in tensors if tensor.grad_fn is not None}
-
-
-def leaf_of(node: Node) -> torch.Tensor | None:
+def leaf_of(node: Node) -> Tensor | None:
     """The parameter that a node stands for; autocast casts one once, for all of its uses."""
     if node.name() == "ToCopyBackward0" and node.next_functions[0][0] is not None:
         node = node.next_functions[0][0]
-    variable: torch.Tensor | None = getattr(node, "variable", None)  # of AccumulateGrad alone
+    variable: Tensor | None = getattr(node, "variable", None)  # of AccumulateGrad alone
     return variable
 
 
@@ -182,7 +173,7 @@ def compiled_too_late(cause: str) -> str:
     return explain(fact, cause, blocks if compile_ignores_flags() else whole + blocks)
 
 
-def compiled_leaves(roots: Iterable[Node]) -> Iterator[list[torch.Tensor]]:
+def compiled_leaves(roots: Iterable[Node]) -> Iterator[list[Tensor]]:
     """The parameters that each compiled graph right behind an output holds."""
     for node in roots:
         if node.name() == COMPILED:

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import networkx
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import AttachError, explain
 from ..interop.private import is_compile_wrapper
-from ..interop.sharding import is_sharded
-from ..interop.wrappers import canonical_name, is_adapted, unwrap
+from ..interop.wrappers import canonical_name, is_adapted, is_sharded, unwrap
 from ..option import UNITS, Unit
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -41,6 +41,10 @@ class Layer:
     parameters: tuple[nn.Parameter, ...] = field(repr=False, compare=False)
     owners: tuple[str, ...] = field(repr=False)
     is_block: bool = field(default=False, repr=False)
+
+    def named(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Its parameters with their names."""
+        return zip(self.parameter_names, self.parameters, strict=True)
 
     @property
     def numel(self) -> int:
@@ -122,13 +126,7 @@ def fingerprint(layers: Sequence[Layer]) -> list[list[object]]:
         [['(root)', ['weight (3, 2)', 'bias (3,)']]]
     """
     return [
-        [
-            layer.name,
-            [
-                f"{name} {tuple(parameter.shape)}"
-                for name, parameter in zip(layer.parameter_names, layer.parameters, strict=True)
-            ],
-        ]
+        [layer.name, [f"{name} {tuple(parameter.shape)}" for name, parameter in layer.named()]]
         for layer in layers
     ]
 
@@ -145,32 +143,23 @@ def _owned_parameters(model: nn.Module) -> Iterator[_Owned]:
         owner = prefix.partition(".parametrizations")[0]
         if is_adapted(module):
             adapted = prefix
-        elif adapted and owner.startswith(f"{adapted}.") and not _is_base(owner, adapted):
-            owner = adapted  # a pair A and B is of use together only
+        elif adapted and owner.startswith(f"{adapted}."):
+            is_base = f"{owner}.".startswith(f"{adapted}.base_layer.")
+            owner = owner if is_base else adapted  # a pair A and B is of use together only
         for short, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             yield _join(prefix, short), owner, parameter
 
 
-def _is_base(owner: str, adapted: str) -> bool:
-    base = f"{adapted}.base_layer"
-    return owner == base or owner.startswith(f"{base}.")
-
-
 def _merge(owned: list[_Owned], keys: list[str]) -> Iterator[list[tuple[str, _Owned]]]:
-    """Group by key, and join the groups that share a parameter or its memory (union-find)."""
-    parent: dict[object, object] = {}
-
-    def root(node: object) -> object:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
+    """Group by key, and join the groups that share a parameter or its memory."""
+    graph: networkx.Graph = networkx.Graph()
     for key, (_, _, parameter) in zip(keys, owned, strict=True):
-        for same in _sames(parameter):
-            parent[root(same)] = root(key)
-    groups: dict[object, list[tuple[str, _Owned]]] = {}
+        graph.add_edges_from((key, same) for same in _sames(parameter))
+    parts = enumerate(networkx.connected_components(graph))
+    part_of = {node: number for number, nodes in parts for node in nodes}
+    groups: dict[int, list[tuple[str, _Owned]]] = {}
     for key, entry in zip(keys, owned, strict=True):
-        groups.setdefault(root(key), []).append((key, entry))
+        groups.setdefault(part_of[key], []).append((key, entry))
     yield from groups.values()
 
 
@@ -183,17 +172,14 @@ def _sames(parameter: nn.Parameter) -> Iterator[object]:
 
 
 def _layer(members: list[tuple[str, _Owned]], unit: str, blocks: Set[str]) -> Layer:
-    parameters: dict[int, tuple[str, nn.Parameter]] = {}
+    parameters: dict[nn.Parameter, str] = {}
     for _, (full, _, parameter) in members:
-        parameters.setdefault(id(parameter), (full, parameter))
-    names = tuple(name for name, _ in parameters.values())
-    if unit == "tensor":
-        name = names[0]
-    else:
-        name = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
-    owners = tuple(dict.fromkeys(owner for _, (_, owner, _) in members))
+        parameters.setdefault(parameter, full)
+    joined = "+".join(dict.fromkeys(key or "(root)" for key, _ in members))
+    names, owners = tuple(parameters.values()), dict.fromkeys(o for _, (_, o, _) in members)
     inside = all(key in blocks for key, _ in members)
-    return Layer(name, names, tuple(p for _, p in parameters.values()), owners, inside)
+    name = names[0] if unit == "tensor" else joined
+    return Layer(name, names, tuple(parameters), tuple(owners), inside)
 
 
 def _blocks(model: nn.Module) -> dict[str, str]:
@@ -230,7 +216,9 @@ def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
     rules = spec.get("blocks") if isinstance(spec, dict) else None
     if not rules:
         return {}
-    patterns = [re.compile(expression) for expression in _expressions(rules)]
+    every = [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
+    # One without a number is of no repeated block: the final norm, which goes with the last one.
+    patterns = [pattern for pattern in map(re.compile, every) if pattern.groups]
     names = [name for name, _ in model.named_parameters()]
     in_blocks = {name for name in names if any(pattern.match(name) for pattern in patterns)}
     groups = [
@@ -242,12 +230,6 @@ def _timm_blocks(model: nn.Module) -> dict[str, tuple[str, ...]]:
         return {}
     modules = {group: _cover(group, names) for group in groups}
     return {canonical_name(name): modules[group] for group in groups for name in group}
-
-
-def _expressions(rules: str | Iterable[tuple[str, object]]) -> list[str]:
-    every = [rules] if isinstance(rules, str) else [expression for expression, _ in rules]
-    # One without a number is of no repeated block: the final norm, which goes with the last one.
-    return [expression for expression in every if re.compile(expression).groups]
 
 
 def _cover(group: Iterable[str], names: list[str]) -> tuple[str, ...]:

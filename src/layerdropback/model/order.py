@@ -4,9 +4,12 @@ Neither registration order nor module hooks can tell it: ``nn.MultiheadAttention
 fires a hook, and a position embedding belongs to the root module.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from ..option import plain
+from .layers import Layer
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,14 @@ class Order:
         return Order(
             first=_merged(self.first, newer.first),
             last=_merged(self.last, newer.last),
-            unreached=(newer.unreached | self.unreached) - only - newer.first.keys(),
+            unreached=(newer.unreached | self.unreached).difference(only, newer.first),
             ends=self.ends | (newer.ends - instead),
             behind={**newer.behind, **self.behind},
         )
 
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint."""
-        return {
-            "first": dict(self.first),
-            "last": dict(self.last),
-            "unreached": sorted(self.unreached),
-            "ends": sorted(self.ends),
-            "behind": {end: list(names) for end, names in self.behind.items()},
-        }
+        return {name: plain(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Order":
@@ -81,3 +78,38 @@ def _merged(older: Mapping[str, int], newer: Mapping[str, int]) -> dict[str, int
             found.insert(0 if before is None else found.index(before) + 1, name)
         before = name
     return ranks(found)
+
+
+def lateness(layer: Layer, order: Order) -> tuple[bool, int]:
+    """Sorts layers by last use, but single numbers (a temperature after the head) before all."""
+    last_uses = (order.last.get(name, -1) for name in layer.parameter_names)
+    return layer.numel > 1, max(last_uses, default=-1)
+
+
+def by_first_use(layers: Sequence[Layer], order: Order, early: Container[str] = ()) -> list[int]:
+    """The layers' indices, the one that is used first first, those without a use last.
+
+    Of the parameters in `early` the last use counts.
+    """
+    return sorted(range(len(layers)), key=lambda i: first_use(layers[i], order, early))
+
+
+def first_use(layer: Layer, order: Order, early: Container[str] = ()) -> float:
+    """Rank of a layer's first use; beyond all others where the loss does not reach it."""
+    never = len(order.first)
+    ranks = (
+        _rank_of_last(name, order, early) if name in early else order.first.get(name, never)
+        for name in layer.parameter_names
+    )
+    return min(ranks, default=never)
+
+
+def _rank_of_last(name: str, order: Order, early: Container[str]) -> float:
+    """Right after the first uses of what is used no more; ranks of last uses are other numbers."""
+    last = order.last.get(name, len(order.last))
+    before = (
+        order.first[other]
+        for other in order.last
+        if order.last[other] < last and other not in early
+    )
+    return max(before, default=-1) + 0.5

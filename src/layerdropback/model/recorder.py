@@ -1,21 +1,20 @@
 """One full step that is being watched: what it uses, what it reaches, what it costs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..interop.private import accumulates, is_scaled_step, node_number
-from ..interop.sharding import Sharded, whole_parameters
+from ..interop.wrappers import Sharded, whole_parameters
 from .backward import BackwardCosts
-from .call_trace import CallTrace
+from .call_trace import CallTrace, ModuleCall
 from .ends import Ends
 from .flops import ForwardFlops
-from .graph import argument_nodes, edges, leads_to, output_tensors
-from .module_calls import ModuleCall
+from .graph import edges, leads_to, made_by, output_tensors
 from .order import Order, ranks
 
 
@@ -44,36 +43,35 @@ class Recorder:
         self.counter = ForwardFlops()  # to be entered around each forward pass that is to be costed
         self.by_hand = False  # gradients are taken by name, with ``torch.autograd.grad``
         self.scaled = False  # ``GradScaler`` makes the step
-        self._watched = watched
+        self.watched = watched
         self._trained: dict[str, nn.Parameter] = {}
         self._names: dict[int, str] = {}
         self.costs = BackwardCosts(self._names)  # of the passes whose forward `counter` saw
         self._seen = _Seen()
         self._arrived: dict[str, None] = {}
-        self._handles: list[RemovableHandle] = []
+        self._hooks = ExitStack()
         self.extend()
         # A graph has the whole parameters in it, which stand for the shards.
         for name, module in watched.sharded:
             hook = partial(_meet, set(self._trained), self._names, self._seen.whole, name)
-            self._handles.append(module.register_forward_hook(hook, prepend=True))
+            self._hooks.callback(module.register_forward_hook(hook, prepend=True).remove)
 
     def extend(self) -> None:
         """Watch also what is trainable by now: networks that train in turn have their flags turned.
 
         What is frozen by now has been seen, or may yet be.
         """
-        for name, parameter in self._watched.parameters.items():
+        for name, parameter in self.watched.parameters.items():
             if parameter.requires_grad and name not in self._trained:
                 self._trained[name], self._names[id(parameter)] = parameter, name
                 note = partial(_arrive, self._arrived, name)
-                self._handles.append(
-                    parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
-                )
+                hook = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
+                self._hooks.callback(hook.remove)
 
     @property
     def is_current(self) -> bool:
         """Whether it watches just what is trainable now."""
-        named = self._watched.parameters.items()
+        named = self.watched.parameters.items()
         return all(p.requires_grad == (name in self._trained) for name, p in named)
 
     @property
@@ -110,13 +108,11 @@ class Recorder:
         `asked` has the numbers of activations whose gradient the forward pass asked for, and `part`
         the ``id`` of what was called. A graph that hides what is used where is an `AttachError`.
         """
-        tensors = {t.grad_fn: t for t in output_tensors(outputs) if t.grad_fn is not None}
-        roots = {node: tensor.dim() == 0 for node, tensor in tensors.items()}
-        walked, given = self._seen.roots, output_tensors(arguments)
-        given = [tensor for tensor in given if not leads_to(tensor.grad_fn, walked)]
-        found = list(edges(roots, argument_nodes(given), walked))
+        tensors, walked = made_by(outputs), self._seen.roots
+        given = [t for t in output_tensors(arguments) if not leads_to(t.grad_fn, walked)]
+        found = list(edges(tensors, made_by(given), walked))
         self.costs.add(found, self.counter.nodes, set(map(id, given)))
-        numbered = {node_number(node): single for node, single in roots.items()}
+        numbered = {node_number(node): tensor.dim() == 0 for node, tensor in tensors.items()}
         trace = CallTrace(found, self._names, numbered, self.counter.nodes, calls)
         for number, names in trace.uses.items():
             for name in names:
@@ -129,7 +125,7 @@ class Recorder:
         # A pass towards an argument is no pass towards an output.
         wanted = any(tensor.requires_grad for tensor in given)
         ends.saw_forward(trace, counts, {} if wanted else tensors, asked)
-        for node in roots:
+        for node in tensors:
             node.register_prehook(partial(_reach, trace.reached, ends, node_number(node)))
         earlier = self._seen.traces.get(part)
         if earlier is None or not earlier.reached:  # one that the loss reaches is enough
@@ -138,7 +134,7 @@ class Recorder:
 
     def begin_backward(self) -> None:
         """A backward pass begins: see whose gradients it is for."""
-        if self._watched.sharded:
+        if self.watched.sharded:
             return
         adds = accumulates(self._trained.values())
         self.by_hand |= adds is None
@@ -159,17 +155,11 @@ class Recorder:
             for name, parameter in reversed(self._trained.items()):
                 if parameter.grad is not None:
                     self._arrived[name] = None
-            self.by_hand |= bool(self._arrived) and not self._watched.sharded
+            self.by_hand |= bool(self._arrived) and not self.watched.sharded
 
     def foreseen(self) -> Order:
         """The order as the graph alone shows it, before gradients say what the loss reaches."""
-        uses = self._seen.uses
-        ends = {end for end in self._seen.ends.found() if end in uses}
-        return Order(
-            first=ranks(sorted(uses, key=lambda name: uses[name][0])),
-            last=ranks(sorted(uses, key=lambda name: uses[name][1])),
-            ends=frozenset(ends),
-        )
+        return self._ordered(self._seen.uses)
 
     def finish(self) -> Order:
         """Stop watching, and put what was seen in order."""
@@ -179,20 +169,23 @@ class Recorder:
         for name in reversed(self._arrived):  # backward's end is forward's beginning
             uses[name] = self._seen.uses.get(name, (latest, latest))
             latest = max(latest, uses[name][0])
+        return self._ordered(uses, frozenset(self._trained) - frozenset(uses))
+
+    def _ordered(
+        self, uses: Mapping[str, tuple[int, int]], unreached: frozenset[str] = frozenset()
+    ) -> Order:
         ends = {end: names for end, names in self._seen.ends.found().items() if end in uses}
         return Order(
             first=ranks(sorted(uses, key=lambda name: uses[name][0])),
             last=ranks(sorted(uses, key=lambda name: uses[name][1])),
-            unreached=frozenset(self._trained) - frozenset(uses),
+            unreached=unreached,
             ends=frozenset(ends),
             behind={end: names for end, names in ends.items() if len(names) > 1},
         )
 
     def stop(self) -> None:
         """Stop watching."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
 
 
 class _Seen:
@@ -217,16 +210,10 @@ def _reach(reached: set[int], ends: Ends, number: int, gradients: Sequence[Tenso
 
 
 def _meet(
-    trained: set[str],
-    names: dict[int, str],
-    kept: list[Tensor],
-    place: str,
-    module: nn.Module,
-    args: Any,
-    output: Any,
+    trained: set[str], names: dict[int, str], kept: list[Tensor], place: str, *call: Any
 ) -> None:
-    """Note which whole parameters a sharded module holds."""
-    for name, parameter in whole_parameters(place, module):
+    """Note which whole parameters a sharded module holds; the hook on its call."""
+    for name, parameter in whole_parameters(place, call[0]):
         if name in trained and id(parameter) not in names:
             names[id(parameter)] = name
             kept.append(parameter)

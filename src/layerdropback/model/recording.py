@@ -1,15 +1,33 @@
 """A full step that is being recorded, and what has to be so meanwhile."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from ..interop.compiling import eagerly
-from .asked import AskedGradients
-from .call_trace import CallTrace
-from .module_calls import ModuleCalls
+from .call_trace import CallTrace, ModuleCalls
+from .ends import AskedGradients
 from .recorder import Recorder, Watched
+
+_running = 0
+
+
+def in_analysis() -> bool:
+    """Whether an analysis calls a model, so that hooks stand aside."""
+    return _running > 0
+
+
+@contextmanager
+def analysis() -> Iterator[None]:
+    """While an analysis calls a model."""
+    global _running
+    _running += 1
+    try:
+        yield
+    finally:
+        _running -= 1
 
 
 class Recording:
@@ -20,7 +38,6 @@ class Recording:
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None  # of the step that is being watched
-        self._watched: Watched | None = None
         self._pass = contextlib.ExitStack()
         self._calls: ModuleCalls | None = None
         self._asked = AskedGradients()
@@ -31,17 +48,18 @@ class Recording:
         """Whether a step is being watched, and gradients have arrived in it."""
         return self.recorder is not None and self.recorder.saw_backward
 
-    def start(self, watched: Watched) -> None:
+    def start(self, watched: Watched) -> Recorder:
         """Watch the next step."""
         self.stop()
-        self._watched, self.recorder = watched, Recorder(watched)
+        self.recorder = Recorder(watched)
+        return self.recorder
 
     def stop(self) -> None:
         """Watch no longer."""
         self._unwanted.close()
         if self.recorder is not None:
             self.recorder.stop()
-        self.recorder = self._watched = None
+        self.recorder = None
 
     def let_go(self, parameters: Iterable[nn.Parameter]) -> None:
         """Until `stop`, gradients of these are not kept once they have arrived."""
@@ -56,20 +74,22 @@ class Recording:
 
     def begin_forward(self, running: nn.Module | None = None) -> None:
         """A forward pass begins, which is a call of this module; of what is trainable now."""
-        if self.recorder is None or self._watched is None:
+        recorder = self.recorder
+        if recorder is None:
             return
-        if self.recorder.was_called or self.recorder.saw_backward:
-            self.recorder.extend()
-        elif not self.recorder.is_current:
-            self.start(self._watched)
+        if recorder.was_called or recorder.saw_backward:
+            recorder.extend()
+        elif not recorder.is_current:
+            recorder = self.start(recorder.watched)
         self.end_pass()
         # A compiled graph is one node, and shows no order.
         self._pass.enter_context(eagerly())
-        if self._watched.model is not None:
-            self._pass.enter_context(self.recorder.counter)
+        model = recorder.watched.model
+        if model is not None:
+            self._pass.enter_context(recorder.counter)
         self._asked = self._pass.enter_context(AskedGradients())
-        if self._watched.model is not None:
-            self._calls = ModuleCalls(self._watched.model, running)
+        if model is not None:
+            self._calls = ModuleCalls(model, running)
             self._pass.callback(self._calls.stop)
 
     def saw_forward(self, outputs: object, arguments: object, part: int = 0) -> CallTrace | None:

@@ -8,16 +8,7 @@ from .control import Control
 from .truncate import Truncate
 from .uniform import Uniform
 
-__all__ = [
-    "STRATEGIES",
-    "Blocks",
-    "Branch",
-    "Control",
-    "Strategy",
-    "Truncate",
-    "Uniform",
-    "strategy_of",
-]
+__all__ = ["Blocks", "Branch", "Control", "Strategy", "Truncate", "Uniform"]
 
 # By the names that strings, flags and settings files give them.
 STRATEGIES: dict[str, type[Strategy]] = {

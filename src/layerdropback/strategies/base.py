@@ -10,18 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..option import (
-    UNITS,
-    Unit,
-    is_count,
-    is_share,
-    names_of,
-    option,
-    plain,
-    require,
-    unknown,
-    unusable,
-)
+from ..option import UNITS, Unit, names_of, option, plain, require, unknown, unusable
 
 if TYPE_CHECKING:  # the command line reads strategies' fields without numpy and torch
     from ..model.layers import Layer
@@ -138,19 +127,6 @@ class Strategy:
         good = isinstance(self.keep, tuple) and all(isinstance(name, str) for name in self.keep)
         cause, cure = "layers are kept by name", "give a list of names or patterns"
         yield from unusable(good, "keep", self.keep, cause, cure)
-
-
-def pool_problems(pool: object) -> Iterator[str]:
-    """What is wrong with the size of a pool of masks."""
-    good = pool is None or (is_count(pool, 2) and int(pool) <= 4096)  # type: ignore[call-overload]
-    cure = "give an integer from 2 to 4096, or None"
-    yield from unusable(good, "pool", pool, "a pool holds some masks", cure)
-
-
-def share_problems(name: str, value: object, cause: str) -> Iterator[str]:
-    """What is wrong with a number that should be in [0, 1)."""
-    cure = "give a number in [0, 1), 0 for plain training"
-    yield from unusable(is_share(value), name, value, cause, cure)
 
 
 def ramped(rate: float, position: float, reach: float = 1.0) -> float:

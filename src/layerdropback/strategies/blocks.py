@@ -91,11 +91,11 @@ class Blocks(Strategy):
 
     def odds(self, facts: Facts, position: float) -> Odds:
         """See `Strategy`."""
-        from .turns import Turns
+        from .odds import Turns
 
         blocks = self._blocks(facts)
         free = [i for i in facts.ascending if facts.free[i]]
-        trained = set(blocks).union(*(self._part(facts, blocks, part) for part in self.train))
+        trained = set(blocks).union(*(self._part(facts, part) for part in self.train))
         # Where nothing takes turns as things stand nothing rests: a warning of its own.
         resting = tuple(i for i in free if i not in trained) if blocks else ()
         return Turns(len(facts.layers), blocks, resting, self.active, self.order)
@@ -141,17 +141,17 @@ class Blocks(Strategy):
         """See `Strategy`."""
         return layer.is_block if self.unit == "block" else not layer.is_vectors
 
-    def _part(self, facts: Facts, blocks: tuple[int, ...], part: str) -> list[int]:
-        """What of the free layers outside of the blocks belongs to a part."""
-        every = [i for i in facts.ascending if self.takes_turns(facts.layers[i])]
-        place = {layer: place for place, layer in enumerate(facts.ascending)}
-        free = [i for i in facts.ascending if facts.free[i] and i not in blocks]
-        if not every:
+    def _part(self, facts: Facts, part: str) -> list[int]:
+        """What of the free layers before or after all blocks belongs to a part."""
+        layers, order = facts.layers, facts.ascending
+        places = [place for place, i in enumerate(order) if self.takes_turns(layers[i])]
+        if not places:
             return []
+        before, after = order[: places[0]], order[places[-1] + 1 :]
         if part == "embedding":
-            return [i for i in free if place[i] < place[every[0]]]
-        after = [i for i in free if place[i] > place[every[-1]]]
-        return [i for i in after if facts.layers[i].is_vectors == (part == "norm")]
+            return [i for i in before if facts.free[i]]
+        wants = part == "norm"
+        return [i for i in after if facts.free[i] and layers[i].is_vectors == wants]
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..model.groups import Group
+from ..model.branches import Group
 from ..model.layers import Layer
 from .odds import Mask
 

@@ -1,14 +1,14 @@
-"""What masks are drawn from: chances of single layers, or depths of a cut."""
+"""What masks are drawn from (chances of layers, depths of a cut, turns of blocks), and drawing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .random import Rates
+from .random import Rates, Stream, random_numbers
 
 Mask = NDArray[np.bool_]
 Draw = Callable[[int], Rates]  # so many random numbers, uniform on [0, 1)
@@ -104,18 +104,16 @@ class Cuts:
     @cached_property
     def chances(self) -> Rates:
         """See `Odds`; to two digits or so."""
-        chances, points = np.zeros(self.count), 1024
-        order = list(self.layers)
+        chances, order, points = np.zeros(self.count), list(self.layers), 1024
         for number in (np.arange(points) + 0.5) / points:
-            below, above, up = self._around(self._quantile(number))
+            below, above, up = self._around(number)
             chances[order[:below]] += 1 / points
             chances[order[below:above]] += up / points
         return chances
 
     def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`."""
-        place, rounding = numbers(2)
-        return self._at(place, rounding)
+        return self._at(*numbers(2))
 
     def pool(self, numbers: Draw, masks: int) -> Mask:
         """See `Odds`; depths from evenly spread parts of their distribution."""
@@ -124,20 +122,19 @@ class Cuts:
         return np.array([self._at(*pair) for pair in zip(places, roundings, strict=True)])
 
     def _at(self, place: float, rounding: float) -> Mask:
-        below, above, up = self._around(self._quantile(place))
+        below, above, up = self._around(place)
         mask = np.zeros(self.count, dtype=np.bool_)
         mask[list(self.layers[: above if rounding < up else below])] = True
         return mask
 
-    def _quantile(self, number: float) -> float:
-        return QUANTILES[self.depth](self.share, float(self.shares[-1]), number)
-
-    def _around(self, share: float) -> tuple[int, int, float]:
+    def _around(self, number: float) -> tuple[int, int, float]:
         """The counts that skip just less and just more than a share, and the odds of the latter.
 
-        With those odds it is the share on average. What costs nothing goes with what is below it.
+        The share is the quantile of this number on [0, 1); with those odds it is what is skipped
+        on average. What costs nothing goes with what is below it.
         """
         shares = self.shares
+        share = QUANTILES[self.depth](self.share, float(shares[-1]), number)
         below = int(np.searchsorted(shares, share, side="right")) - 1
         if below == len(self.layers):
             return below, below, 0.0
@@ -161,3 +158,94 @@ QUANTILES: dict[str, Callable[[float, float, float], float]] = {
     "fixed": lambda share, reach, number: share,
     "power": _power_depth,
 }
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Some of the blocks are active, and the rest of what can drop rests.
+
+    Attributes:
+        count: of the model's layers.
+        blocks: the indices of those that take turns, the one that is used first first.
+        resting: the indices of what always rests.
+        active: how many blocks are active at a time.
+        order: ``"random"``: any of them; ``"cyclic"``: from the last one down, and around;
+            ``"fixed"``: the last ones.
+    """
+
+    count: int
+    blocks: tuple[int, ...]
+    resting: tuple[int, ...]
+    active: int
+    order: str
+
+    @property
+    def mean_rate(self) -> float:
+        """See `Odds`: the share of the blocks that rests."""
+        blocks = len(self.blocks)
+        return max(0, blocks - self.active) / max(1, blocks)
+
+    @property
+    def chances(self) -> Rates:
+        """See `Odds`."""
+        chances = np.zeros(self.count)
+        chances[list(self.resting)] = 1.0
+        if self.order == "fixed":
+            chances[list(self.blocks[: -self.active])] = 1.0
+        else:
+            chances[list(self.blocks)] = self.mean_rate
+        return chances
+
+    def draw(self, numbers: Draw, turn: int = 0) -> Mask:
+        """See `Odds`; a layer's place decides which random number it gets."""
+        return self._at(numbers(self.count), turn)
+
+    def _at(self, drawn: Rates, turn: int) -> Mask:
+        mask = np.zeros(self.count, dtype=np.bool_)
+        mask[[*self.resting, *self.blocks]] = True
+        mask[self._active(drawn, turn)] = False
+        return mask
+
+    def _active(self, drawn: Rates, turn: int) -> list[int]:
+        blocks, active = self.blocks, min(self.active, len(self.blocks))
+        if self.order == "random":
+            return sorted(blocks, key=drawn.__getitem__)[:active]
+        first = turn * active if self.order == "cyclic" else 0
+        return [blocks[-1 - (first + i) % len(blocks)] for i in range(active)]
+
+    def pool(self, numbers: Draw, masks: int) -> Mask:
+        """See `Odds`: the masks of so many turns in a row."""
+        rows = numbers(masks * self.count).reshape(masks, self.count)
+        return np.array([self._at(row, turn) for turn, row in enumerate(rows)])
+
+
+class Masks:
+    """Draws masks from odds; a pure function of the seed, the index and the odds.
+
+    With a `pool` they are of so many, which are made once for the same odds.
+    """
+
+    def __init__(self, seed: int, pool: int | None = None):
+        self.seed = seed
+        self._size = pool
+        self._made: tuple[Odds, Mask] | None = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether masks come from a pool; their index then counts drop steps alone."""
+        return self._size is not None
+
+    def draw(self, odds: Odds, index: int) -> Mask:
+        """A mask: True where the layer is dropped, shape ``(layers,)``.
+
+        The index is the step's number, or the drop period's for a strategy of periods; with a pool
+        that of the drop step, as a turn through it takes every mask once, in an order of its own.
+        """
+        if self._size is None:
+            return odds.draw(partial(random_numbers, self.seed, Stream.MASK, index), index)
+        if self._made is None or self._made[0] is not odds:
+            made = odds.pool(partial(random_numbers, self.seed, Stream.POOL, 0), self._size)
+            self._made = (odds, made)
+        turn, place = divmod(index, self._size)
+        order = np.argsort(random_numbers(self.seed, Stream.POOL_TURN, turn, self._size))
+        return np.array(self._made[1][order[place]])

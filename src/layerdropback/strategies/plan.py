@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..model.branches import ResidualBranch
-from ..model.groups import Group, make_groups
+from ..model.branches import Group, ResidualBranch, make_groups
 from ..model.layers import Layer
-from ..model.order import Order
-from ..model.ranking import by_first_use, lateness
+from ..model.order import Order, by_first_use, lateness
 from ..option import plain
 from .base import Strategy
 from .facts import Facts
 from .odds import Mask, Odds
 
 Heads = frozenset[int]
+Held = Iterable[Set[int]]  # for each optimizer, the ``id`` of each of its parameters
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,8 @@ class Learned:
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint."""
         branches = None if self.branches is None else [astuple(one) for one in self.branches]
-        plainly: dict[str, Any] = plain(
-            vars(self) | {"order": self.order.to_state(), "branches": branches}
-        )
-        return plainly
+        values = {**vars(self), "order": self.order.to_state(), "branches": branches}
+        return {name: plain(value) for name, value in values.items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Learned":
@@ -68,7 +65,7 @@ class Learned:
         return cls(
             Order.from_state(state["order"]),
             state.get("shares"),
-            None if branches is None else tuple(map(_branch, branches)),
+            None if branches is None else tuple(_branch(*row) for row in branches),
             None if early is None else {name: tuple(users) for name, users in early.items()},
             tuple(state.get("sources") or ()),
             bool(state.get("by_hand", False)),
@@ -76,8 +73,7 @@ class Learned:
         )
 
 
-def _branch(row: Sequence[Any]) -> ResidualBranch:
-    name, parameters, share = row
+def _branch(name: str, parameters: Sequence[str], share: float) -> ResidualBranch:
     return ResidualBranch(name, tuple(parameters), share)
 
 
@@ -85,17 +81,10 @@ class Plan:
     """Each layer's part in the drop steps.
 
     What is frozen plays no part here: the user may unfreeze it at any step, and masking a frozen
-    layer changes nothing. Only the heads are chosen anew for each mask. `held` has for each
-    optimizer the ``id`` of each of its parameters.
+    layer changes nothing. Only the heads are chosen anew for each mask.
     """
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        layers: Sequence[Layer],
-        learned: Learned,
-        held: Iterable[Set[int]],
-    ):
+    def __init__(self, strategy: Strategy, layers: Sequence[Layer], learned: Learned, held: Held):
         order = learned.order
         names = [set(layer.parameter_names) for layer in layers]
         self.reached: Mask = np.array([not own.isdisjoint(order.first) for own in names])
@@ -128,17 +117,15 @@ class Plan:
         classifier, this is one. Where a model has several outputs, the last layer of each. Where
         layers take turns, the frozen ones are kept, too: they have none.
         """
-        turns = self._strategy.resting is not None
+        layers, turns = self._facts.layers, self._strategy.resting is not None
+        frozen = frozenset(i for i, la in enumerate(layers) if not la.trainable) if turns else ()
         if turns and not self._strategy.keeps_heads:
-            return frozenset(self._frozen())
+            return frozenset(frozen)
         found = {i for ranking in self._ends for i in ranking[0]}  # frozen ones are not cut off
         for ranking in (*self._rankings, *self._ends):
-            last = next((group for group in ranking if self._trains(group)), ())
-            found.update(last or (ranking[0] if ranking else ()))
-        return frozenset(found.union(self._frozen()) if turns else found)
-
-    def _frozen(self) -> Iterator[int]:
-        return (i for i, layer in enumerate(self._facts.layers) if not layer.trainable)
+            last = (group for group in ranking if any(layers[i].trainable for i in group))
+            found.update(next(last, ranking[0] if ranking else ()))
+        return frozenset(found.union(frozen))
 
     def _needed(self, scaled: bool) -> list[list[tuple[int, ...]]]:
         """The rankings by which something is kept where blocks take turns.
@@ -151,9 +138,6 @@ class Plan:
         needed = without if scaled else []
         return needed if self._ends else [*needed, *self._rankings[:1]]
 
-    def _trains(self, group: Iterable[int]) -> bool:
-        return any(self._facts.layers[i].trainable for i in group)
-
     def facts(self, heads: Heads) -> Facts:
         """What the strategy may know, with these heads."""
         free = self._facts.free.copy()
@@ -164,32 +148,17 @@ class Plan:
                 free[list(group.layers)] = False
         return replace(self._facts, free=free)
 
-    def odds(self, heads: Heads, position: float) -> Odds:
-        """What masks are drawn from; worked out anew where heads or position are others."""
-        return self._at(heads, position)[1]
-
-    def switches(self, heads: Heads, position: float, mask: Mask) -> tuple[str, ...]:
-        """The modules to detach while a mask is in force."""
-        return self._strategy.switches(self._at(heads, position)[0], mask)
-
-    def saved(self, heads: Heads, position: float, mask: Mask) -> float | None:
-        """What a mask saves of the backward pass's FLOPs; None where that is not known."""
-        return self._strategy.saved(self._at(heads, position)[0], mask)
-
     @property
     def knows_costs(self) -> bool:
         """Whether what a mask saves is known."""
         return self._strategy.saved(self._facts, np.zeros_like(self.reached)) is not None
 
-    def _at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
+    def at(self, heads: Heads, position: float) -> tuple[Facts, Odds]:
+        """The facts, and what masks are drawn from; anew where heads or position are others."""
         if self._last is None or self._last[0] != (heads, position):
             facts = self.facts(heads)
             self._last = (heads, position), facts, self._strategy.odds(facts, position)
         return self._last[1:]
-
-    def check(self) -> None:
-        """Look whether the strategy can be followed at all; an `AttachError` says why not."""
-        self._strategy.check(self.facts(self.heads()))
 
     def can_drop(self, heads: Heads, position: float) -> bool:
         """Whether there is a layer that trains and is not kept, if one is to drop at all.
@@ -199,14 +168,9 @@ class Plan:
         if not self._strategy.drops_layers:
             return True
         layers = self._facts.layers
-        found = [layers[i] for i in np.flatnonzero(self.odds(heads, position).chances)]
-        if any(layer.trainable for layer in found):
-            return True
-        return bool(found) and not any(layer.trainable for layer in layers)
-
-    def chances(self, position: float) -> list[float]:
-        """Each layer's chance to be dropped in a drop step, as things stand."""
-        return [float(chance) for chance in self.odds(self.heads(), position).chances]
+        found = [layers[i] for i in np.flatnonzero(self.at(heads, position)[1].chances)]
+        trains = any(layer.trainable for layer in found)
+        return trains or (bool(found) and not any(layer.trainable for layer in layers))
 
     def describe(self, index: int) -> str:
         """A layer's part, in a word or two."""
@@ -220,7 +184,7 @@ class Plan:
         heads = self.heads()
         if not self.facts(heads).free[index]:
             return "always kept"
-        chance = float(self.odds(heads, 0.5).chances[index])
+        chance = float(self.at(heads, 0.5)[1].chances[index])
         if chance == 1 and self._strategy.resting is not None:
             return "always rests"
         never = self._strategy.never

@@ -8,8 +8,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from ..errors import AttachError, explain
-from ..option import option, unknown
-from .base import Strategy, pool_problems, ramped, share_problems
+from ..option import option, pool_problems, share_problems, unknown
+from .base import Strategy, ramped
 
 if TYPE_CHECKING:
     from .facts import Facts

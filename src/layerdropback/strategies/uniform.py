@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from ..option import is_share, option, unusable
-from .base import Strategy, pool_problems, ramped, share_problems
+from ..option import is_share, option, pool_problems, share_problems, unusable
+from .base import Strategy, ramped
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -54,10 +54,11 @@ class Independently(Strategy):
         yield from pool_problems(self.pool)
         cure = "give {'a name or pattern': a number in [0, 1), ...}"
         cause = "it maps layers to their drop rates"
-        if self.rates is not None and not isinstance(self.rates, Mapping):
-            yield from unusable(False, "rates", self.rates, cause, cure)
+        rates = {} if self.rates is None else self.rates
+        if not isinstance(rates, Mapping):
+            yield from unusable(False, "rates", rates, cause, cure)
             return
-        for pattern, own in (self.rates or {}).items():
+        for pattern, own in rates.items():
             good = isinstance(pattern, str) and is_share(own)
             yield from unusable(good, "rates", {pattern: own}, cause, cure)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..interop.sharding import is_sharded, reshard, sharded_modules
+from ..interop.wrappers import is_sharded, reshard, sharded_modules
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:

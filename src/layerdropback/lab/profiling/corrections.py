@@ -1,6 +1,6 @@
 """What torch's FLOP counter must be told to watch whole steps.
 
-Besides what `layerdropback.model.formulas` has, it lacks the backward passes of fused layers, and
+Besides what `layerdropback.model.flops` has, it lacks the backward passes of fused layers, and
 the weights' gradient of a grouped convolution is a dense one's to it.
 """
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from ...model.flops import FORMULAS, by_operation
-from ...model.formulas import Formula, Shape, recurrent_layer, recurrent_stack
+from ...model.flops import FORMULAS, Formula, Shape, by_operation, recurrent_layer, recurrent_stack
 
 
 def corrections() -> dict[Any, Formula]:

@@ -16,6 +16,7 @@ from ..interop.wrappers import data_parallels
 
 # What torch calls with its state and a bucket, and which returns the reduced buffer's future.
 CommHook = Callable[[Any, Any], Any]
+_Dropped = Callable[[], Set[int] | None]  # what is dropped now, by ``id``
 
 
 class KeptBucket:
@@ -68,10 +69,7 @@ class Traffic:
 
 
 def register(
-    models: Sequence[nn.Module],
-    dropped: Callable[[], Set[int] | None],
-    hook: CommHook | None,
-    state: Any,
+    models: Sequence[nn.Module], dropped: _Dropped, hook: CommHook | None, state: Any
 ) -> Traffic:
     """Register `kept_only` with DDP around models, or in them.
 
@@ -81,10 +79,8 @@ def register(
     if not wrappers:
         fact = f"{type(models[0]).__name__} takes no communication hook"
         cause = "no DistributedDataParallel is around it, or none that it has been called in so far"
-        cure = (
-            "attach to the DDP model; or leave the call out (fully_shard sends no gradients of "
-            "what is dropped anyway)"
-        )
+        others = "(fully_shard sends no gradients of what is dropped anyway)"
+        cure = f"attach to the DDP model; or leave the call out {others}"
         raise AttachError([explain(fact, cause, cure)], subject)
     if any(map(has_comm_hook, wrappers)):
         fact, cause = "the DDP model has a communication hook already", "DDP takes only one"
@@ -97,11 +93,8 @@ def register(
     return traffic
 
 
-def kept_only(dropped: Callable[[], Set[int] | None], hook: CommHook, traffic: Traffic) -> CommHook:
-    """A communication hook that gives another one only the gradients of what was kept.
-
-    What is `dropped` now, by ``id``, must be the same on every rank.
-    """
+def kept_only(dropped: _Dropped, hook: CommHook, traffic: Traffic) -> CommHook:
+    """A communication hook that gives another one only the gradients of what every rank keeps."""
 
     def layerdropback_hook(state: Any, bucket: Any) -> Any:
         gone = dropped() or frozenset()
@@ -146,3 +139,43 @@ def _tensor(value: Any) -> Tensor:
     """What a hook's future holds: a tensor, or a list with one."""
     tensor: Tensor = value[0] if isinstance(value, list | tuple) else value
     return tensor
+
+
+class SyncWatch:
+    """Watches for ``no_sync()``, from one optimizer step to the next; only in a model of DDP.
+
+    A window's gradients may be accumulated under ``no_sync()`` as long as one of its passes, the
+    last one, is not: that one reduces them all. A step without it uses each rank's own gradients,
+    and the next mask leaves some layers unreduced for good (pytorch#69031).
+    """
+
+    def __init__(self, model: nn.Module, adopted: Sequence[nn.Module] = ()):
+        self._wrappers = data_parallels(model, *adopted)
+        self._last_is_reduced: bool | None = None
+
+    def knows(self, wrapper: nn.Module) -> bool:
+        """Whether it is one of those that are watched."""
+        return any(wrapper is known for known in self._wrappers)
+
+    def begin_window(self) -> None:
+        """An optimizer has stepped."""
+        self._last_is_reduced = None
+
+    def saw_pass(self) -> None:
+        """The flag decides about a backward pass now, mostly where its forward pass has ended."""
+        if self._wrappers:
+            self._last_is_reduced = all(w.require_backward_grad_sync for w in self._wrappers)
+
+    def require_reduced(self) -> None:
+        """Before an optimizer's step: an `AttachError` where the gradients are this rank's own."""
+        if self._last_is_reduced is not False:
+            return
+        groups = (wrapper.process_group for wrapper in self._wrappers)
+        if any(torch.distributed.get_world_size(group) > 1 for group in groups):
+            fact = "optimizer.step() was called on gradients that DDP has not reduced"
+            cause = (
+                "the last forward and backward pass before it ran under no_sync(), and masks that "
+                "change after such a step leave the ranks with different models"
+            )
+            cure = "leave no_sync() for the last pass before each step"
+            raise AttachError([explain(fact, cause, cure)], "cannot drop layers")
