@@ -66,6 +66,18 @@ WRONG = {
     "lr": (["--lr", "nan"], "--lr nan is not usable"),
     "momentum": (["--momentum", "1"], "--momentum 1.0 is not usable"),
     "decay": (["--weight-decay", "-1"], "--weight-decay -1.0 is not usable"),
+    "layer decay": (
+        ["--layer-decay", "1.5"],
+        "--layer-decay 1.5 is not usable. Cause: a number in",
+    ),
+    "scale": (["--scale", "0"], "--scale 0.0 is not usable. Cause: a number in (0, 1]"),
+    "head": (["--head-init-scale", "-1"], "--head-init-scale -1.0 is not usable"),
+    "bn": (
+        ["--bn-eval", "below"],
+        "--bn-eval below is not usable. Cause: it is one of no, dropped",
+    ),
+    "new bn": (["--bn-eval", "all"], "--bn-eval all needs weights to start from. Cause: BatchNorm"),
+    "finetune": (["--recipe", "finetune"], "--bn-eval all needs weights to start from"),
     "optimizer": (["--optimizer", "lion"], "--optimizer lion needs --lr"),
     "no optimizer": ([*TINY, "--optimizer", "adamx", "--lr", "1"], "--optimizer adamx is unknown"),
     "stem": (["--stem", "tiny"], "--stem tiny is not usable"),
