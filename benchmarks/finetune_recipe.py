@@ -98,7 +98,7 @@ def folds_of(data: ImageData, count: int) -> Iterator[ImageData]:
         part |= {index: number % count for number, index in enumerate(own)}
     for number in range(count):
         inside = [sorted(i for i in part if (part[i] == number) is out) for out in (False, True)]
-        yield replace(data, **dict(zip(("train", "test"), map(data.train.subset, inside))))
+        yield replace(data, train=data.train.subset(inside[0]), test=data.train.subset(inside[1]))
 
 
 def all_runs(args: argparse.Namespace) -> list[dict[str, Any]]:
