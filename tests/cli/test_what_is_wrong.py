@@ -70,6 +70,7 @@ WRONG = {
         ["--layer-decay", "1.5"],
         "--layer-decay 1.5 is not usable. Cause: a number in",
     ),
+    "crop": (["--crop-pct", "1.1"], "--crop-pct 1.1 is not usable. Cause: a number in (0, 1]"),
     "scale": (["--scale", "0"], "--scale 0.0 is not usable. Cause: a number in (0, 1]"),
     "head": (["--head-init-scale", "-1"], "--head-init-scale -1.0 is not usable"),
     "bn": (

@@ -45,8 +45,8 @@ def test_pretrained_weights_get_their_own_and_new_ones_the_datas(hub, tmp_path):
     new = inputs(images)
     assert new.mean != HALF
     assert (new.interpolation, new.crop_pct) == ("bilinear", 0.8648)  # 37 pixels, as before
-    vit = inputs(images, model="test_vit", model_args=(), init=None)
-    assert vit.interpolation == "bilinear", "weights that are new want nothing"
+    assert inputs(images, pretrained=True, crop_pct=0.8) == Inputs(HALF, HALF, "bilinear", 0.8)
+    assert inputs(images, model="test_vit").interpolation == "bilinear", "new weights want nothing"
 
 
 def test_a_file_of_ours_says_its_own(hub, tmp_path):

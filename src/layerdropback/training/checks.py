@@ -61,7 +61,7 @@ def _numbers(config: TrainConfig) -> Iterator[tuple[str, bool, str]]:
     some = "weight_decay head_init_scale mixup cutmix warmup_epochs clip_grad"
     yield from within(some, 0, _HUGE, _NOT_NEGATIVE)
     yield from within("erasing", 0, 1, "a number in [0, 1] is needed")
-    yield from within("scale layer_decay", tiny, 1, "a number in (0, 1] is needed")
+    yield from within("scale layer_decay crop_pct", tiny, 1, "a number in (0, 1] is needed")
     yield from within("rotate", 0, 180, "a number in [0, 180] is needed")
     good = config.warmup_epochs < config.epochs
     yield "warmup_epochs", good, f"the run has {config.epochs} epochs"

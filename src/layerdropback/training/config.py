@@ -56,6 +56,9 @@ class TrainConfig:
     download: bool = option(False, "Download the data set if it is not there.")
     in_memory: str = option("auto", "Hold a folder's or hf's images in memory", MEMORY)
     image_size: int | None = option(None, "Side in pixels to which images are resized.")
+    crop_pct: float | None = option(
+        None, "Share of its side that a test image keeps.  [default: the weights' own, or 0.875]"
+    )
     limit_train: int | None = option(None, "Use so many training images.")
     limit_test: int | None = option(None, "Use so many test images.")
 

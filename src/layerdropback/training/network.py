@@ -90,4 +90,5 @@ def _inputs(config: TrainConfig, model: nn.Module, data: ImageData) -> Inputs:
     elif len(known.mean) != data.channels:
         mean, std = data.statistics()
         known = replace(known, mean=mean, std=std)
+    known = replace(known, crop_pct=config.crop_pct or known.crop_pct)
     return known.for_images(data.size, data.in_memory)

@@ -1,9 +1,10 @@
 """BatchNorm layers in evaluation mode while a network trains, so that their statistics stay."""
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..controller import LayerDropBack
+
+_KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:
@@ -13,7 +14,7 @@ def batch_norms(model: nn.Module) -> list[nn.Module]:
         >>> len(batch_norms(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))))
         1
     """
-    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return [module for module in model.modules() if isinstance(module, _KINDS)]
 
 
 def rest_norms(model: nn.Module, which: str, ldb: LayerDropBack) -> None:

@@ -40,6 +40,9 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         fact = f"--optimizer {config.optimizer} cannot be made"
         raise UsageError(explain(fact, reason, "choose another one")) from None
+    if by_depth and config.decay_all:  # timm leaves out more or less of it, by its release
+        for group in optimizer.param_groups:
+            group["weight_decay"] = config.weight_decay
     if getattr(optimizer, "is_second_order", False):
         fact = f"--optimizer {config.optimizer} is not usable"
         raise UsageError(explain(fact, "it needs second derivatives", "choose another one"))

@@ -42,6 +42,7 @@ RECIPES = MappingProxyType(
             **flat(PRESETS["finetune"]),
             "epochs": 5,
             "batch_size": 16,
+            "crop_pct": 0.8,
             "scale": 0.5,
             "head_init_scale": 0.001,
             "bn_eval": "all",
