@@ -89,6 +89,14 @@ STATUS = (
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
+    "2026-11-28-finetune-recipe": (
+        "`ldb train --recipe finetune` on ants and bees, 5 epochs at 128 pixels, 5 seeds",
+        "plain 91.5 %, with the preset 92.0 % and 74 MB held by a step instead of 418",
+    ),
+    "2026-11-28-finetune-recipe-choice": (
+        "how that recipe's values were chosen, on held-out training images",
+        "the new classifier's size and `layer_decay` matter, the rest is chance",
+    ),
     "2026-11-28-trainer-minilm-cpu": (
         "MiniLM in transformers' Trainer: step and saved bytes",
         "`Truncate(0.5)`: 0.724 of plain's step, 237.9 MB saved instead of 475.1",

@@ -3,10 +3,12 @@
 import functools
 import inspect
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -17,8 +19,9 @@ from layerdropback import PRESETS, LayerDropBack
 from layerdropback.cli import main as cli
 from layerdropback.settings import Settings
 from layerdropback.training.config import TrainConfig
-from layerdropback.training.dropping import FLAGS
+from layerdropback.training.dropping import FLAGS, flat
 from layerdropback.training.export import export_weights
+from layerdropback.training.inputs import Inputs
 from layerdropback.training.models import ModelSpec, build_model
 from layerdropback.training.recipes import RECIPES
 from layerdropback.training.settings_file import read_settings
@@ -156,11 +159,13 @@ def test_a_runs_weights_are_read_as_the_page_has_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "NAME"
     folder.mkdir(parents=True)
-    export_weights(model, folder / "weights.safetensors", spec, {"classes": ["a"]})
+    notes = asdict(Inputs([0.5] * 3, [0.5] * 3))
+    export_weights(model, folder / "weights.safetensors", spec, {"classes": ["a"], **notes})
     names = {}
     (block,) = blocks_of("docs/command-line.md")
     exec(block, names)
     assert names["notes"]["classes"] == ["a"]
+    assert names["transform"](Image.new("RGB", (200, 300))).shape == (3, 160, 160)
 
 
 def test_a_profile_of_ones_own_model_is_made_as_the_docs_have_it(capsys):
@@ -244,6 +249,12 @@ def shown(default):
     if default in (None, ()):
         return "none"
     return ", ".join(default) if isinstance(default, tuple) else str(default)
+
+
+def test_the_table_of_the_recipe_for_fine_tuning_is_the_code():
+    found = {row[0].strip("`"): row[1] for row in rows_of("docs/training.md", "Fine-tuning")}
+    own = {k: v for k, v in RECIPES["finetune"].items() if k not in flat(PRESETS["finetune"])}
+    assert found == {f"--{name.replace('_', '-')}": shown(value) for name, value in own.items()}
 
 
 def test_every_recipe_is_in_the_docs_and_the_examples_settings_are_good():

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import yaml
 from card import read as read_card
+from safetensors.torch import save_file
 from torch import nn
 
 from folders import make_folder
@@ -200,6 +202,49 @@ def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
         assert modes == ["full", "drop", "full"]
         assert [epoch["mode"] for epoch in numbers["epochs"]["plain"]] == ["full"] * 3
         assert capsys.readouterr().out.endswith(card + "\n")
+
+
+def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, tmp_path):
+    script_ = script("benchmarks/finetune_recipe.py")
+    monkeypatch.setattr(script_, "MODEL", "test_resnet")
+    monkeypatch.setattr(script_, "SIZE", 32)
+    images = make_folder(tmp_path / "images", size=(40, 40), train=24, test=2)
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "first.safetensors")
+    always = ["--data", str(images), "--init", str(tmp_path / "first.safetensors")]
+    always += ["--out", str(tmp_path / "card"), "--threads", "1"]
+    small = "batch_size=6,epochs=1"
+    for flags, rows in (
+        (["--seeds", "1", "--change", small, "--timed"], ["plain ", "preset "]),
+        (
+            ["--folds", "2", "--arms", "preset", "--change", small, "--change", f"{small},lr=0.1"],
+            [f"preset | {small} ", f"preset | {small},lr=0.1 "],
+        ),
+    ):
+        monkeypatch.setattr(sys, "argv", ["finetune_recipe.py", *always, *flags])
+        script_.main()
+        text = (tmp_path / "card.md").read_text()
+        assert [text.count(f"\n| {row}") for row in rows] == [1, 1]
+        runs = read_card(tmp_path / "card")["runs"]
+        assert len(runs) == len(rows) * (2 if "--folds" in flags else 1)
+        saved = [run["backward_saved"] > 0.2 for run in runs]
+        assert saved == [run["arm"] == "preset" for run in runs]
+        assert ("seconds" in runs[0]) == ("of plain's" in text) == ("--timed" in flags)
+        assert capsys.readouterr().out.endswith(text + "\n")
+        if "--timed" in flags:
+            held = {run["arm"]: run["held_mb"] for run in runs}
+            assert 0 < held["preset"] < held["plain"]
+
+
+def test_held_out_parts_are_each_tested_once():
+    script_ = script("benchmarks/finetune_recipe.py")
+    data = load_data("digits", limit_train=50)
+    parts = list(script_.folds_of(data, 4))
+    tested = torch.cat([part.test.pixels for part in parts])
+    assert sorted(map(bytes, tested.numpy())) == sorted(map(bytes, data.train.pixels.numpy()))
+    for part in parts:
+        assert len(part.train) + len(part.test) == 50
+        own = set(map(bytes, part.test.pixels.numpy()))
+        assert not own & set(map(bytes, part.train.pixels.numpy()))
 
 
 def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):

@@ -42,6 +42,9 @@ FEATURES = {
     "linear": {"schedule": "linear"},
     "constant": {"schedule": "constant"},
     "adamw": {"optimizer": "adamw", "lr": 1e-3, "decay_all": False},
+    "layer decay": {"layer_decay": 0.8},
+    "head": {"head_init_scale": 0.1},
+    "crops": {"crop": "resized", "scale": 0.9, "workers": 0},
     "timm's": {"optimizer": "lion", "lr": 1e-4},
     "no momentum": {"momentum": 0.0},
 }
@@ -174,6 +177,28 @@ def test_decay_can_leave_out_biases_and_norms():
     }
     for name, parameter in trainer.model.named_parameters():
         assert decays[id(parameter)] == (0 if parameter.ndim == 1 else BASE.weight_decay), name
+
+
+def test_layers_far_from_the_head_can_be_slower():
+    model = Trainer(BASE, DATA).model
+    for decay_all in (True, False):
+        config = replace(BASE, layer_decay=0.5, decay_all=decay_all, warmup_epochs=1.0, lr=0.1)
+        optimizer = make_optimizer(config, model)
+        schedule = make_schedule(config, optimizer, 64)
+        rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+        assert rates.keys() == {id(p) for p in model.parameters()}
+        for seen, peak in ((32, 0.05), (64, 0.1)):
+            schedule.step_update(seen)
+            rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+            found = [
+                rates[id(model.get_submodule(n).weight)] for n in ("conv1.0", "layer1.0.conv1")
+            ]
+            assert rates[id(model.fc.weight)] == pytest.approx(peak)
+            assert found[0] < found[1] < peak
+        decayed = {id(p) for g in optimizer.param_groups if g["weight_decay"] for p in g["params"]}
+        assert (decayed == rates.keys()) == decay_all
+    _, metrics = finished(replace(BASE, layer_decay=0.5, schedule="constant"))
+    assert [m.lr for m in metrics] == [BASE.lr] * 2, "the head's is told"
 
 
 def test_an_average_is_what_is_tested():

@@ -5,7 +5,8 @@ from torch import nn
 
 from layerdropback import UsageError
 from layerdropback.training.export import export_weights
-from layerdropback.training.initial import initial_normalisation, load_initial
+from layerdropback.training.initial import initial_inputs, load_initial, scale_head
+from layerdropback.training.inputs import Inputs
 from layerdropback.training.models import ModelSpec, build_model
 
 SPEC = ModelSpec("test_resnet", 4, 3, 32, small_stem=True)
@@ -67,7 +68,7 @@ def test_a_file_of_somebody_elses(exported, tmp_path):
     model = build()
     assert load_initial(model, path, "wxyz").endswith("its classifier included")
     same(model, weights)
-    assert initial_normalisation(path) is None
+    assert initial_inputs(path) is None
     body = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     save_file(body, path, metadata={"layerdropback": "[]"})
     assert load_initial(build(), path).endswith("; the classifier fc is new (the file has none)")
@@ -132,7 +133,7 @@ def test_two_classifiers(tmp_path):
     assert said.endswith("; the classifier head and head_dist is new (4 -> 6 classes)")
 
 
-@pytest.mark.parametrize("read", [initial_normalisation, lambda path: load_initial(build(), path)])
+@pytest.mark.parametrize("read", [initial_inputs, lambda path: load_initial(build(), path)])
 def test_files_that_cannot_be_read(tmp_path, read):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"\0" * 30)
@@ -149,11 +150,26 @@ def test_a_file_that_was_cut_short(exported):
 
 
 def test_the_files_normalisation(exported, tmp_path):
-    assert initial_normalisation(exported[1]) == ([0.1, 0.2, 0.3], [0.4, 0.5, 1.0])
+    assert initial_inputs(exported[1]) == Inputs([0.1, 0.2, 0.3], [0.4, 0.5, 1.0])
     path = tmp_path / "odd.safetensors"
     for entry in ("no json", "[]", "{}", '{"mean": [0.5], "std": null}', '{"mean": ["a"]}'):
         save_file({"a": torch.ones(1)}, path, metadata={"layerdropback": entry})
-        assert initial_normalisation(path) is None
+        assert initial_inputs(path) is None
+
+
+def test_a_new_classifier_can_begin_small():
+    for name, heads in (
+        ("test_resnet", ["fc"]),
+        ("deit_tiny_distilled_patch16_224", ["head", "head_dist"]),
+    ):
+        model, other = (build_model(ModelSpec(name, 4, 3, 224, False))[0] for _ in range(2))
+        other.load_state_dict(model.state_dict())
+        for head in heads:
+            model.get_submodule(head).bias.data.fill_(1)
+            other.get_submodule(head).bias.data.fill_(1)
+            other.get_submodule(head).weight.data.mul_(0.25)
+        scale_head(model, 0.25)
+        same(model, other.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -177,4 +193,4 @@ def test_a_runs_folder_stands_for_its_weights(exported):
     model = build()
     load_initial(model, path.parent, "abcd", SPEC)
     same(model, weights)
-    assert initial_normalisation(path.parent) == ([0.1, 0.2, 0.3], [0.4, 0.5, 1.0])
+    assert initial_inputs(path.parent) == Inputs([0.1, 0.2, 0.3], [0.4, 0.5, 1.0])

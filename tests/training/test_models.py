@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from layerdropback import UsageError
 from layerdropback.training.export import export_weights, load_exported, read_metadata
-from layerdropback.training.models import ModelSpec, build_model, choose_stem, normalisation
+from layerdropback.training.inputs import Inputs
+from layerdropback.training.models import ModelSpec, build_model, choose_stem, inputs_of
 
 SMALL = {  # a model of each family in the table, with its line for 32 pixels
     "resnet10t": "conv1.0 3x3 stride 1 (was 3x3 stride 2), no maxpool",
@@ -170,26 +171,6 @@ def test_an_export_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty cache of the Hugging Face hub, without a network; gives a function that fills it."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-    def put(model):
-        config = model.pretrained_cfg
-        folder = tmp_path / "hub" / f"models--{config['hf_hub_id'].replace('/', '--')}"
-        (folder / "refs").mkdir(parents=True)
-        (folder / "refs" / "main").write_text("0" * 40)
-        (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
-        save_file(model.state_dict(), folder / "snapshots" / ("0" * 40) / "model.safetensors")
-        return model.state_dict()
-
-    return put
-
-
 def test_pretrained_weights_are_loaded(hub):
     weights = hub(timm.create_model("test_resnet"))
     spec = ModelSpec("test_resnet", 10, 3, 64, choose_stem("test_resnet", 64, "auto", True))
@@ -202,8 +183,7 @@ def test_pretrained_weights_are_loaded(hub):
         if name not in ("fc.weight", "fc.bias"):
             torch.testing.assert_close(loaded[name], value, rtol=0, atol=0, msg=name)
     assert loaded["fc.weight"].shape == (10, weights["fc.weight"].shape[1])
-    assert normalisation(model) == ([0.5] * 3, [0.5] * 3)
-    assert normalisation(torch.nn.Linear(1, 1)) is None
+    assert inputs_of(model) == Inputs([0.5] * 3, [0.5] * 3, "bilinear", 0.95)
 
     model, line = build_model(dataclasses.replace(spec, classes=1000), pretrained=True)
     assert line.endswith("weights: test_resnet.r160_in1k")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerdropback import UsageError
+from layerdropback import PRESETS, Uniform, UsageError
 from layerdropback.cli.options import layered
 from layerdropback.training.config import TrainConfig, all_flags
-from layerdropback.training.dropping import Dropping
+from layerdropback.training.dropping import Dropping, over
 from layerdropback.training.recipes import RECIPES, recipe_settings
 from layerdropback.training.settings_file import (
     PLACES,
@@ -33,7 +33,8 @@ def test_every_setting_is_a_field_with_a_type_and_a_text():
 def test_recipes_are_settings_that_pass_the_checks(name):
     settings = recipe_settings(name)
     assert typed(settings, name) == settings
-    TrainConfig.from_dict(settings).check()
+    start = {"init": "x"} if name == "finetune" else {}
+    TrainConfig.from_dict(settings | start).check()
 
 
 def test_the_papers_recipes_have_the_papers_settings():
@@ -45,6 +46,17 @@ def test_the_papers_recipes_have_the_papers_settings():
     assert (tune.schedule, tune.milestones, tune.gamma) == ("steps", (0.3, 0.6, 0.85), 0.2)
     settings = tune.drop_settings()
     assert (settings.batch_scale, settings.lr_scale, tune.image_size) == (2, "inverse", 224)
+
+
+def test_fine_tuning_has_the_presets_settings_or_none():
+    tune = recipe_settings("finetune")
+    preset = PRESETS["finetune"]
+    schedule = replace(preset.schedule, length=tune["epochs"])
+    assert TrainConfig.from_dict(tune).drop_settings() == replace(preset, schedule=schedule)
+    plain = over(tune, {"drop_rate": 0.0})
+    assert not TrainConfig.from_dict(plain).drop_settings().ever_drops
+    uniform = TrainConfig.from_dict(over(tune, {"strategy": "uniform"})).drop_settings()
+    assert (uniform.strategy, uniform.schedule.every) == (Uniform(0.5), 1)
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_recipe(tmp_path):

@@ -58,9 +58,10 @@ def _numbers(config: TrainConfig) -> Iterator[tuple[str, bool, str]]:
     yield from within("lr gamma", tiny, _HUGE, _POSITIVE)
     below_one = 1 - 2**-53  # the largest number below 1
     yield from within("momentum label_smoothing ema", 0, below_one, _SHARE)
-    some = "weight_decay mixup cutmix warmup_epochs clip_grad"
+    some = "weight_decay head_init_scale mixup cutmix warmup_epochs clip_grad"
     yield from within(some, 0, _HUGE, _NOT_NEGATIVE)
     yield from within("erasing", 0, 1, "a number in [0, 1] is needed")
+    yield from within("scale layer_decay crop_pct", tiny, 1, "a number in (0, 1] is needed")
     yield from within("rotate", 0, 180, "a number in [0, 180] is needed")
     good = config.warmup_epochs < config.epochs
     yield "warmup_epochs", good, f"the run has {config.epochs} epochs"
@@ -102,6 +103,10 @@ def _pairs(config: TrainConfig) -> Iterator[str]:
     if config.pretrained and config.init is not None:
         fact, cause = "--pretrained and --init exclude each other", "both say where to start"
         yield explain(fact, cause, "give one of them")
+    if config.bn_eval == "all" and not config.pretrained and config.init is None:
+        fact = "--bn-eval all needs weights to start from"
+        cause = "BatchNorm layers of a new network know no mean and variance yet"
+        yield explain(fact, cause, "give --pretrained, --init FILE or --bn-eval no")
     if config.resume and config.overwrite:
         fact, cause = "--resume and --overwrite exclude each other", "one keeps what is there"
         yield explain(fact, cause, "give one of them")

@@ -19,6 +19,7 @@ SCHEDULES = ("cosine", "linear", "steps", "constant")
 CROPS = ("auto", "pad", "resized", "none")
 MEMORY = ("auto", "yes", "no")
 PRECISIONS = ("fp32", "bf16", "fp16")
+BN_EVAL = ("no", "dropped", "all")
 COMPILE = ("no", "blocks")
 PARALLEL = ("no", "ddp", "fsdp")
 
@@ -39,6 +40,7 @@ class TrainConfig:
     init: Path | None = option(
         None, "Start from these weights (safetensors); a classifier of other classes is new."
     )
+    head_init_scale: float = option(1.0, "Factor of the weights that a new classifier begins with.")
     model_args: tuple[str, ...] = option(
         (), "KEY=VALUE for the model, such as drop_path_rate=0.1; repeatable."
     )
@@ -55,11 +57,15 @@ class TrainConfig:
     download: bool = option(False, "Download the data set if it is not there.")
     in_memory: str = option("auto", "Hold a folder's or hf's images in memory", MEMORY)
     image_size: int | None = option(None, "Side in pixels to which images are resized.")
+    crop_pct: float | None = option(
+        None, "Share of its side that a test image keeps.  [default: the weights' own, or 0.875]"
+    )
     limit_train: int | None = option(None, "Use so many training images.")
     limit_test: int | None = option(None, "Use so many test images.")
 
     augment: bool = option(True, "Any augmentation at all.")
     crop: str = option("auto", "Random crops: auto is pad in memory, else resized", CROPS)
+    scale: float = option(0.08, "Least share of an image's area in a crop of --crop resized.")
     flip: bool | None = option(None, "Mirror half of the images.  [default: where it is sensible]")
     rotate: float = option(0.0, "Rotate by up to so many degrees.")
     randaugment: bool = option(False, "RandAugment.")
@@ -75,6 +81,10 @@ class TrainConfig:
     momentum: float = option(0.9, "Of optimizers that have one.")
     weight_decay: float = option(5e-4, "Weight decay.")
     decay_all: bool = option(True, "Weight decay of biases and normalisation layers, too.")
+    layer_decay: float = option(
+        1.0, "Learning rate of each group of layers, as a factor of the next one's to the head."
+    )
+    bn_eval: str = option("no", "BatchNorm layers that train in evaluation mode", BN_EVAL)
     clip_grad: float = option(0.0, "Clip the gradient's norm to this, 0: not at all.")
     schedule: str = option("cosine", "How the learning rate falls", SCHEDULES)
     warmup_epochs: float = option(0.0, "Epochs in which the learning rate rises from 0.")

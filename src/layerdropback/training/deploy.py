@@ -1,6 +1,7 @@
 """After training: weights out of a run's folder, and their test."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .export import WEIGHTS, export_weights, load_exported, make_spec, read_meta
 from .images.augment import Augments
 from .images.data import ImageData, load_data
 from .images.pipeline import Pipeline
+from .inputs import Inputs
 from .models import ModelSpec, build_model
 
 
@@ -123,8 +125,7 @@ def evaluate_weights(
         batch_size=1,
         seed=0,
         device=device,
-        mean=metadata["mean"],
-        std=metadata["std"],
+        **asdict(Inputs.read(metadata)),
         workers=given.get("workers", 0),
     )
     result = score(model.to(device), pipeline.test_batches(), device)

@@ -12,6 +12,7 @@ from ..errors import UsageError, explain, name_some
 from ..runs.naming import nfc
 from ..runs.paths import home
 from .export import KEY, WEIGHTS, file_metadata
+from .inputs import Inputs
 from .models import ModelSpec
 
 
@@ -53,21 +54,36 @@ def load_initial(
     return said
 
 
-def initial_normalisation(path: Path) -> tuple[list[float], list[float]] | None:
-    """Mean and standard deviation with which an exported file's weights were trained.
+def scale_head(model: nn.Module, factor: float) -> None:
+    """Multiply the weights of a new classifier, see ``--head-init-scale``; its biases stay.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("test_resnet")
+        >>> scale_head(model, 0.0)
+        >>> bool(model.fc.weight.any())
+        False
+    """
+    own = model.state_dict()
+    for name in _classifier(model, own)[1]:
+        if own[name].ndim > 1:
+            own[name].mul_(factor)
+
+
+def initial_inputs(path: Path) -> Inputs | None:
+    """What an exported file's weights want of images.
 
     Returns:
-        A number for each channel of the images, on [0, 1]; None where the file does not say.
+        None where the file does not say.
 
     Raises:
         UsageError: the file cannot be read.
     """
     notes = _notes(_file(path))
     try:
-        mean, std = ([float(number) for number in notes[key]] for key in ("mean", "std"))
+        return Inputs.read(notes)
     except (KeyError, TypeError, ValueError):
         return None
-    return mean, std
 
 
 def _file(path: Path) -> Path:

@@ -5,6 +5,7 @@ import math
 from .config import TrainConfig
 from .images.data import ImageData
 from .loop import Trainer
+from .norms import batch_norms
 
 
 def introduction(config: TrainConfig, data: ImageData, trainer: Trainer) -> list[str]:
@@ -15,7 +16,11 @@ def introduction(config: TrainConfig, data: ImageData, trainer: Trainer) -> list
         f"{len(data.train):,} training and {len(data.test):,} test images, "
         f"{trainer.device}; {_kind(config, trainer)}"
     )
-    lines = (first, trainer.network.stem, trainer.network.start, data.remark)
+    norms = {"all": "all", "dropped": "those that drop"}.get(config.bn_eval, "")
+    if norms:
+        count = len(batch_norms(trainer.model))
+        norms = f"of {count} BatchNorm layers {norms} are in evaluation mode"
+    lines = (first, trainer.network.stem, trainer.network.start, norms, data.remark)
     return [line for line in lines if line]
 
 

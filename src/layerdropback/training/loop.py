@@ -23,6 +23,7 @@ from .images.pipeline import Pipeline
 from .metrics import EpochMetrics
 from .models import build_model
 from .network import average, make_network
+from .norms import rest_norms
 from .optimizing import make_optimizer, make_schedule
 from .parallel import require_workers, seed_others, sharded, share_buffers
 from .phases import PhaseTimer
@@ -102,8 +103,7 @@ class Trainer:
             batch_size=config.batch_size,
             seed=config.seed,
             device=self.device,
-            mean=self.network.mean,
-            std=self.network.std,
+            **asdict(self.network.inputs),
             workers=readers(workers) if config.workers is None else config.workers,
             channels_last=config.channels_last,
             share=(workers.rank, workers.count),
@@ -148,8 +148,8 @@ class Trainer:
 
         Args:
             epoch: counted from 0.
-            on_step: called after every step with its number of images; it may call `state_dict`,
-                and what it raises leaves a state from which training can go on.
+            on_step: called after every step with its number of images; it may call `state_dict`;
+                what it raises leaves a state from which training can go on.
             on_test: the same for batches of the test.
 
         Raises:
@@ -184,7 +184,7 @@ class Trainer:
         return metrics
 
     def _train(self, so_far: SoFar) -> Generator[tuple[Tensor, int], None, None]:
-        epoch = so_far.epoch
+        config, epoch = self.config, so_far.epoch
         large = self.epochs.large(epoch)
         last = self.steps_in(epoch) - 1
         self.model.train()
@@ -198,18 +198,20 @@ class Trainer:
             # the parts of a doubled batch would have had.
             seen = epoch * self._samples + so_far.samples + count / 2
             self._schedule.step_update(seen)
-            so_far.lr_last = float(self.optimizer.param_groups[0]["lr"])
+            group = self.optimizer.param_groups[0]
+            so_far.lr_last = float(group["lr"] / group.get("lr_scale", 1.0))
             if so_far.steps == 0:
                 so_far.lr = so_far.lr_last
             if so_far.steps == last:
                 so_far.lr_factor = self.ldb.stats()["lr_factor"]
+            rest_norms(self.model, config.bn_eval, self.ldb)
             totals = self._step(images, targets, large)
             self._tally.add(totals, count)
             self.steps += 1
             if self.ema is not None:
                 self.ema.update(self.model, step=self.steps)
             yield totals, count
-            if so_far.steps > last and epoch + 1 > self.config.epochs:
+            if so_far.steps > last and epoch + 1 > config.epochs:
                 break  # the run ends in the middle of this epoch
             self.phases.start()
 
@@ -256,8 +258,7 @@ class Trainer:
             "so_far": asdict(self._so_far) | {"loss": loss, "correct": correct},
             "generators": generators,
             "other_generators": others,
-            "mean": self.network.mean,
-            "std": self.network.std,
+            **asdict(self.network.inputs),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

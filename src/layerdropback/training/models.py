@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import UsageError, explain
 from . import stems
+from .inputs import Inputs
 from .pretrained import cannot_load, full_name, pretrained_config, quick_and_quiet
 
 
@@ -109,21 +110,17 @@ def build_model(spec: ModelSpec, pretrained: bool = False) -> tuple[nn.Module, s
     return model, line
 
 
-def normalisation(model: nn.Module) -> tuple[list[float], list[float]] | None:
-    """Mean and standard deviation with which a timm model's pretrained weights were trained.
-
-    Returns:
-        A number for each channel of those images (mostly 3, whatever the model's own channels
-        are), on [0, 1]; None where timm does not say.
+def inputs_of(model: nn.Module) -> Inputs:
+    """What a timm model's pretrained weights want of images.
 
     Example:
         >>> import timm
-        >>> normalisation(timm.create_model("test_resnet"))
-        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+        >>> inputs_of(timm.create_model("test_resnet")).std
+        [0.5, 0.5, 0.5]
     """
-    config = getattr(model, "pretrained_cfg", None) or {}
-    mean, std = config.get("mean"), config.get("std")
-    return None if mean is None or std is None else (list(mean), list(std))
+    from timm.data import resolve_model_data_config
+
+    return Inputs.read(resolve_model_data_config(model))
 
 
 def native_size(name: str) -> int:

@@ -1,7 +1,7 @@
 """The network of a run, with the weights that it begins with and what its images are scaled by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,9 +9,11 @@ from torch import nn
 
 from .config import TrainConfig
 from .images.data import ImageData
-from .initial import initial_normalisation, load_initial
+from .initial import initial_inputs, load_initial, scale_head
+from .inputs import Inputs
 from .model_args import parse_model_args
-from .models import ModelSpec, build_model, choose_stem, normalisation
+from .models import ModelSpec, build_model, choose_stem, inputs_of
+from .pretrained import pretrained_config
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,14 @@ class Network:
         spec: from which it can be built again.
         stem: what was done to its stem, in words.
         start: which weights it begins with, in words; empty where they are random.
-        mean: of the images' channels.
-        std: the same.
+        inputs: what it wants of images.
     """
 
     model: nn.Module
     spec: ModelSpec
     stem: str
     start: str
-    mean: list[float]
-    std: list[float]
+    inputs: Inputs
 
 
 def make_network(
@@ -58,15 +58,17 @@ def make_network(
     model, stem = build_model(spec, config.pretrained and going_on is None)
     start = ""
     if going_on is not None:
-        mean, std = going_on["mean"], going_on["std"]
+        inputs = Inputs.read(going_on)
     else:
+        if not config.pretrained or pretrained_config(config.model).num_classes != spec.classes:
+            scale_head(model, config.head_init_scale)
         if config.init is not None:
             start = load_initial(model, config.init, data.classes, spec)
-        mean, std = _normalisation(config, model, data)
+        inputs = _inputs(config, model, data)
     model = model.to(device)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return Network(model, spec, stem, start, mean, std)
+    return Network(model, spec, stem, start, inputs)
 
 
 def average(model: nn.Module, decay: float) -> Any:
@@ -78,15 +80,15 @@ def average(model: nn.Module, decay: float) -> Any:
     return ModelEmaV3(model, decay=decay, use_warmup=True)
 
 
-def _normalisation(
-    config: TrainConfig, model: nn.Module, data: ImageData
-) -> tuple[list[float], list[float]]:
-    """Those with which the first weights were trained, or the data's own."""
-    known = None
-    if config.pretrained:
-        known = normalisation(model)
-    elif config.init is not None:
-        known = initial_normalisation(config.init)
-    if known is not None and len(known[0]) == data.channels:
-        return known
-    return data.statistics()
+def _inputs(config: TrainConfig, model: nn.Module, data: ImageData) -> Inputs:
+    """As the first weights were trained, else by the data's own numbers."""
+    known = None if config.init is None else initial_inputs(config.init)
+    if known is None and (config.pretrained or config.init is not None):
+        known = inputs_of(model)
+    if known is None:
+        known = Inputs(*data.statistics())
+    elif len(known.mean) != data.channels:
+        mean, std = data.statistics()
+        known = replace(known, mean=mean, std=std)
+    known = replace(known, crop_pct=config.crop_pct or known.crop_pct)
+    return known.for_images(data.size, data.in_memory)

@@ -1,6 +1,7 @@
 """What is kept with a run's weights."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .config import TrainConfig
@@ -17,8 +18,7 @@ def notes_of(
     whole = trainer.steps_done == 0 and history  # else nobody has tested these weights
     return {
         "classes": list(data.classes),
-        "mean": trainer.network.mean,
-        "std": trainer.network.std,
+        **asdict(trainer.network.inputs),
         "data": {name: config.as_dict()[name] for name in names},
         "epochs": len(history),
         "steps": trainer.steps,

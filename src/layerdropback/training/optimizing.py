@@ -25,19 +25,24 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         raise UsageError(explain(fact, "timm has no optimizer of that name", hint))
     # Nesterov's method is not defined without momentum.
     name = "momentum" if config.optimizer == "sgd" and not config.momentum else config.optimizer
+    by_depth = config.layer_decay < 1
     try:
         optimizer: Optimizer = create_optimizer_v2(
-            model.parameters() if config.decay_all else model,
+            model.parameters() if config.decay_all and not by_depth else model,
             opt=name,
             lr=config.lr,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
             filter_bias_and_bn=not config.decay_all,
+            layer_decay=config.layer_decay if by_depth else None,
         )
     except Exception as error:  # some need packages or a GPU that are not there
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         fact = f"--optimizer {config.optimizer} cannot be made"
         raise UsageError(explain(fact, reason, "choose another one")) from None
+    if by_depth and config.decay_all:  # timm leaves out more or less of it, by its release
+        for group in optimizer.param_groups:
+            group["weight_decay"] = config.weight_decay
     if getattr(optimizer, "is_second_order", False):
         fact = f"--optimizer {config.optimizer} is not usable"
         raise UsageError(explain(fact, "it needs second derivatives", "choose another one"))

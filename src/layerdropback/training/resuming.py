@@ -20,7 +20,7 @@ _NEEDED = (
     *("model", "optimizer", "ldb", "steps", "parts_of_large", "so_far", "generators"),
     *("mean", "std"),
 )
-_KNOWN = {*_NEEDED, "ema", "scaler", "other_generators"}
+_KNOWN = {*_NEEDED, "ema", "scaler", "other_generators", "interpolation", "crop_pct"}
 
 
 def find_checkpoint(

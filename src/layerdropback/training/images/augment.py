@@ -27,13 +27,14 @@ class Augments:
 
     Attributes:
         crop: ``"pad"`` cuts the image out of itself with a black border of an eighth of its side,
-            ``"resized"`` a part of 8 to 100 % of its area, resized; ``"none"`` as in testing.
+            ``"resized"`` a part of its area, resized; ``"none"`` as in testing.
         flip: mirror half of the images.
         rotate: degrees; each image turns by an angle uniform on ``[-rotate, rotate]``.
         randaugment: two random operations of ``torchvision.transforms.v2.RandAugment``.
         erasing: probability that a rectangle is replaced by the mean colour.
         mixup: alpha of the Beta distribution of mixup's shares; 0 is none.
         cutmix: the same for cutmix; with both, each batch takes one of them.
+        scale: least share of an image's area that ``"resized"`` cuts out.
 
     Example:
         >>> Augments(crop="pad", flip=True).by_image
@@ -47,6 +48,7 @@ class Augments:
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    scale: float = 0.08
 
     @classmethod
     def none(cls) -> "Augments":

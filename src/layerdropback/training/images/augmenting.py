@@ -20,4 +20,5 @@ def make_augments(config: TrainConfig, data: ImageData) -> Augments:
         erasing=config.erasing,
         mixup=config.mixup,
         cutmix=config.cutmix,
+        scale=config.scale,
     )

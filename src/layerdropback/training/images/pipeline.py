@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import InterpolationMode, functional
 
 from ...errors import UsageError
 from .augment import Augmentation, Augments, EpochOrder, padding
 from .data import ImageData, Split
 from .mixing import Mixing
 from .transforms import (
+    CROP_PCT,
+    INTERPOLATION,
     Images,
     TransformedImages,
     WithEpoch,
@@ -48,6 +50,8 @@ class Pipeline:
         device: where the batches shall be.
         mean: of each channel, on [0, 1].
         std: standard deviation of each channel.
+        interpolation: of what is resized, see `train_transform`.
+        crop_pct: see `plain_transform`.
         workers: processes that read and transform images; 0 is the calling one.
         channels_last: make images channels-last in memory.
         share: (rank, count) of this worker; it makes its share of each batch.
@@ -79,12 +83,15 @@ class Pipeline:
         device: torch.device,
         mean: Sequence[float],
         std: Sequence[float],
+        interpolation: str = INTERPOLATION,
+        crop_pct: float = CROP_PCT,
         workers: int = 0,
         channels_last: bool = False,
         share: tuple[int, int] = (0, 1),
     ):
         self._share = rank, count = share
         self._device, self._size = device, data.size
+        self._interpolation = InterpolationMode(interpolation)
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, -1, 1, 1)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -106,7 +113,9 @@ class Pipeline:
             options |= {"sampler": self._order, "collate_fn": torch.tensor}
         else:
             same_size = isinstance(data.train, Split)
-            transform = train_transform(augments, data.size, mean, same_size)
+            transform = train_transform(
+                augments, data.size, mean, same_size, interpolation, crop_pct
+            )
             dataset = TransformedImages(_reader(data.train), len(data.train), transform, seed)
             options |= {"sampler": WithEpoch(self._order), "collate_fn": collate}
             options |= _in_workers(workers)
@@ -123,7 +132,7 @@ class Pipeline:
         if isinstance(data.test, Split):
             self._test = data.test.pixels.to(device)
         else:
-            transform = plain_transform(data.size, same_size=False)
+            transform = plain_transform(data.size, False, interpolation, crop_pct)
             self._test = DataLoader(
                 TransformedImages(_reader(data.test), len(data.test), transform, seed),
                 batch_sampler=[
@@ -231,7 +240,8 @@ class Pipeline:
     def _resized(self, pixels: Tensor) -> Tensor:
         if pixels.shape[2:] == (self._size, self._size):
             return pixels
-        resized: Tensor = functional.resize(pixels, [self._size, self._size], antialias=True)
+        side, mode = [self._size, self._size], self._interpolation
+        resized: Tensor = functional.resize(pixels, side, mode, antialias=True)
         return resized
 
     def _normalized(self, pixels: Tensor) -> Tensor:

@@ -11,6 +11,10 @@ from ...errors import UsageError
 from ...strategies.random import Stream
 from .augment import Augments, EpochOrder, cpu_generator, padding
 
+# How images are resized, and which share of the side is cut out of them (224 pixels of 256, by
+# custom), where no pretrained weights say it.
+INTERPOLATION, CROP_PCT = "bilinear", 224 / 256
+
 # Images in bytes, and their numbers in the data set; or why one of them could not be read.
 Batch = tuple[Tensor, Tensor] | str
 Item = tuple[Tensor, int] | str
@@ -28,7 +32,12 @@ class Images(Protocol):
 
 
 def train_transform(
-    augments: Augments, size: int, mean: Sequence[float], same_size: bool
+    augments: Augments,
+    size: int,
+    mean: Sequence[float],
+    same_size: bool,
+    interpolation: str = INTERPOLATION,
+    crop_pct: float = CROP_PCT,
 ) -> Callable[[Tensor], Tensor]:
     """What is done to one training image.
 
@@ -37,6 +46,8 @@ def train_transform(
         size: side in pixels of the result.
         mean: of each channel on [0, 1], for what is erased.
         same_size: whether all images are squares of one size, so that nothing need be cut off.
+        interpolation: of what is resized, ``"bilinear"`` or ``"bicubic"``.
+        crop_pct: see `plain_transform`.
 
     Returns:
         From uint8, shape ``(channels, height, width)``, to uint8, ``(channels, size, size)``.
@@ -48,15 +59,16 @@ def train_transform(
         >>> transform(torch.zeros(1, 30, 40, dtype=torch.uint8)).shape
         torch.Size([1, 16, 16])
     """
-    bilinear = v2.InterpolationMode.BILINEAR
+    bilinear, mode = v2.InterpolationMode.BILINEAR, v2.InterpolationMode(interpolation)
     steps: list[Callable[[Tensor], Tensor]] = []
     if augments.crop == "resized":
-        steps.append(v2.RandomResizedCrop(size, antialias=True))
+        scale = (augments.scale, 1.0)
+        steps.append(v2.RandomResizedCrop(size, scale, interpolation=mode, antialias=True))
     elif augments.crop == "pad":
-        steps.append(v2.Resize([size, size] if same_size else size, antialias=True))
+        steps.append(v2.Resize([size, size] if same_size else size, mode, antialias=True))
         steps.append(v2.RandomCrop(size, padding=padding(size)))
     else:
-        steps.append(plain_transform(size, same_size))
+        steps.append(plain_transform(size, same_size, interpolation, crop_pct))
     if augments.flip:
         steps.append(v2.RandomHorizontalFlip())
     if augments.rotate:
@@ -70,27 +82,31 @@ def train_transform(
     return transform
 
 
-def plain_transform(size: int, same_size: bool) -> Callable[[Tensor], Tensor]:
+def plain_transform(
+    size: int, same_size: bool, interpolation: str = INTERPOLATION, crop_pct: float = CROP_PCT
+) -> Callable[[Tensor], Tensor]:
     """What is done to one test image: resized, and its centre cut out.
 
     Args:
         size: side in pixels of the result.
         same_size: whether all images are squares of one size; they are only resized.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+        crop_pct: share of the side that the centre of an image larger than `size` has.
 
     Returns:
-        From uint8, shape ``(channels, height, width)``, to uint8, ``(channels, size, size)``. Of an
-        image larger than `size` an eighth is cut off a side, by the custom of 256 pixels for 224.
+        From uint8, shape ``(channels, height, width)``, to uint8, ``(channels, size, size)``.
 
     Example:
         >>> import torch
         >>> plain_transform(16, same_size=False)(torch.zeros(1, 30, 40, dtype=torch.uint8)).shape
         torch.Size([1, 16, 16])
     """
+    mode = v2.InterpolationMode(interpolation)
     if same_size:
-        whole: Callable[[Tensor], Tensor] = v2.Resize([size, size], antialias=True)
+        whole: Callable[[Tensor], Tensor] = v2.Resize([size, size], mode, antialias=True)
         return whole
-    shrink = v2.Resize(round(size * 256 / 224), antialias=True)
-    grow = v2.Resize(size, antialias=True)
+    shrink = v2.Resize(round(size / crop_pct), mode, antialias=True)
+    grow = v2.Resize(size, mode, antialias=True)
     crop = v2.CenterCrop(size)
 
     def transform(image: Tensor) -> Tensor:
