@@ -95,7 +95,7 @@ MEASURED = {
     ),
     "2026-11-28-finetune-recipe-choice": (
         "how that recipe's values were chosen, on held-out training images",
-        "the new classifier's size and `layer_decay` matter, the rest is chance",
+        "with a small new classifier 88.4 % instead of 53.1 % on held-out images",
     ),
     "2026-11-28-trainer-minilm-cpu": (
         "MiniLM in transformers' Trainer: step and saved bytes",

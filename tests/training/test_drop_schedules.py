@@ -1,6 +1,9 @@
 """Ramps, a full end, step periods and pools of masks, from the command line."""
 
+import pytest
+
 from command import metrics_of
+from layerdropback.lab.record import Record
 
 SMALL = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "20", "--batch-size", "8"]
 
@@ -32,10 +35,18 @@ def test_the_trainer_counts_steps(run, tmp_path):
     assert "period_steps: 3" in (tmp_path / "a" / "settings.yaml").read_text()
 
 
-def test_comparisons_are_by_epochs(run):
-    code, _, errors = run("compare", *SMALL, "--epochs", "2", "--period-steps", "3")
-    assert code != 0
-    assert "--period-steps 3 is not usable" in errors
+@pytest.mark.usefixtures("known_times")
+def test_periods_of_steps_can_be_compared(run, tmp_path):
+    flags = ["--epochs", "2", "--period-steps", "3", "--seeds", "1", "--out", "lab"]
+    code, _, errors = run("compare", *SMALL, *flags)
+    assert (code, errors) == (0, "")
+    record = Record.read(tmp_path / "lab")
+    assert [row["mode"] for row in record.rows("ldb")] == ["mixed", "mixed"]
+    assert set(record.pilot["ldb"]["per_step"]) == {"mixed"}
+    assert record.pilot["ldb"]["ratio"] == 0.5  # all of its steps are said to take that
+
+
+def test_a_sweep_is_by_epochs(run):
     code, _, errors = run("sweep", *SMALL, "--epochs", "2", "--period-steps", "3")
     assert code != 0
     assert "--period-steps 3 is not usable in a sweep" in errors

@@ -176,7 +176,7 @@ def dropped(strategy: Strategy, schedule: Schedule | None = None) -> str:
 
     Example:
         >>> from layerdropback import Truncate
-        >>> dropped(Truncate(0.3), Schedule(ramp="falling"))
+        >>> dropped(Truncate(0.3), Schedule(ramp="falling", length=4))
         'truncate, unit layer, share 0.3 (fixed), falling'
     """
     parts = [strategy.name, f"unit {strategy.unit}", strategy.rate_text]
