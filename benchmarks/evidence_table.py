@@ -89,6 +89,10 @@ STATUS = (
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
+    "2026-11-28-blocks-trec": (
+        "MiniLM on TREC, 1 epoch, 5 seeds: blocks that take turns, a fixed cut, LISA, LoRA",
+        "points to full: two random blocks -1.12, fixed +0.44; `Truncate(0.5)` +0.80; LoRA -2.20",
+    ),
     "2026-11-28-finetune-recipe": (
         "`ldb train --recipe finetune` on ants and bees, 5 epochs at 128 pixels, 5 seeds",
         "plain 91.5 %, with the preset 92.0 % and 74 MB held by a step instead of 418",
