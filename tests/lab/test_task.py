@@ -166,6 +166,12 @@ def test_an_arm_of_another_length_and_rate(tmp_path):
     assert len(record.rows("short")) == 1
 
 
+def test_what_drops_is_not_plain_training(tmp_path):
+    ways = {"half": Truncate(0.5), "plain": None}
+    with pytest.raises(UsageError, match="the first arm, 'half', drops layers. Cause: it is the"):
+        compare(Lines(), ways, seeds=1, out=tmp_path / "lab")
+
+
 @pytest.mark.parametrize("ways", [{}, {"plain": None}])
 def test_one_arm_is_no_comparison(ways):
     with pytest.raises(UsageError, match="nothing can be compared. Cause: there is"):

@@ -137,6 +137,10 @@ class _Comparison:
         if all(arm.role != "method" for arm in self.arms.values()):
             raise UsageError(" ".join(record.left_out.values()))
         timings = {name: Timing(**values) for name, values in record.pilot.items()}
+        if set(timings[timed[0].name].per_step) != {"full"}:
+            fact = f"the first arm, {timed[0].name!r}, drops layers"
+            cause = "it is the plain training that all others are compared with"
+            raise UsageError(explain(fact, cause, "put plain training first"))
         for arm in list(self.arms.values()):
             if arm.role == "same time" and arm.of is not None:
                 self.arms[arm.name] = same_time(arm, timings[arm.of], timings[timed[0].name])
