@@ -70,6 +70,17 @@ def test_spare_sentences_are_held_out_where_there_are_enough(folders):
     assert (few.train, few.test) == (58, 6)
 
 
+def test_a_rare_label_stays_in_training(folders):
+    """Evenly over the labels, a rare one's sentences would all be held out."""
+    model, data = map(str, folders)
+    task = SentenceTask.load(SentenceSettings(model, data))
+    rare = Sentences(task.splits[0].tokens, [int(n < 4) for n in range(64)])
+    none = Sentences([], [])
+    held = SentenceTask(task.chosen, (rare, rare, none), 2, 0).held_out()
+    assert sum(held.splits[0].labels) >= 2
+    assert not set(map(tuple, held.splits[0].tokens)) >= set(map(tuple, rare.tokens))
+
+
 @pytest.mark.parametrize(
     ("values", "trained"),
     [

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -118,13 +119,16 @@ class SentenceTask(Task):
         return SentenceRun(self, way or Way(), seed, epochs, self.chosen.lr if lr is None else lr)
 
     def held_out(self) -> "SentenceTask":
-        """See `Task`; spare sentences where there are enough, else a tenth of the training's."""
+        """See `Task`; spare sentences where there are enough, else a tenth of the training's.
+
+        At random: even numbers of each label would take all of a rare one.
+        """
         train, _, spare = self.splits
         wanted = max(1, round(HELD_OUT * len(train)))
         if len(spare) >= wanted:
-            test = spare.subset(stratified(spare.labels, min(MOST, len(spare))))
+            test = spare.subset(_drawn(len(spare), min(MOST, len(spare))))
         else:
-            chosen = stratified(train.labels, wanted)
+            chosen = _drawn(len(train), wanted)
             test = train.subset(chosen)
             train = train.subset(sorted(set(range(len(train))) - set(chosen)))
         none = Sentences([], [])
@@ -236,6 +240,11 @@ class SentenceRun(Run):
         with torch.autocast(device.type, torch.bfloat16) if lower else nullcontext():
             outputs = self.model(**{n: value.to(device) for n, value in inputs.items()}).logits
         return nn.functional.cross_entropy(outputs.float(), labels.to(device)), outputs
+
+
+def _drawn(count: int, wanted: int) -> list[int]:
+    """So many indices, the same ones each time."""
+    return sorted(Random(0).sample(range(count), wanted))
 
 
 def _divided(split: Sentences, limit: int | None) -> tuple[Sentences, Sentences]:
