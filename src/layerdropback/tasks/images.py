@@ -15,7 +15,7 @@ from ..lab.record import Record
 from ..lab.task import Run, Steps, Task, dropped
 from ..runs.device import find_device
 from ..training.config import TrainConfig
-from ..training.images.choosing import stratified
+from ..training.images.choosing import proportional
 from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
 from ..training.loop import Trainer
 from ..training.models import small_stem
@@ -143,7 +143,7 @@ class ImageTask(Task):
         return Trainer(config, self.data)
 
     def held_out(self, share: float = 1.0) -> "ImageTask":
-        """The same with training images in the test's place, evenly over the classes.
+        """The same with training images in the test's place, of each class its share.
 
         They are a tenth of those that there are; or where there are spare ones, that are not
         trained on, of these up to five thousand: that costs no training image, and shows more.
@@ -196,7 +196,7 @@ class ImageTask(Task):
 def hold_out(
     data: ImageData, spare: Split | LazySplit | None = None, share: float = 1.0
 ) -> tuple[ImageData, Split | LazySplit | None]:
-    """Put training images, evenly over the classes, in the test's place.
+    """Put training images, of each class its share, in the test's place.
 
     They are a tenth of those that there are; or where `spare` has as many, that are not trained on,
     of these up to five thousand: that costs no training image, and tells more.
@@ -224,10 +224,10 @@ def hold_out(
     images = len(data.train)
     count = 0 if spare is None else min(MOST, int(share * len(spare)))
     if spare is not None and count >= max(1, HELD_OUT * images):
-        chosen = stratified(spare.labels.tolist(), count)
+        chosen = proportional(spare.labels.tolist(), count)
         left = sorted(set(range(len(spare))) - set(chosen))
         return replace(data, test=spare.subset(chosen)), spare.subset(left)
-    chosen = stratified(data.train.labels.tolist(), round(HELD_OUT * images))
+    chosen = proportional(data.train.labels.tolist(), round(HELD_OUT * images))
     if not chosen:
         fact = f"of {images} training images none can be held out"
         cause = "learning rates and settings are not chosen on the test's"

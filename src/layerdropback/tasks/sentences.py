@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from ..errors import UsageError, explain
 from ..lab.task import Run, Steps, Task
 from ..runs.device import find_device
 from ..training.dropping import Dropping
-from ..training.images.choosing import stratified
+from ..training.images.choosing import proportional, stratified
 from .sentence_data import Batches, Sentences, read_sentences, tokenized
 from .sentence_ways import Way, from_pretrained, make_optimizer, network
 
@@ -121,14 +120,14 @@ class SentenceTask(Task):
     def held_out(self) -> "SentenceTask":
         """See `Task`; spare sentences where there are enough, else a tenth of the training's.
 
-        At random: even numbers of each label would take all of a rare one.
+        Of each label its share: even numbers would take all of a rare one.
         """
         train, _, spare = self.splits
         wanted = max(1, round(HELD_OUT * len(train)))
         if len(spare) >= wanted:
-            test = spare.subset(_drawn(len(spare), min(MOST, len(spare))))
+            test = spare.subset(proportional(spare.labels, min(MOST, len(spare))))
         else:
-            chosen = _drawn(len(train), wanted)
+            chosen = proportional(train.labels, wanted)
             test = train.subset(chosen)
             train = train.subset(sorted(set(range(len(train))) - set(chosen)))
         none = Sentences([], [])
@@ -240,11 +239,6 @@ class SentenceRun(Run):
         with torch.autocast(device.type, torch.bfloat16) if lower else nullcontext():
             outputs = self.model(**{n: value.to(device) for n, value in inputs.items()}).logits
         return nn.functional.cross_entropy(outputs.float(), labels.to(device)), outputs
-
-
-def _drawn(count: int, wanted: int) -> list[int]:
-    """So many indices, the same ones each time."""
-    return sorted(Random(0).sample(range(count), wanted))
 
 
 def _divided(split: Sentences, limit: int | None) -> tuple[Sentences, Sentences]:

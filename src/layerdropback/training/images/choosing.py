@@ -1,5 +1,6 @@
 """Which images of a data set count: the split to test on, and a few of each class."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -48,3 +49,23 @@ def stratified(labels: Sequence[int], limit: int) -> list[int]:
         rounds[label] = rounds.get(label, -1) + 1
         ranked.append((rounds[label], index))
     return sorted(index for _, index in sorted(ranked)[:limit])
+
+
+def proportional(labels: Sequence[int], limit: int) -> list[int]:
+    """Indices of `limit` entries, of each class its share: a rare one is not used up.
+
+    Example:
+        >>> labels = [0] * 18 + [1] * 2
+        >>> [labels[i] for i in proportional(labels, 10)].count(1)
+        1
+    """
+    order = list(range(len(labels)))
+    Random(0).shuffle(order)
+    sizes, seen = Counter(labels), Counter[int]()
+    places = []
+    for index in order:
+        label = labels[index]
+        # Evenly spread over [0, 1), so that the first so many have each class in its share.
+        places.append(((seen[label] + 0.5) / sizes[label], index))
+        seen[label] += 1
+    return sorted(index for _, index in sorted(places)[:limit])
