@@ -68,6 +68,8 @@ def method_of(settings: Mapping[str, Any]) -> str:
         >>> method_of({"strategy": "truncate", "drop_rate": 0.5, "depth": "fixed", "every": 2})
         'truncate 0.5, fixed depth, every second epoch'
     """
+    if settings["strategy"] is None:  # a task of sentences has arms without LayerDropBack
+        return "nothing"
     parts = [f"{settings['strategy']} {settings['drop_rate']:g}"]
     if settings["strategy"] == "truncate":
         parts.append(f"{settings.get('depth', 'uniform')} depth")
