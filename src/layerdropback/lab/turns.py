@@ -50,7 +50,7 @@ class Player:
     def __init__(self, arm: Arm, seed: int, task: Task, state: Mapping[str, Any] | None = None):
         self.arm, self.seed, self.device = arm, seed, task.device
         self.history: list[Row] = []
-        self.diverged = False
+        self.diverged = self._has_turn = False
         self._so_far = SoFar()
         self._losses: list[Tensor | float] = []
         before = generator_states(self.device)
@@ -163,24 +163,29 @@ class Player:
 
     @contextmanager
     def generators(self) -> Iterator[None]:
-        """While the global generators are where this run left them."""
+        """While the global generators are where this run left them, as they are in its turn."""
+        if self._has_turn:
+            yield
+            return
         before = generator_states(self.device)
         set_generator_states(self._generators, self.device)
+        self._has_turn = True
         try:
             yield
         finally:
+            self._has_turn = False
             self._generators = generator_states(self.device)
             set_generator_states(before, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """To go on in another process; where `can_save` says so."""
         with self.generators():
-            run = self.run.state_dict()
+            run, generators = self.run.state_dict(), generator_states(self.device)
         return {
             "run": run,
             "history": self.history,
             "so_far": asdict(self._settled()),
-            "generators": self._generators,
+            "generators": generators,
         }
 
     def close(self) -> None:
