@@ -25,7 +25,9 @@ def test_a_task_of_ones_own_from_the_command_line(run, tmp_path):
 
 
 def test_a_module_in_the_working_folder_is_found(run, tmp_path):
-    (tmp_path / "mine_alone.py").write_text("from made_up_task import study\n")
+    (tmp_path / "mine_beside.py").write_text("from made_up_task import study\n")
+    late = "def study():\n    from mine_beside import study\n    return study()\n"
+    (tmp_path / "mine_alone.py").write_text(late)
     assert run("compare", "--task", "mine_alone:study", "--seeds", "1", "--out", "lab")[0] == 0
     assert str(tmp_path) not in sys.path
 
@@ -44,6 +46,7 @@ def test_sentences_from_the_command_line(run, tmp_path):
     assert found["data"]["unit"] == "sentences"
 
 
+WORDS = ["--task", "sentences", "--task-arg", "model=m", "--task-arg", "data=d"]
 OWN = ["--task", "made_up_task:study"]
 
 
@@ -69,6 +72,13 @@ OWN = ["--task", "made_up_task:study"]
             [*OWN, "--model", "resnet18"],
             "--model is not usable with --task. Cause: it is a setting",
         ),
+        (
+            [*WORDS, "--task-arg", "epochs=high"],
+            "epochs='high' is not usable. Cause: it is a number",
+        ),
+        ([*WORDS, "--task-arg", "lr=-1e-4"], "lr=-0.0001 is not usable. Cause: it is a number"),
+        ([*WORDS, "--task-arg", "limit_train=0"], "limit_train=0 is not usable."),
+        ([*WORDS, "--task-arg", "model=7"], "model=7 is not usable. Cause: a folder or a name"),
         ([*OWN, "--margin", "0"], "--margin 0 is not usable."),
         (["--task-arg", "x=1"], "--task-arg x=1 is not usable. Cause: no --task is given."),
         (["--task", "sentences"], "--task sentences cannot be made. Cause: missing a required"),

@@ -1,5 +1,7 @@
 """Sentences: read, put into batches, and fine-tuned in several ways."""
 
+import copy
+
 import pytest
 import torch
 
@@ -111,19 +113,21 @@ def test_a_run_goes_on_within_an_epoch_bit_for_bit(task, values):
     class Stop(Exception):
         pass
 
-    steps = []
+    steps, saved = [], {}
 
     def stop():
         steps.append(None)
-        if len(steps) == 11:
+        if len(steps) == 11:  # saved in its turn, as a comparison that is stopped does
+            saved.update(copy.deepcopy(stopped.state_dict()))
             raise Stop
 
     way = task.way(values)
     whole, stopped = run_of(task, way), run_of(task, way)
+    assert any(isinstance(m, torch.nn.Dropout) and m.p for m in stopped.run.model.modules())
     stopped.turn(stop)
     with pytest.raises(Stop):
         stopped.turn(stop)
-    other = run_of(task, way, state=stopped.state_dict())
+    other = run_of(task, way, state=saved)
     other.turn()
     rows = [whole.turn() for _ in range(2)]
     for name, value in other.run.model.state_dict().items():
@@ -191,6 +195,8 @@ def test_a_label_that_training_does_not_have(folders, tmp_path):
     [
         ({"lorra": 2}, "an arm sets 'lorra'. Cause: an arm of sentences has freeze, lora, "),
         ({"lora": -1}, "lora=-1 is not usable. Cause: a rank from 0 on is needed."),
+        ({"lora": True}, "lora=True is not usable."),
+        ({"freeze": "bert.*"}, "freeze='bert.*' is not usable. Cause: names are needed."),
         ({"optimizer": "adam"}, "optimizer='adam' is unknown."),
         ({"strategy": "uniform", "batch_scale": 2}, "batch_scale is not usable with sentences."),
         (

@@ -3,12 +3,13 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, explain
-from ..lab.arms import Arm, arms_of
+from ..lab.arms import Arm
 from ..lab.comparison import compare
 from ..lab.record import Record
 from ..lab.task import Task
@@ -39,16 +40,31 @@ def compare_study(spec: str, arguments: Sequence[str], arms: Sequence[str], **mo
     values: dict[str, Any] = {}
     for text in arguments:
         values |= name_and_values(text, f"--task-arg {text!r}")[1]
-    make = _sentences if spec == SENTENCES else _function(spec)
-    task, ways = _made(make, spec, values)
-    ways = dict(ways)
-    for text in arms:
-        name, keys = name_and_values(text, f"--arm {text!r}")
-        if name in ways:
-            fact, cause = f"two arms are called {name!r}", "the tables would not tell them apart"
-            raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
-        ways[name] = _arm(task, name, keys)
-    return compare(task, arms_of(task, ways), **more)
+    with _working_folder():
+        make = _sentences if spec == SENTENCES else _function(spec)
+        task, given = _made(make, spec, values)
+        ways = dict(given)
+        for text in arms:
+            name, keys = name_and_values(text, f"--arm {text!r}")
+            if name in ways:
+                fact, cause = (
+                    f"two arms are called {name!r}",
+                    "the tables would not tell them apart",
+                )
+                raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
+            ways[name] = _arm(task, name, keys)
+        return compare(task, ways, **more)
+
+
+@contextmanager
+def _working_folder() -> Iterator[None]:
+    """While its modules are found: a task may import others when it runs."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def _sentences(**values: Any) -> Study:
@@ -61,15 +77,11 @@ def _function(spec: str) -> Callable[..., Study]:
     if not colon or not module or not name:
         cause = f"it is {SENTENCES}, or MODULE:FUNCTION of your own"
         raise UsageError(explain(f"--task {spec} is unknown", cause, "give one of these"))
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
     except ImportError as error:
         cure = "name a module that Python finds from this folder"
         raise UsageError(explain(f"--task {spec} cannot be used", reason(error), cure)) from None
-    finally:
-        sys.path.remove(here)
     function = getattr(found, name, None)
     if not callable(function):
         fact, cause = f"--task {spec} cannot be used", f"{module} has no function {name!r}"

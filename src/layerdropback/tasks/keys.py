@@ -7,6 +7,8 @@ import yaml
 
 from ..errors import UsageError, explain
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
 
 def name_and_values(text: str, source: str) -> tuple[str, dict[str, Any]]:
     """Read ``KEY=VALUE,...`` or ``NAME:KEY=VALUE,...``, with values as YAML has them.
@@ -35,8 +37,11 @@ def name_and_values(text: str, source: str) -> tuple[str, dict[str, Any]]:
             cause = "it is KEY=VALUE,... or NAME:KEY=VALUE,..., with settings as keys"
             raise UsageError(explain(f"{source} is not usable", cause, "see ldb train --help"))
         try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+            read = yaml.safe_load(value)
         except yaml.YAMLError:
             cause = f"{value.strip()!r} is no value"
             raise UsageError(explain(f"{source} is not usable", cause, "give another")) from None
+        # YAML takes 1e-4, without a point, for a word.
+        is_number = isinstance(read, str) and _EXPONENT.fullmatch(read) is not None
+        values[key.strip().replace("-", "_")] = float(read) if is_number else read
     return name.strip() or rest.strip(), values

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UsageError, explain
 from ..lab.task import dropped
+from ..option import is_count
 from ..runs.reasons import reason
 from ..training.dropping import FLAGS, Dropping
 
@@ -66,9 +67,14 @@ class Way:
         if self.optimizer not in OPTIMIZERS:
             fact, cause = f"optimizer={self.optimizer!r} is unknown", f"it is one of {OPTIMIZERS}"
             raise UsageError(explain(fact, cause, "give one"))
-        if not isinstance(self.lora, int) or self.lora < 0:
+        if not is_count(self.lora):
             fact = f"lora={self.lora!r} is not usable"
             raise UsageError(explain(fact, "a rank from 0 on is needed", "give one"))
+        for name in ("targets", "freeze"):
+            entries = getattr(self, name)
+            if not isinstance(entries, tuple) or not all(isinstance(e, str) for e in entries):
+                fact = f"{name}={entries!r} is not usable"
+                raise UsageError(explain(fact, "names are needed", f"give {name}=[one, other]"))
         if self.dropping is not None and self.dropping.settings().batch_scale != 1:
             fact = "batch_scale is not usable with sentences"
             raise UsageError(explain(fact, "their batches are made by length", "leave it out"))
@@ -165,4 +171,5 @@ def from_pretrained(kind: str, name: str, **more: Any) -> Any:
 
 
 def _entries(value: Any) -> Any:
+    """A list as the dataclass has it."""
     return tuple(value) if isinstance(value, list) else value

@@ -1,7 +1,7 @@
 """Classifying sentences with a model of transformers, as a task of the lab."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
 from ..lab.task import Run, Steps, Task
+from ..option import is_count
 from ..runs.device import find_device
+from ..training.config import DEVICES
 from ..training.dropping import Dropping
 from ..training.images.choosing import proportional, stratified
 from .sentence_data import Batches, Sentences, read_sentences, tokenized
@@ -57,18 +59,24 @@ class SentenceSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        good = {
-            "epochs": self.epochs > 0,
-            "lr": self.lr > 0,
-            "batch_size": self.batch_size >= 1,
-            "longest": self.longest >= 2,
-            "warmup": 0 <= self.warmup < 1,
-            "precision": self.precision in ("fp32", "bf16"),
+        checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+            "model": (lambda value: isinstance(value, str), "a folder or a name is needed"),
+            "data": (lambda value: isinstance(value, str), "a folder or hf:NAME is needed"),
+            "epochs": (lambda value: _is_number(value) and value > 0, "it is a number above 0"),
+            "lr": (lambda value: _is_number(value) and value > 0, "it is a number above 0"),
+            "batch_size": (lambda value: is_count(value, 1), "it is a whole number from 1 on"),
+            "longest": (lambda value: is_count(value, 2), "it is a whole number from 2 on"),
+            "warmup": (lambda value: _is_number(value) and 0 <= value < 1, "it is in [0, 1)"),
+            "weight_decay": (lambda value: _is_number(value) and value >= 0, "it is from 0 on"),
+            "precision": (lambda value: value in ("fp32", "bf16"), "it is fp32 or bf16"),
+            "limit_train": (_is_limit, "it is a whole number from 1 on"),
+            "limit_test": (_is_limit, "it is a whole number from 1 on"),
+            "device": (lambda value: value in DEVICES, f"it is one of {', '.join(DEVICES)}"),
         }
-        for name, is_good in good.items():
-            if not is_good:
-                fact = f"{name}={getattr(self, name)!r} is not usable"
-                raise UsageError(explain(fact, "it makes no sense for a run", "give another"))
+        for name, (is_good, cause) in checks.items():
+            value = getattr(self, name)
+            if not is_good(value):
+                raise UsageError(explain(f"{name}={value!r} is not usable", cause, "give another"))
 
 
 class SentenceTask(Task):
@@ -153,7 +161,7 @@ class SentenceTask(Task):
         """See `Task`."""
         shared = {
             n: v for n, v in vars(self.chosen).items() if n not in ("device", "model", "data")
-        }
+        } | {"model": Path(self.chosen.model).name}  # a folder may move
         prints = [split.fingerprint() for split in self.splits[:2]]
         return shared | {"training_sentences": prints[0], "test_sentences": prints[1]}
 
@@ -239,6 +247,15 @@ class SentenceRun(Run):
         with torch.autocast(device.type, torch.bfloat16) if lower else nullcontext():
             outputs = self.model(**{n: value.to(device) for n, value in inputs.items()}).logits
         return nn.functional.cross_entropy(outputs.float(), labels.to(device)), outputs
+
+
+def _is_number(value: object) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_limit(value: object) -> bool:
+    return value is None or is_count(value, 1)
 
 
 def _divided(split: Sentences, limit: int | None) -> tuple[Sentences, Sentences]:
