@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, explain
-from ..runs.paths import home
+from ..runs.folder import writable
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,4 @@ class Place:
         """
         if self.out is None:
             return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = home(self.out, "--out ")
-        if folder.is_file():
-            fact = f"--out {self.out} is a file"
-            raise UsageError(explain(fact, "a folder is needed", "give another name"))
-        if folder.is_dir() and any(folder.iterdir()) and not (self.resume or self.overwrite):
-            fact, cause = f"--out {self.out} is not empty", "something would be lost"
-            cure = "give another folder, or --resume, or --overwrite"
-            raise UsageError(explain(fact, cause, cure))
-        return folder
+        return writable(self.out, self.resume or self.overwrite, "--resume, or --overwrite")

@@ -15,6 +15,27 @@ SETTINGS, MACHINE, CHECKPOINTS = "settings.yaml", "machine.json", "checkpoints"
 LINES, TABLE = "metrics.jsonl", "metrics.csv"
 
 
+def writable(out: Path, may_replace: bool, ways: str = "--overwrite") -> Path:
+    """A folder to write to; it is not made yet.
+
+    Args:
+        out: as ``--out`` has it.
+        may_replace: whether what is in it may go.
+        ways: the flags that say so, for the error text.
+
+    Raises:
+        UsageError: it is a file, or something is in it.
+    """
+    folder = home(out, "--out ")
+    if folder.is_file():
+        fact = f"--out {out} is a file"
+        raise UsageError(explain(fact, "a folder is needed", "give another name"))
+    if folder.is_dir() and any(folder.iterdir()) and not may_replace:
+        fact, cause = f"--out {out} is not empty", "something would be lost"
+        raise UsageError(explain(fact, cause, f"give another folder, or {ways}"))
+    return folder
+
+
 def read_plain(path: Path) -> dict[str, Any]:
     """The same as they stand in the file, whatever their names; another release may have more.
 

@@ -24,7 +24,7 @@ from .metrics import EpochMetrics
 from .models import build_model
 from .network import average, make_network
 from .norms import rest_norms
-from .optimizing import make_optimizer, make_schedule
+from .optimizing import first_rate, make_optimizer, make_schedule
 from .parallel import require_workers, seed_others, sharded, share_buffers
 from .phases import PhaseTimer
 from .precision import Precision, set_tf32
@@ -198,8 +198,7 @@ class Trainer:
             # the parts of a doubled batch would have had.
             seen = epoch * self._samples + so_far.samples + count / 2
             self._schedule.step_update(seen)
-            group = self.optimizer.param_groups[0]
-            so_far.lr_last = float(group["lr"] / group.get("lr_scale", 1.0))
+            so_far.lr_last = first_rate(self.optimizer)
             if so_far.steps == 0:
                 so_far.lr = so_far.lr_last
             if so_far.steps == last:

@@ -74,3 +74,9 @@ def make_schedule(config: TrainConfig, optimizer: Optimizer, samples: int) -> An
     shares = sorted(config.milestones) if config.schedule == "steps" else []
     milestones = [max(1, round(share * whole) - warmup) for share in shares]
     return MultiStepLRScheduler(optimizer, decay_t=milestones, decay_rate=config.gamma, **common)
+
+
+def first_rate(optimizer: Optimizer) -> float:
+    """The schedule's learning rate, which a group of timm's layer decay has a share of."""
+    group = optimizer.param_groups[0]
+    return float(group["lr"] / group.get("lr_scale", 1.0))

@@ -5,7 +5,6 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -20,9 +19,9 @@ from ..lab.profiling.page import write_files
 from ..lab.profiling.profile import Profile, fill
 from ..lab.profiling.trying import PROFILED, RATES, tried
 from ..runs.device import find_device
+from ..runs.folder import writable
 from ..runs.machine import machine
 from ..runs.memory import is_out_of_memory
-from ..runs.paths import home
 from ..strategies.base import Strategy
 from .compiling import compile_blocks
 from .config import TrainConfig
@@ -97,7 +96,7 @@ def profile_model(config: TrainConfig, plan: Plan, console: Console | None = Non
         AttachError: see `LayerDropBack`.
     """
     plan.check()
-    folder = _folder(config)
+    folder = None if config.out is None else writable(config.out, config.overwrite)
     console = console or Console()
     size = config.image_size or native_size(config.model)
     found = Profile(config.model, 0)
@@ -203,16 +202,3 @@ class _Screen:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
             self._console.print()
         self._said = len(parts)
-
-
-def _folder(config: TrainConfig) -> Path | None:
-    if config.out is None:
-        return None
-    folder = home(config.out, "--out ")
-    if folder.is_file():
-        fact = f"--out {config.out} is a file"
-        raise UsageError(explain(fact, "a folder is needed", "give another name"))
-    if folder.is_dir() and any(folder.iterdir()) and not config.overwrite:
-        fact, cause = f"--out {config.out} is not empty", "something would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --overwrite"))
-    return folder

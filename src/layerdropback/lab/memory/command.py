@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ...errors import AttachError, LayerDropBackError, UsageError, explain
+from ...runs.folder import writable
 from . import telling
 from .arms import ARMS, PRECISIONS, Training, predict_arm
 from .fakes import on_meta
@@ -109,7 +110,8 @@ def predict(asked: Asked, how: Training, console: Console | None = None) -> Foun
     """
     check(asked, how)
     budget = None if asked.budget is None else budget_of(asked.budget)
-    folder, subject = _folder(asked), asked.subject()
+    folder = None if asked.out is None else writable(asked.out, asked.overwrite)
+    subject = asked.subject()
     console = console or Console()
     rows = asked.batch_size or (32 if "images" in subject.sample else 1)
     model = _made(subject, how)
@@ -193,16 +195,3 @@ def _words(about: dict[str, str]) -> str:
 
 def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _folder(asked: Asked) -> Path | None:
-    if asked.out is None:
-        return None
-    folder = asked.out.expanduser()
-    if folder.is_file():
-        fact = f"--out {asked.out} is a file"
-        raise UsageError(explain(fact, "a folder is needed", "give another name"))
-    if folder.is_dir() and any(folder.iterdir()) and not asked.overwrite:
-        fact, cause = f"--out {asked.out} is not empty", "something would be lost"
-        raise UsageError(explain(fact, cause, "give another folder, or --overwrite"))
-    return folder
