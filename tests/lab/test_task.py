@@ -166,6 +166,13 @@ def test_an_arm_of_another_length_and_rate(tmp_path):
     assert len(record.rows("short")) == 1
 
 
+def test_another_comparison_is_not_gone_on_with(tmp_path):
+    compare(*study(), seeds=1, out=tmp_path / "lab")
+    for ways in ({"plain": "other", "half": Truncate(0.5)}, {"plain": None, "half": Truncate(0.3)}):
+        with pytest.raises(UsageError, match="is of another run"):
+            compare(Lines(), ways, seeds=2, out=tmp_path / "lab", resume=True)
+
+
 def test_what_drops_is_not_plain_training(tmp_path):
     ways = {"half": Truncate(0.5), "plain": None}
     with pytest.raises(UsageError, match="the first arm, 'half', drops layers. Cause: it is the"):

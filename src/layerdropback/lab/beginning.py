@@ -33,7 +33,7 @@ def identity_of(task: Task, arms: Sequence[Arm], plan: Plan) -> dict[str, Any]:
     decides = {name: chosen[name] for name in ("margin", "lr_grid", "tune_seeds", "target")}
     kind = {} if plan.kind == "comparison" else {"kind": plan.kind}
     plain = {name: _plain(value) for name, value in decides.items()}
-    own = {"epochs": first["settings"]["epochs"], "lr": first["settings"]["lr"]}
+    own = {name: shared[name] for name in ("epochs", "lr")} | {"plain": task.says(arms[0].way)}
     return own | task.identity() | differing | kind | plain
 
 
