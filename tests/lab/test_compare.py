@@ -54,6 +54,9 @@ def test_a_comparison_trains_all_arms_and_ends_with_a_verdict(run, tmp_path):
     saved = record.pilot["ldb"]["saved"]
     # Convolutions save their inputs whether or not their weights are trained.
     assert saved["drop"] <= saved["full"] == record.pilot["plain"]["saved"]["full"]
+    moved = record.pilot["plain"]
+    assert moved["gradients"] == moved["states"] > 0  # SGD with momentum
+    assert {row["state_bytes"] for row in record.epochs} == {moved["states"]}
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from command import stop_after
 from layerdropback.lab.arms import Arm
 from layerdropback.lab.plan import Plan
 from layerdropback.lab.record import Record
-from layerdropback.lab.tables import comparison_table, tuning_lines
+from layerdropback.lab.tables import comparison_rows, comparison_table, tuning_lines
 from layerdropback.lab.telling import SILENCE, Telling
 from layerdropback.runs.stopping import Stopped
 from layerdropback.tasks.arms import make_arms
@@ -134,23 +134,43 @@ def test_sentences_are_broken_between_words_on_a_terminal_and_nowhere_else():
 def test_the_table_has_what_matters_and_fits():
     record = record_of(4)
     play(record, Telling(Console(file=io.StringIO())), 4)
-    head, _, *rows = [line.strip("| ").split("|") for line in comparison_table(record).splitlines()]
+    table, _, says = comparison_table(record).rpartition("\n")
+    head, _, *rows = [line.strip("| ").split("|") for line in table.splitlines()]
+    assert says == (
+        "held MiB: tensors saved for the backward pass + gradients + optimizer states, "
+        "each at its most"
+    )
     assert [cell.strip() for cell in head] == [
         *("arm", "n", "accuracy, %", "to plain, points"),
-        *("of plain's time", "held MiB, full/drop"),
+        *("of plain's time", "held MiB"),
     ]
     found = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
     assert found["plain"][0] == "4"
     assert found["plain"][1].startswith("91.50 +- ")
     assert found["ldb"][2].startswith("+0.25 [-")
     assert found["ldb"][3] == "1.00 [1.00, 1.00]"
-    assert [cells[-1] for cells in found.values()] == ["8", "- / 3", "8"]
+    assert [cells[-1] for cells in found.values()] == ["8", "3", "8"]
     assert max(map(len, comparison_table(record).splitlines())) <= 100
 
 
-def test_both_kinds_of_steps_are_told_apart():
+def test_a_report_has_both_kinds_of_steps_and_a_terminal_the_larger():
     record = record_of(saved={"plain": {"full": 2**20}, "ldb": {"full": 2**20, "drop": 2**19}})
-    assert "| 1 / 0.5 " in comparison_table(record)
+    play(record, Telling(Console(file=io.StringIO())), 1)
+    assert [row[-2] for row in comparison_rows(record)] == ["1", "1 / 0.5", "1"]
+    assert [row[-1] for row in comparison_rows(record)] == ["", "", ""]  # not counted
+    assert "| 1        |" in comparison_table(record)
+
+
+def test_gradients_and_states_are_counted_where_they_are_seen():
+    """States that come later than the pilot is are seen in the runs."""
+    record = record_of()
+    play(record, Telling(Console(file=io.StringIO())), 1)
+    for name, states in (("plain", 20), ("ldb", 2)):
+        record.pilot[name] |= {"gradients": 10 * 2**20, "states": states * 2**20}
+    record.rows("ldb", 0)[1]["state_bytes"] = 5 * 2**20
+    assert [row[-1] for row in comparison_rows(record)] == ["10 + 20", "10 + 5", "10 + 20"]
+    for shown in ("| 8 + 10 + 20 |", "| 3 + 10 + 5  |"):
+        assert shown in comparison_table(record)
 
 
 def test_tuning_is_a_line_for_each_arm():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import AttachError, UsageError, explain
 from .arms import Arm
+from .moving import MovingBytes
 from .saved import SavedBytes
 from .task import Run, Task, whole_epochs
 from .turns import Player, now
@@ -40,6 +41,8 @@ class Timing:
         per_step: seconds of a step, by mode; the median over the rounds.
         saved: bytes that a step's forward pass keeps for its backward pass, by mode; the mean over
             a few steps.
+        gradients: bytes, the most of a few steps; None where they cannot be seen.
+        states: bytes of the optimizer's, the same way.
         ratio: of the run's time to plain training's, the median over the rounds.
         error: the ratio's standard error.
         n: rounds.
@@ -53,6 +56,8 @@ class Timing:
     error: float
     n: int
     epoch_steps: int
+    gradients: int | None = None
+    states: int | None = None
 
 
 def pilot(
@@ -136,6 +141,7 @@ class _Track:
         whole = whole_epochs(arm.epochs)
         self.player = Player(replace(arm, epochs=whole), 0, task)
         run = self.player.run
+        self._moving = MovingBytes(run.optimizer)
         self._parts = [
             _Part(mode, epochs, sum(_share(e, arm) * run.steps_in(e) for e in epochs))
             for mode, epochs in _parts_of(run, whole)
@@ -151,11 +157,11 @@ class _Track:
                 raise UsageError(explain(fact, "its time cannot be measured", cure))
 
     def prepare(self) -> None:
-        """Warm up, count saved bytes, and find how many steps make a slice."""
+        """Warm up, count bytes, and find how many steps make a slice."""
         for part in self._parts:
             # The very first step is recorded, and full, in an epoch that drops as well.
             timed_steps(self.player, part.epochs[0], 1)
-            with SavedBytes(self.player.run.model) as saved:
+            with SavedBytes(self.player.run.model) as saved, self._moving:
                 timed_steps(self.player, next(part.turn), 4)
             part.saved = saved.total / saved.passes
             seconds = timed_steps(self.player, next(part.turn), 4)
@@ -206,6 +212,8 @@ class _Track:
             error=self.error(plain),
             n=len(ratios),
             epoch_steps=self.player.run.steps_in(0),
+            gradients=self._moving.gradients,
+            states=self._moving.states,
         )
 
 

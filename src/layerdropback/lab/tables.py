@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from . import sweep
 from .record import Record
@@ -19,6 +20,7 @@ COLUMNS = (
     "s per epoch, full",
     "s per epoch, drop",
     "saved tensors, MiB, full / drop",
+    "gradients + states, MiB",
 )
 
 # On a terminal, where 100 columns are to be enough.
@@ -28,7 +30,11 @@ SHOWN = (
     "accuracy, %",
     "to plain, points",
     "of plain's time",
-    "held MiB, full/drop",
+    "held MiB",
+)
+
+HELD = (
+    "held MiB: tensors saved for the backward pass + gradients + optimizer states, each at its most"
 )
 
 
@@ -57,6 +63,7 @@ def comparison_rows(record: Record) -> list[list[str]]:
                 _per_epoch(record, name, ("full",)),
                 _per_epoch(record, name, ("drop", "mixed")),
                 _saved(record, name),
+                " + ".join(_mebibytes(part) for part in _moving(record, name)),
             ]
         )
     return rows
@@ -77,10 +84,10 @@ def comparison_table(record: Record) -> str:
                 _with_reach(interval(mine.accuracy, least)),
                 "" if compared is None else compared.accuracy.as_text("+.2f"),
                 "1" if compared is None else compared.time.as_text(".2f"),
-                _saved(record, arm["name"]),
+                " + ".join(_mebibytes(part) for part in _held(record, arm["name"])),
             ]
         )
-    return markdown_table(SHOWN, rows)
+    return f"{markdown_table(SHOWN, rows)}\n{HELD}"
 
 
 def result_tables(record: Record) -> str:
@@ -189,8 +196,33 @@ def _per_epoch(record: Record, arm: str, modes: tuple[str, ...]) -> str:
 
 def _saved(record: Record, arm: str) -> str:
     """Of a full and of a drop step; a dash where an arm's run has no full epoch."""
-    of = {entry["name"]: entry["of"] for entry in record.arms if entry["role"] == "same time"}
-    name = record.names("plain")[0] if arm in of else arm
-    saved = record.pilot[name]["saved"]
-    found = [f"{saved[mode] / 2**20:.3g}" for mode in ("full", "drop", "mixed") if mode in saved]
+    saved = _timing(record, arm)["saved"]
+    found = [_mebibytes(saved[mode]) for mode in ("full", "drop", "mixed") if mode in saved]
     return " / ".join(found if "full" in saved else ["-", *found])
+
+
+def _moving(record: Record, arm: str) -> list[float]:
+    """Bytes of gradients and of states, each at its most; nothing where they were not counted.
+
+    The states' are counted after each epoch, too: some are made when a layer first trains.
+    """
+    timing = _timing(record, arm)
+    if timing.get("gradients") is None:
+        return []
+    later = (row.get("state_bytes", 0) for row in record.rows(arm))
+    return [timing["gradients"], max([timing["states"], *later])]
+
+
+def _held(record: Record, arm: str) -> list[float]:
+    """What is saved for the backward pass and what moves the weights, each at its most."""
+    return [max(_timing(record, arm)["saved"].values()), *_moving(record, arm)]
+
+
+def _timing(record: Record, arm: str) -> dict[str, Any]:
+    """What the pilot found; plain training of a method's time was not in it, and is as plain."""
+    of = {entry["name"]: entry["of"] for entry in record.arms if entry["role"] == "same time"}
+    return record.pilot[record.names("plain")[0] if arm in of else arm]
+
+
+def _mebibytes(count: float) -> str:
+    return f"{count / 2**20:.3g}"

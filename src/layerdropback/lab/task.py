@@ -29,12 +29,14 @@ class Run(ABC):
     Attributes:
         model: the network; its device is the run's, and what its forward pass saves is counted.
         ldb: the LayerDropBack that is attached, or None: it says which epochs drop.
+        optimizer: what moves the weights: gradients and states are counted; None: they are not.
         mid_epoch: whether `state_dict` may be called between any two steps; False: only between
             epochs, and a comparison that is stopped goes on from there.
     """
 
     model: nn.Module
     ldb: LayerDropBack | None = None
+    optimizer: Any = None
     mid_epoch: bool = False
 
     @abstractmethod

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import Diverged, UsageError, explain
 from ..runs.randomness import generator_states, seed_all, set_generator_states
 from .arms import Arm
+from .moving import state_bytes
 from .task import Run, Task, whole_epochs
 
 OnStep = Callable[[], None]
@@ -153,7 +154,9 @@ class Player:
                 fact = f"the loss is {row[name]} in epoch {epoch + 1}"
                 raise Diverged(explain(fact, "training diverged", "use a smaller learning rate"))
         own = {"epoch": epoch + 1, "mode": self.run.mode(epoch), "steps": so_far.steps}
-        return own | row | {"seconds": so_far.seconds}
+        states = state_bytes(self.run.optimizer)
+        held = {} if states is None else {"state_bytes": states}
+        return own | row | {"seconds": so_far.seconds} | held
 
     def _settled(self) -> SoFar:
         """With the losses that nothing has waited for until now."""

@@ -71,6 +71,7 @@ class ImageRun(Run):
 
     def __init__(self, trainer: Trainer):
         self.trainer, self.model, self.ldb = trainer, trainer.model, trainer.ldb
+        self.optimizer = trainer.optimizer
 
     def steps_in(self, epoch: int) -> int:
         """See `Run`."""
