@@ -128,6 +128,7 @@ def test_a_vit_learns_with_accelerate_on_two_ranks(precision, tmp_path):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_a_bert_learns_with_trainer(tmp_path):
     text = tiny_bert(tmp_path)
     flags = ("--model", tmp_path, "--train", text, "--test", text, "--epochs", 4, "--lr", 0.01)

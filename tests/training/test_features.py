@@ -16,6 +16,7 @@ from layerdropback.training.loop import Trainer
 from layerdropback.training.optimizing import make_optimizer, make_schedule
 
 DATA = load_data("digits", limit_train=64, limit_test=20)
+SOME = load_data("digits", limit_train=32, limit_test=20)
 FEW = load_data("digits", limit_train=16, limit_test=4)  # for fp16, which takes long on a CPU
 BASE = TrainConfig(
     model="test_resnet",
@@ -83,7 +84,7 @@ def finished(config, data=DATA):
 
 
 def data_for(name):
-    return FEW if name == "fp16" else DATA
+    return FEW if name == "fp16" else SOME
 
 
 @functools.cache

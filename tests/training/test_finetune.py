@@ -42,8 +42,11 @@ def test_it_is_the_preset_unless_told_otherwise(run, tmp_path, flags):
 
 @pytest.mark.parametrize(
     "more",
-    [[], ["--bn-eval", "dropped"], ["--bn-eval", "dropped", "--strategy", "uniform"]],
-    ids=["recipe", "dropped", "uniform"],
+    [
+        pytest.param([], id="recipe"),
+        pytest.param(["--bn-eval", "dropped"], id="dropped", marks=pytest.mark.slow),
+        pytest.param(["--bn-eval", "dropped", "--strategy", "uniform"], id="uniform"),
+    ],
 )
 def test_it_resumes_bit_for_bit(run, tmp_path, flags, more):
     assert run("train", *flags, *more, "--out", "whole")[0] == 0
@@ -54,6 +57,7 @@ def test_it_resumes_bit_for_bit(run, tmp_path, flags, more):
     assert numbers(tmp_path / "run") == numbers(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("short_pilot")
 def test_its_settings_compare(run, flags):
     code, output, errors = run("compare", *flags, "--seeds", "2", "--out", "study")
     assert (code, errors) == (0, "")

@@ -21,9 +21,15 @@ def data():
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps"), [(2.5, [6, 6, 3]), (0.5, [3]), (0.01, [1]), (2, [6, 6])]
+    ("epochs", "steps", "crop"),
+    [
+        (1.5, [6, 3], "pad"),
+        (2.5, [6, 6, 3], "resized"),
+        (0.5, [3], "pad"),
+        (0.01, [1], "resized"),
+        (1, [6], "pad"),
+    ],
 )
-@pytest.mark.parametrize("crop", ["pad", "resized"])
 def test_the_last_epoch_has_its_part_of_the_steps(data, epochs, steps, crop):
     config = replace(BASE, epochs=epochs, crop=crop, workers=0)
     trainer = Trainer(config, data)
@@ -73,7 +79,7 @@ def test_a_drop_epoch_may_be_a_part(data):
     assert all(parameter.requires_grad for parameter in trainer.model.parameters())
 
 
-@pytest.mark.parametrize("steps", [3, 8])
+@pytest.mark.parametrize("steps", [8, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_stop_in_such_a_run_costs_nothing(run, tmp_path, steps):
     flags = [*FLAGS, "--batch-size", "16", "--epochs", "1.5"]
     assert run("train", *flags, "--out", "whole")[0] == 0

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerdropback import PRESETS, Uniform, UsageError
@@ -84,6 +84,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
     assert again == replace(config, out=None)
 
 
+@settings(max_examples=40)
 @given(
     st.builds(
         TrainConfig,

@@ -17,7 +17,7 @@ from layerdropback.training.loop import Trainer
 from resuming import LDB, SMALL, numbers, weights
 
 TERM, CTRL_C = (signal.SIGTERM, 143), (signal.SIGINT, 130)
-OFTEN = [(1, "uniform", CTRL_C), (12, "truncate", TERM), (15, "truncate", CTRL_C)]
+OFTEN = [(1, "uniform", CTRL_C), (12, "truncate", TERM)]
 OFTEN += [(15, "uniform", TERM), (18, "branch", CTRL_C)]
 
 
@@ -25,6 +25,8 @@ OFTEN += [(15, "uniform", TERM), (18, "branch", CTRL_C)]
     ("steps", "unbroken", "ended"),
     [
         *OFTEN,
+        pytest.param(15, "truncate", TERM, marks=pytest.mark.slow),
+        pytest.param(15, "truncate", CTRL_C, marks=pytest.mark.slow),
         *(
             pytest.param(*where, other, marks=pytest.mark.slow)
             for *where, ended in OFTEN

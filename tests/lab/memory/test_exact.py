@@ -59,7 +59,13 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("how", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(how, marks=pytest.mark.slow if how in ("loop", "fused") else ())
+        for how in OPTIMIZERS
+    ],
+)
 def test_for_every_way_in_which_adamw_is_made(how):
     def make(model):
         return torch.optim.AdamW(model.parameters(), **OPTIMIZERS[how])
@@ -125,7 +131,10 @@ def allocators_peak(model, optimizer, batch):
 
 
 @pytest.mark.parametrize("arm", ["full", pytest.param("lora", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "bert", "vit"])
+@pytest.mark.parametrize(
+    "kind",
+    ["gpt2", "vit", *(pytest.param(k, marks=pytest.mark.slow) for k in ("llama", "bert"))],
+)
 def test_the_allocators_own_events_agree_within_a_thousandth(kind, arm):
     """Not for convolutions: the CPU's kernels take scratch, which is not counted."""
     make, batch = partial(models.make_model, kind, arm), partial(models.make_batch, kind)
