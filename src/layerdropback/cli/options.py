@@ -17,7 +17,7 @@ from .page import flag
 _SWITCHES = ("download", "overwrite", "resume")
 
 _FROM_ELSEWHERE = {
-    "recipe": Flag("Settings by name; flags win", tuple(RECIPES), None, str, "Settings"),
+    "recipe": Flag("Settings by name, flags win", tuple(RECIPES), None, str, "Settings"),
     "config": Flag("Settings from a YAML or TOML file; flags win.", (), None, Path, "Settings"),
 }
 
