@@ -24,13 +24,18 @@ from layerdropback.option import (
 def test_an_option_holds_its_default_and_its_words():
     @dataclass(frozen=True)
     class Some:
-        rate: float = option(0.5, "A chance.", ("a", "b"), flag="drop_rate")
+        rate: float = option(0.5, "A chance.", ("a", "b"), flag="drop_rate", group="Data")
         plain: int = option(3, "A number.")
 
     assert (Some().rate, Some().plain) == (0.5, 3)
     rate, plain = (dict(entry.metadata) for entry in fields(Some))
-    assert rate == {"help": "A chance.", "choices": ("a", "b"), "flag": "drop_rate"}
-    assert plain == {"help": "A number.", "choices": (), "flag": None}
+    assert rate == {
+        "help": "A chance.",
+        "choices": ("a", "b"),
+        "flag": "drop_rate",
+        "group": "Data",
+    }
+    assert plain == {"help": "A number.", "choices": (), "flag": None, "group": "Dropping"}
 
 
 @pytest.mark.parametrize("value", [0, 1, -2.5, 1e300, np.float64(0.5), np.float32(0.5), np.int8(1)])

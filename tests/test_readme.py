@@ -1,13 +1,13 @@
 """README and docs are true: their code runs, their tables are the code's, their links lead."""
 
 import functools
-import inspect
 import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+import typer
 from PIL import Image
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -282,18 +282,14 @@ def test_the_status_has_no_number_that_its_card_does_not_have():
 
 def flags_of(command):
     """A command's flags, as the parser knows them."""
-    for parameter in inspect.signature(command).parameters.values():
-        option = parameter.default if hasattr(parameter.default, "param_decls") else None
-        option = option or getattr(parameter.annotation, "__metadata__", [None])[0]
-        for name in getattr(option, "param_decls", None) or ():
-            yield from name.split("/")
-        yield f"--{parameter.name.replace('_', '-')}"
+    for param in command.params:
+        yield from (*param.opts, *param.secondary_opts)
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "examples/cifar10-cpu.yaml"])
 def test_every_flag_that_is_named_exists(page):
-    commands = [command.callback for command in cli.app.registered_commands]
-    known = {flag for command in commands for flag in flags_of(command)}
+    root = typer.main.get_command(cli.app)
+    known = {flag for command in (root, *root.commands.values()) for flag in flags_of(command)}
     text = re.sub(r"python benchmarks.*", "", text_of(page))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
     torchruns = {"--nproc-per-node", "--max-restarts"}

@@ -13,13 +13,21 @@ Unit = Literal["layer", "block", "tensor"]
 UNITS: tuple[str, ...] = get_args(Unit)
 
 
-def option(default: Any, text: str, choices: tuple[str, ...] = (), flag: str | None = None) -> Any:
+def option(
+    default: Any,
+    text: str,
+    choices: tuple[str, ...] = (),
+    flag: str | None = None,
+    group: str = "Dropping",
+) -> Any:
     """A dataclass field that is a flag of the command line, too.
 
-    Its default stands nowhere else; `text` and `choices` are what the command line says of it, and
-    `flag` its name there and in a settings file, where that is not the field's own.
+    Its default stands nowhere else; `text` and `choices` are what the command line says of it,
+    `flag` its name there and in a settings file, where that is not the field's own, and `group`
+    the heading of the help that it stands under.
     """
-    return field(default=default, metadata={"help": text, "choices": choices, "flag": flag})
+    said = {"help": text, "choices": choices, "flag": flag, "group": group}
+    return field(default=default, metadata=said)
 
 
 def unusable(good: bool, name: str, value: object, cause: str, cure: str) -> Iterator[str]:

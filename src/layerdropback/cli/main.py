@@ -10,6 +10,7 @@ from ..errors import AttachError, LayerDropBackError, WorkerError, explain
 from ..training.dropping import as_flags
 from . import memory, runs, studies  # noqa: F401 - they give the app its commands
 from .app import app as app
+from .neighbours import ours
 
 
 def main() -> None:
@@ -32,8 +33,18 @@ def main() -> None:
         # The parser's own errors; their class moved between releases of typer, their method not.
         if not hasattr(error, "format_message"):
             raise
-        fail(f"{error.format_message().rstrip('.')}. Cure: see ldb --help or ldb COMMAND --help.")
+        fail(_of_the_parser(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _of_the_parser(error: Any) -> str:
+    """Its own text, and our name of a flag where the one that was given is a neighbour's."""
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    found = ours(name, context.command) if name and context else None
+    if found is not None:
+        whose, flag = found
+        return explain(f"No such option: {name}", f"it is {whose}'s name", f"give {flag}")
+    return f"{error.format_message().rstrip('.')}. Cure: see ldb --help or ldb COMMAND --help."
 
 
 def _another_tells() -> bool:

@@ -3,68 +3,68 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from .app import command
+from .options import choice
+from .page import flag
 
-from .app import app
+_PRECISIONS = ("fp32", "bf16", "autocast", "master")
+_OPTIMIZERS = ("adamw-fused", "adamw-foreach", "adamw-loop", "adamw-8bit", "sgd", "sgd-momentum")
 
 
-@app.command()
+@command(
+    "ldb memory --model resnet50 --budget 24GiB",
+    "ldb memory --model vit_base_patch16_224 --batch-size 64 --precision autocast",
+    "ldb memory --hf-config my-llama/config.json --tokens 2048 --arms full,lisa,lora",
+)
 def memory(
-    model: Annotated[
-        str | None, typer.Option(help="Name of a timm model.", show_default=False)
-    ] = None,
+    model: Annotated[str | None, flag("Model", "Name of a timm model.")] = None,
     hf_config: Annotated[
         Path | None,
-        typer.Option(
-            help="config.json of a Hugging Face model, or its folder; no weights are needed.",
-            show_default=False,
-        ),
+        flag("Model", "config.json of a Hugging Face model, or its folder; no weights are needed."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Samples of a step.  [default: 32 images, or 1 row]")
+        int | None, flag("Optimisation", "Samples of a step.  [default: 32 images, or 1 row]")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="Side of images in pixels.  [default: the model's]")
+        int | None, flag("Data", "Side of images in pixels.  [default: the model's]")
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens of a row.")] = 1024,
-    classes: Annotated[int, typer.Option(help="Outputs of a classifier.")] = 1000,
+    tokens: Annotated[int, flag("Data", "Tokens of a row.")] = 1024,
+    classes: Annotated[int, flag("Model", "Outputs of a classifier.")] = 1000,
     precision: Annotated[
         str,
-        typer.Option(
-            help="fp32; bf16: weights, gradients and states, too; autocast: bf16 in the passes "
-            "alone; master: bf16, and float32 copies of the weights."
+        flag(
+            "Machine",
+            "fp32; bf16: weights, gradients and states, too; autocast: bf16 in the passes "
+            "alone; master: bf16, and float32 copies of the weights.",
+            words=_PRECISIONS,
         ),
     ] = "fp32",
     optimizer: Annotated[
         str,
-        typer.Option(
-            help="adamw-fused, adamw-foreach, adamw-loop, adamw-8bit, sgd or sgd-momentum."
-        ),
+        flag("Optimisation", f"{choice(_OPTIMIZERS)}.", words=_OPTIMIZERS),
     ] = "adamw-fused",
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="Gradient checkpointing.")
+        bool, flag("Machine", "Gradient checkpointing.", "--checkpointing")
     ] = False,
     arms: Annotated[
         str | None,
-        typer.Option(
-            help="Of full, truncate, blocks, lisa and lora, with commas between them.  [default: "
+        flag(
+            "Comparison",
+            "Of full, truncate, blocks, lisa and lora, with commas between them.  [default: "
             "all that the model can be trained in]",
-            show_default=False,
         ),
     ] = None,
     active_blocks: Annotated[
-        int, typer.Option(help="Blocks that train at a time, in blocks and lisa.")
+        int, flag("Dropping", "Blocks that train at a time, in blocks and lisa.")
     ] = 2,
-    rank: Annotated[int, typer.Option(help="Of LoRA's adapters.")] = 16,
-    drop_rate: Annotated[float, typer.Option(help="Share that truncate skips.")] = 0.5,
+    rank: Annotated[int, flag("Model", "Of LoRA's adapters.")] = 16,
+    drop_rate: Annotated[float, flag("Dropping", "Share that truncate skips.")] = 0.5,
     budget: Annotated[
         str | None,
-        typer.Option(help="Memory, 24GiB say: shows the largest batch that fits."),
+        flag("Machine", "Memory, 24GiB say: shows the largest batch that fits."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for a page with a chart.", show_default=False)
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+    out: Annotated[Path | None, flag("Output", "Folder for a page with a chart.")] = None,
+    overwrite: Annotated[bool, flag("Output", "Replace the page.", "--overwrite")] = False,
 ) -> None:
     """Predict the memory of a training step, for several ways to train side by side."""
     from ..lab.memory.arms import Training

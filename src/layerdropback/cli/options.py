@@ -3,9 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
-
-import typer
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..errors import UsageError, explain
 from ..training.config import LEARNING_RATES, all_flags
@@ -13,9 +11,15 @@ from ..training.dropping import over
 from ..training.flag import Flag
 from ..training.recipes import RECIPES, recipe_settings
 from ..training.settings_file import read_settings
+from .page import flag
 
 # Flags whose absence means "no", with nothing that could be said to the contrary in a file.
 _SWITCHES = ("download", "overwrite", "resume")
+
+_FROM_ELSEWHERE = {
+    "recipe": Flag("Settings by name, flags win", tuple(RECIPES), None, str, "Settings"),
+    "config": Flag("Settings from a YAML or TOML file; flags win.", (), None, Path, "Settings"),
+}
 
 
 def with_settings(
@@ -34,12 +38,10 @@ def with_settings(
         only: the settings that it has a use for; all by default.
     """
     flags = [
-        _parameter("recipe", str, f"Settings by name: {choice(list(RECIPES))}; flags win."),
-        _parameter("config", Path, "Settings from a YAML or TOML file; flags win."),
+        _parameter(name, made)
+        for name, made in (_FROM_ELSEWHERE | all_flags()).items()
+        if name in _FROM_ELSEWHERE or (name not in without and (only is None or name in only))
     ]
-    for name, flag in all_flags().items():
-        if name not in without and (only is None or name in only):
-            flags.append(_parameter(name, _cli_type(flag.kind), _help(name, flag)))
     kinds = get_type_hints(command, include_extras=True)
     flags += [
         own.replace(annotation=kinds[own.name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -53,7 +55,7 @@ def with_settings(
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = signature  # type: ignore[attr-defined]
-    run.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    run.__annotations__ = {each.name: each.annotation for each in flags}
     return run
 
 
@@ -71,7 +73,7 @@ def layered(given: Mapping[str, Any]) -> dict[str, Any]:
     flags = {
         name: _from_flag(value, known[name].kind)
         for name, value in given.items()
-        if name not in ("recipe", "config") and value is not None and value != []
+        if name not in _FROM_ELSEWHERE and value is not None and value != []
     }
     recipe = file.pop("recipe", None) if given["recipe"] is None else given["recipe"]
     file.pop("recipe", None)
@@ -105,13 +107,15 @@ def choice(names: tuple[str, ...] | list[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
-    flag = f"--{name.replace('_', '-')}"
+def _parameter(name: str, setting: Flag) -> inspect.Parameter:
+    kind, dashed = _cli_type(setting.kind), name.replace("_", "-")
+    names = f"--{dashed}"
     if kind is bool and name not in _SWITCHES:
-        flag = f"{flag}/--no-{name.replace('_', '-')}"
-    option = typer.Option(None, flag, help=text, show_default=False)
+        names = f"{names}/--no-{dashed}"
+    option = flag(setting.group, _help(name, setting), names, words=setting.choices)
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
 
 
@@ -135,8 +139,8 @@ def _from_flag(value: Any, kind: Any) -> Any:
     return value
 
 
-def _help(name: str, flag: Flag) -> str:
-    text, choices, default = flag.text, flag.choices, flag.default
+def _help(name: str, setting: Flag) -> str:
+    text, choices, default = setting.text, setting.choices, setting.default
     if choices:
         text = f"{text}: {choice(choices)}." if ":" not in text else f"{text}; {choice(choices)}."
     if name == "lr":

@@ -5,12 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ..training.config import TrainConfig
-from .app import app, stoppable
-from .options import layered, with_settings
+from ..training.config import DEVICES, TrainConfig
+from .app import command, stoppable
+from .options import choice, layered, with_settings
+from .page import flag
 
 
-@app.command()
+@command(
+    "ldb train",
+    "ldb train --data cifar10 --download --recipe modern --out runs/mine",
+    "ldb train --data folder:pictures --recipe finetune --pretrained --image-size 224",
+    "ldb train --out runs/mine --resume",
+)
 @with_settings
 def train(**given: Any) -> None:
     """Train a timm model, with layers dropped (or plain, with --drop-rate 0)."""
@@ -26,11 +32,14 @@ def train(**given: Any) -> None:
             run.train(config)
 
 
-@app.command()
+@command(
+    "ldb export runs/mine --to model.safetensors",
+    "ldb export runs/mine --to model.safetensors --overwrite",
+)
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
-    to: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    to: Annotated[Path, flag("Output", "The file to write.")],
+    overwrite: Annotated[bool, flag("Output", "Replace the file.", "--overwrite")] = False,
 ) -> None:
     """Write a run's weights as safetensors: of its end, or of its last checkpoint."""
     from ..training.deploy import export_run
@@ -38,21 +47,19 @@ def export(
     export_run(run, to, overwrite)
 
 
-@app.command()
+@command("ldb evaluate runs/mine", "ldb evaluate model.safetensors --data folder:others")
 def evaluate(
     weights: Annotated[
         Path, typer.Argument(help="A run's folder, or a file of ldb export.", show_default=False)
     ],
-    data: Annotated[
-        str | None, typer.Option(help="As for ldb train.  [default: the run's]")
-    ] = None,
+    data: Annotated[str | None, flag("Data", "As for ldb train.  [default: the run's]")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where downloaded data sets are.  [default: the run's]")
+        Path | None, flag("Data", "Where downloaded data sets are.  [default: the run's]")
     ] = None,
-    limit_test: Annotated[int | None, typer.Option(help="Use so many test images.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that read images.")] = None,
+    limit_test: Annotated[int | None, flag("Data", "Use so many test images.")] = None,
+    device: Annotated[str, flag("Machine", f"{choice(DEVICES)}.", words=DEVICES)] = "auto",
+    threads: Annotated[int | None, flag("Machine", "CPU threads.")] = None,
+    workers: Annotated[int | None, flag("Machine", "Processes that read images.")] = None,
 ) -> None:
     """Test weights on a data set's test images."""
     from ..training.deploy import evaluate_weights

@@ -9,8 +9,12 @@ import typer
 
 from ..errors import UsageError, explain
 from ..training.config import TrainConfig
-from .app import app, stoppable
-from .options import layered, numbers, with_settings
+from ..training.dropping import strategies_with
+from .app import app, command, stoppable
+from .options import choice, layered, numbers, with_settings
+from .page import flag, offer
+
+_WITH_RATES = ("all", *strategies_with("drop_rate"))
 
 
 def _seeds(config: TrainConfig, count: int) -> tuple[int, ...]:
@@ -24,40 +28,41 @@ def _rates(lr_grid: str | None) -> tuple[float, ...]:
 def _compare(
     arm: Annotated[
         list[str],
-        typer.Option(
-            help="One more method: KEY=VALUE,... or NAME:KEY=VALUE,... with settings as keys; "
-            "repeatable."
+        flag(
+            "Comparison",
+            "One more method: KEY=VALUE,... or NAME:KEY=VALUE,... with settings as keys; "
+            "repeatable.",
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
-    seeds: Annotated[int, typer.Option(help="Runs of each arm, from --seed on.")] = 3,
+    seeds: Annotated[int, flag("Comparison", "Runs of each arm, from --seed on.")] = 3,
     margin: Annotated[
-        float, typer.Option(help="Points of accuracy that make no difference; fix it beforehand.")
+        float, flag("Comparison", "Points of accuracy that make no difference; fix it beforehand.")
     ] = 0.5,
     lr_grid: Annotated[
         str | None,
-        typer.Option(
-            help="Tune each arm's learning rate among these (0.02,0.05,0.1) on training images "
+        flag(
+            "Comparison",
+            "Tune each arm's learning rate among these (0.02,0.05,0.1) on training images "
             "held out.",
-            show_default=False,
         ),
     ] = None,
-    tune_seeds: Annotated[int, typer.Option(help="Runs of each rate of --lr-grid.")] = 1,
+    tune_seeds: Annotated[int, flag("Comparison", "Runs of each rate of --lr-grid.")] = 1,
     target: Annotated[
         float | None,
-        typer.Option(
-            help="Test accuracy whose time is told.  [default: plain training's less --margin]",
-            show_default=False,
+        flag(
+            "Comparison",
+            "Test accuracy whose time is told.  [default: plain training's less --margin]",
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(
-            help="What is compared instead of images: sentences, or MODULE:FUNCTION of your own.",
-            show_default=False,
+        flag(
+            "Comparison",
+            "What is compared instead of images: sentences, or MODULE:FUNCTION of your own.",
         ),
     ] = None,
     task_arg: Annotated[
-        list[str], typer.Option(help="KEY=VALUE for --task, such as model=FOLDER; repeatable.")
+        list[str], flag("Comparison", "KEY=VALUE for --task, such as model=FOLDER; repeatable.")
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
     **given: Any,
 ) -> None:
@@ -112,30 +117,36 @@ def _compare_task(
 
 # A comparison saves itself every minute, for all of its runs together, which one process trains.
 _IN_ONE = {"checkpoint_every", "checkpoints", "tensorboard", "parallel"}
-app.command("compare")(with_settings(_compare, without=_IN_ONE))
+command(
+    "ldb compare --data digits --epochs 8 --seeds 3",
+    "ldb compare --arm strategy=truncate,drop_rate=0.3 --arm cut:strategy=truncate,every=1",
+    "ldb compare --task mine:study --seeds 5 --out runs/study",
+    name="compare",
+)(with_settings(_compare, without=_IN_ONE))
 
 
 def _sweep(
     rates: Annotated[
         str | None,
-        typer.Option(
-            help="Drop rates.  [default: 0.25,0.5,0.75, or none with --arm]", show_default=False
-        ),
+        flag("Dropping", "Drop rates.  [default: 0.25,0.5,0.75, or none with --arm]"),
     ] = None,
     strategies: Annotated[
-        str, typer.Option(help="Ways to draw layers, with commas between them, or all.")
+        str,
+        flag(
+            "Dropping", "Ways to draw layers, with commas between them, or all.", words=_WITH_RATES
+        ),
     ] = "all",
-    every: Annotated[str, typer.Option(help="A drop epoch every so many.")] = "1,2",
+    every: Annotated[str, flag("Dropping", "A drop epoch every so many.")] = "1,2",
     arm: Annotated[
         list[str],
-        typer.Option(help="One more way to drop, as for ldb compare; repeatable."),
+        flag("Comparison", "One more way to drop, as for ldb compare; repeatable."),
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
-    seeds: Annotated[int, typer.Option(help="Runs of each arm, from --seed on.")] = 3,
+    seeds: Annotated[int, flag("Comparison", "Runs of each arm, from --seed on.")] = 3,
     lr_grid: Annotated[
         str | None,
-        typer.Option(help="Tune each arm's learning rate among these.", show_default=False),
+        flag("Comparison", "Tune each arm's learning rate among these."),
     ] = None,
-    tune_seeds: Annotated[int, typer.Option(help="Runs of each rate of --lr-grid.")] = 1,
+    tune_seeds: Annotated[int, flag("Comparison", "Runs of each rate of --lr-grid.")] = 1,
     **given: Any,
 ) -> None:
     """Show accuracy against time for many ways to drop, on training images held out."""
@@ -156,18 +167,25 @@ def _sweep(
         compare_images(plain, arms, plan)
 
 
-app.command("sweep")(with_settings(_sweep, without=_IN_ONE | {"drop_rate", "strategy", "every"}))
+command(
+    "ldb sweep --data digits --epochs 8",
+    "ldb sweep --data cifar10 --download --rates 0.3,0.5 --strategies truncate,branch --every 1",
+    name="sweep",
+)(with_settings(_sweep, without=_IN_ONE | {"drop_rate", "strategy", "every"}))
 
 
 def _profile(
-    rates: Annotated[str, typer.Option(help="Drop rates to try.")] = "0.25,0.5,0.75",
+    rates: Annotated[str, flag("Dropping", "Drop rates to try.")] = "0.25,0.5,0.75",
     strategies: Annotated[
-        str, typer.Option(help="Ways to drop to try, with commas between them, or all.")
+        str,
+        flag(
+            "Dropping", "Ways to drop to try, with commas between them, or all.", words=_WITH_RATES
+        ),
     ] = "all",
     pairs: Annotated[
-        int, typer.Option(help="Full and drop steps that take turns, for each of them.")
+        int, flag("Comparison", "Full and drop steps that take turns, for each of them.")
     ] = 15,
-    classes: Annotated[int, typer.Option(help="Outputs of the model.")] = 1000,
+    classes: Annotated[int, flag("Model", "Outputs of the model.")] = 1000,
     **given: Any,
 ) -> None:
     """Show where a model's step spends its time, and what dropping would spare of it."""
@@ -179,7 +197,11 @@ def _profile(
     profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))
 
 
-app.command("profile")(
+command(
+    "ldb profile --model resnet50 --image-size 32",
+    "ldb profile --model vit_small_patch16_224 --image-size 224 --rates 0.5 --out runs/profile",
+    name="profile",
+)(
     with_settings(
         _profile,
         only={"model", "model_args", "stem", "image_size", "batch_size"}
@@ -190,23 +212,36 @@ app.command("profile")(
 )
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+_EXPERIMENTS = ("figure1", "figure3", "figure4", "scratch", "finetune")
+
+
+@command(
+    "ldb paper figure3 --scale tiny",
+    "ldb paper finetune --dry-run",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def paper(
     context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
-            help="figure1, figure3, figure4, scratch or finetune; its commands' flags may follow.",
+            help=f"{choice(_EXPERIMENTS)}; its commands' flags may follow.",
+            autocompletion=offer(_EXPERIMENTS),
             show_default=False,
         ),
     ],
     scale: Annotated[
-        str, typer.Option(help="full, or tiny: end to end in minutes, for a look at it.")
+        str,
+        flag(
+            "Comparison",
+            "full, or tiny: end to end in minutes, for a look at it.",
+            words=("full", "tiny"),
+        ),
     ] = "full",
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to.  [default: runs/paper-NAME]")
+        Path | None, flag("Output", "Folder to write to.  [default: runs/paper-NAME]")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
+    dry_run: Annotated[bool, flag("Output", "Only print the commands.", "--dry-run")] = False,
 ) -> None:
     """Run an experiment of the paper, and the controls that it leaves out; again: go on with it."""
     from ..lab.paper import reproduce
@@ -223,7 +258,7 @@ def paper(
     reproduce(name, scale, out, context.args, run, dry_run)
 
 
-@app.command()
+@command("ldb report runs/mine", "ldb report runs/first runs/second --out both")
 def report(
     runs: Annotated[
         list[Path],
@@ -233,7 +268,7 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to.  [default: the first run's]")
+        Path | None, flag("Output", "Folder to write to.  [default: the first run's]")
     ] = None,
 ) -> None:
     """Show runs as one HTML page that needs no network, as Markdown and as a table."""

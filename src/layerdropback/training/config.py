@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, explain
-from ..option import option
 from ..settings import Settings
 from .checks import check
 from .dropping import FLAGS, Dropping
-from .flag import Flag, flagged
+from .flag import Flag, flagged, of_data, of_machine, of_model, of_optimisation, of_output
 
 STEMS = ("auto", "small", "original")
 DEVICES = ("auto", "cpu", "cuda")
@@ -35,90 +34,92 @@ class TrainConfig:
     Each field is a flag of ``ldb train`` and a key of a settings file; its text is beside it.
     """
 
-    model: str = option("resnet18", "Name of a timm model.")
-    pretrained: bool = option(False, "Start from timm's pretrained weights.")
-    init: Path | None = option(
+    model: str = of_model("resnet18", "Name of a timm model.")
+    pretrained: bool = of_model(False, "Start from timm's pretrained weights.")
+    init: Path | None = of_model(
         None, "Start from these weights (safetensors); a classifier of other classes is new."
     )
-    head_init_scale: float = option(1.0, "Factor of the weights that a new classifier begins with.")
-    model_args: tuple[str, ...] = option(
+    head_init_scale: float = of_model(
+        1.0, "Factor of the weights that a new classifier begins with."
+    )
+    model_args: tuple[str, ...] = of_model(
         (), "KEY=VALUE for the model, such as drop_path_rate=0.1; repeatable."
     )
-    stem: str = option("auto", "auto: small for images up to 64 pixels", STEMS)
+    stem: str = of_model("auto", "auto: small for images up to 64 pixels", STEMS)
 
-    data: str = option(
+    data: str = of_data(
         "digits",
         "digits, digits:0123 (these alone), cifar10, cifar100, svhn, fashion-mnist, mnist, "
         "folder:DIR or hf:NAME.",
     )
-    data_dir: Path | None = option(
+    data_dir: Path | None = of_data(
         None, "Where downloaded data sets are.  [default: data; for hf its own cache]"
     )
-    download: bool = option(False, "Download the data set if it is not there.")
-    in_memory: str = option("auto", "Hold a folder's or hf's images in memory", MEMORY)
-    image_size: int | None = option(None, "Side in pixels to which images are resized.")
-    crop_pct: float | None = option(
+    download: bool = of_data(False, "Download the data set if it is not there.")
+    in_memory: str = of_data("auto", "Hold a folder's or hf's images in memory", MEMORY)
+    image_size: int | None = of_data(None, "Side in pixels to which images are resized.")
+    crop_pct: float | None = of_data(
         None, "Share of its side that a test image keeps.  [default: the weights' own, or 0.875]"
     )
-    limit_train: int | None = option(None, "Use so many training images.")
-    limit_test: int | None = option(None, "Use so many test images.")
+    limit_train: int | None = of_data(None, "Use so many training images.")
+    limit_test: int | None = of_data(None, "Use so many test images.")
 
-    augment: bool = option(True, "Any augmentation at all.")
-    crop: str = option("auto", "Random crops: auto is pad in memory, else resized", CROPS)
-    scale: float = option(0.08, "Least share of an image's area in a crop of --crop resized.")
-    flip: bool | None = option(None, "Mirror half of the images.  [default: where it is sensible]")
-    rotate: float = option(0.0, "Rotate by up to so many degrees.")
-    randaugment: bool = option(False, "RandAugment.")
-    erasing: float = option(0.0, "Chance of an image to have a part erased.")
-    mixup: float = option(0.0, "Mixup's alpha, 0: none.")
-    cutmix: float = option(0.0, "CutMix's alpha, 0: none.")
+    augment: bool = of_data(True, "Any augmentation at all.")
+    crop: str = of_data("auto", "Random crops: auto is pad in memory, else resized", CROPS)
+    scale: float = of_data(0.08, "Least share of an image's area in a crop of --crop resized.")
+    flip: bool | None = of_data(None, "Mirror half of the images.  [default: where it is sensible]")
+    rotate: float = of_data(0.0, "Rotate by up to so many degrees.")
+    randaugment: bool = of_data(False, "RandAugment.")
+    erasing: float = of_data(0.0, "Chance of an image to have a part erased.")
+    mixup: float = of_data(0.0, "Mixup's alpha, 0: none.")
+    cutmix: float = of_data(0.0, "CutMix's alpha, 0: none.")
 
-    epochs: float = option(10, "Passes over the data; the last may be a part of one.")
-    batch_size: int = option(64, "Images per optimizer step, of all workers together.")
-    accumulate: int = option(1, "Parts of a batch that go through the model one by one.")
-    optimizer: str = option("sgd", "sgd (Nesterov), adamw, or any of timm's.")
-    lr: float = option(LEARNING_RATES["sgd"], "Peak learning rate.")
-    momentum: float = option(0.9, "Of optimizers that have one.")
-    weight_decay: float = option(5e-4, "Weight decay.")
-    decay_all: bool = option(True, "Weight decay of biases and normalisation layers, too.")
-    layer_decay: float = option(
+    epochs: float = of_optimisation(10, "Passes over the data; the last may be a part of one.")
+    batch_size: int = of_optimisation(64, "Images per optimizer step, of all workers together.")
+    accumulate: int = of_optimisation(1, "Parts of a batch that go through the model one by one.")
+    optimizer: str = of_optimisation("sgd", "sgd (Nesterov), adamw, or any of timm's.")
+    lr: float = of_optimisation(LEARNING_RATES["sgd"], "Peak learning rate.")
+    momentum: float = of_optimisation(0.9, "Of optimizers that have one.")
+    weight_decay: float = of_optimisation(5e-4, "Weight decay.")
+    decay_all: bool = of_optimisation(True, "Weight decay of biases and normalisation layers, too.")
+    layer_decay: float = of_optimisation(
         1.0, "Learning rate of each group of layers, as a factor of the next one's to the head."
     )
-    bn_eval: str = option("no", "BatchNorm layers that train in evaluation mode", BN_EVAL)
-    clip_grad: float = option(0.0, "Clip the gradient's norm to this, 0: not at all.")
-    schedule: str = option("cosine", "How the learning rate falls", SCHEDULES)
-    warmup_epochs: float = option(0.0, "Epochs in which the learning rate rises from 0.")
-    milestones: tuple[float, ...] = option(
+    bn_eval: str = of_optimisation("no", "BatchNorm layers that train in evaluation mode", BN_EVAL)
+    clip_grad: float = of_optimisation(0.0, "Clip the gradient's norm to this, 0: not at all.")
+    schedule: str = of_optimisation("cosine", "How the learning rate falls", SCHEDULES)
+    warmup_epochs: float = of_optimisation(0.0, "Epochs in which the learning rate rises from 0.")
+    milestones: tuple[float, ...] = of_optimisation(
         (0.3, 0.6, 0.85), "Where --schedule steps falls, in shares of the run; repeatable."
     )
-    gamma: float = option(0.2, "Factor of each fall of --schedule steps.")
-    label_smoothing: float = option(0.0, "Label smoothing.")
-    ema: float = option(
+    gamma: float = of_optimisation(0.2, "Factor of each fall of --schedule steps.")
+    label_smoothing: float = of_optimisation(0.0, "Label smoothing.")
+    ema: float = of_optimisation(
         0.0, "Decay of an average of the weights, which is tested and exported then, 0: none."
     )
     dropping: Dropping = field(default_factory=Dropping)
 
-    precision: str = option("fp32", "Autocast; fp16 with loss scaling", PRECISIONS)
-    tf32: bool = option(False, "TensorFloat-32 for float32 products on a GPU.")
-    channels_last: bool = option(False, "Memory format of images and weights.")
-    compile: str = option("no", "torch.compile block by block (with --unit block)", COMPILE)
-    parallel: str = option("no", "Replicas or shards of the model, with torchrun", PARALLEL)
+    precision: str = of_machine("fp32", "Autocast; fp16 with loss scaling", PRECISIONS)
+    tf32: bool = of_machine(False, "TensorFloat-32 for float32 products on a GPU.")
+    channels_last: bool = of_machine(False, "Memory format of images and weights.")
+    compile: str = of_machine("no", "torch.compile block by block (with --unit block)", COMPILE)
+    parallel: str = of_machine("no", "Replicas or shards of the model, with torchrun", PARALLEL)
 
-    seed: int = option(0, "Of weights, data and masks.")
-    device: str = option("auto", "Where to train", DEVICES)
-    threads: int | None = option(None, "CPU threads.")
-    workers: int | None = option(
+    seed: int = of_optimisation(0, "Of weights, data and masks.")
+    device: str = of_machine("auto", "Where to train", DEVICES)
+    threads: int | None = of_machine(None, "CPU threads.")
+    workers: int | None = of_machine(
         None, "Processes that read images.  [default: as many as cores, where any are needed]"
     )
 
-    out: Path | None = option(None, "The run's folder.  [default: a new one under runs/]")
-    overwrite: bool = option(False, "Replace the run in --out.")
-    resume: bool = option(False, "Go on with the run in --out, if there is one.")
-    checkpoint_every: int | None = option(
+    out: Path | None = of_output(None, "The run's folder.  [default: a new one under runs/]")
+    overwrite: bool = of_output(False, "Replace the run in --out.")
+    resume: bool = of_output(False, "Go on with the run in --out, if there is one.")
+    checkpoint_every: int | None = of_output(
         None, "Save the whole state every so many steps, too.  [default: at epoch ends only]"
     )
-    checkpoints: int = option(2, "Checkpoints to keep.")
-    tensorboard: bool = option(False, "Write TensorBoard's event files, too.")
+    checkpoints: int = of_output(2, "Checkpoints to keep.")
+    tensorboard: bool = of_output(False, "Write TensorBoard's event files, too.")
 
     def __post_init__(self) -> None:
         # 10 and 10.0 are one number of epochs, and read as one.

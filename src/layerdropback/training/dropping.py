@@ -44,7 +44,7 @@ def _made() -> dict[str, Flag]:
     names = list(dict.fromkeys(flag for own in _STRATEGIES.values() for flag in own))
     shared = {flag for flag in names if len(strategies_with(flag)) == len(STRATEGIES)}
     text = "How layers are drawn"
-    found = {"strategy": Flag(text, tuple(STRATEGIES), DEFAULT, str)}
+    found = {"strategy": Flag(text, tuple(STRATEGIES), DEFAULT, str, "Dropping")}
     found |= {flag: _merged(flag) for flag in names if flag not in shared}
     for kind in (STRATEGIES[DEFAULT], Schedule, Settings):
         for flag, entry, hint in flagged(kind):
@@ -74,7 +74,7 @@ def _merged(flag: str) -> Flag:
     if len(texts) > 1:
         text = "; ".join(texts) + "."
     shown = default if len(defaults) == 1 else "; ".join(defaults)
-    return Flag(text, own[0].choices, shown, own[0].kind | None)
+    return Flag(text, own[0].choices, shown, own[0].kind | None, own[0].group)
 
 
 FLAGS: Mapping[str, Flag] = MappingProxyType(_made())

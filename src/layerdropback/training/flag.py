@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields
+from functools import partial
 from typing import Any, get_type_hints
+
+from ..option import option
+
+# A run's fields, each under its heading of the help, whatever their order in a settings file.
+of_model, of_data = partial(option, group="Model"), partial(option, group="Data")
+of_optimisation = partial(option, group="Optimisation")
+of_machine, of_output = partial(option, group="Machine"), partial(option, group="Output")
 
 
 @dataclass(frozen=True)
@@ -14,17 +22,20 @@ class Flag:
         choices: the words that it can be, if it is one of some.
         default: for the help; a default that is no plain value is told in words.
         kind: the type, as its field is annotated.
+        group: the heading of the help that it stands under.
     """
 
     text: str
     choices: tuple[str, ...]
     default: Any
     kind: Any
+    group: str
 
     @classmethod
     def of(cls, entry: Field[Any], kind: Any) -> "Flag":
         """The flag of a field that `option` made."""
-        return cls(entry.metadata["help"], entry.metadata["choices"], entry.default, kind)
+        said = entry.metadata
+        return cls(said["help"], said["choices"], entry.default, kind, said["group"])
 
 
 def flagged(kind: type) -> Iterator[tuple[str, Field[Any], Any]]:

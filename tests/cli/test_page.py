@@ -1,0 +1,100 @@
+"""Each command's help: its flags under headings, and examples that work."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from layerdropback.cli.app import app
+from layerdropback.cli.main import app as whole
+from layerdropback.cli.options import layered
+from layerdropback.cli.page import GROUPS
+from layerdropback.lab.memory.arms import ARMS
+from layerdropback.tasks.arms import make_arms
+from layerdropback.training.config import TrainConfig, all_flags
+
+COMMANDS = typer.main.get_command(whole).commands
+EXAMPLES = [(name, line) for name in COMMANDS for line in COMMANDS[name].epilog.splitlines()]
+
+
+def flags_of(name):
+    return [param for param in COMMANDS[name].params if param.param_type_name == "option"]
+
+
+def test_the_commands_are_those_of_the_app():
+    assert app is whole
+    assert {"train", "compare", "sweep", "profile", "memory", "report"} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_has_a_group_and_is_shown_under_it(name, run):
+    page = run(name, "--help")[1]
+    sections = dict(re.findall(r"^(\w+):\n((?:  .*\n|\n(?=  ))+)", page, re.MULTILINE))
+    headings = [heading for heading in sections if heading in GROUPS]
+    assert headings == [group for group in GROUPS if group in headings]
+    for flag in flags_of(name):
+        assert flag.rich_help_panel in GROUPS, flag.name
+        shown = re.findall(r"^  (--[\w-]+)", sections[flag.rich_help_panel], re.MULTILINE)
+        assert flag.opts[0] in shown, flag.name
+    assert sections["Options"].split()[0] == "--help"
+
+
+def test_a_flag_of_several_commands_is_in_one_group():
+    groups = {}
+    for name in COMMANDS:
+        for flag in flags_of(name):
+            groups.setdefault(flag.name, {})[name] = flag.rich_help_panel
+    groups["scale"].pop("paper")  # of the experiment; that of the others is of an image's crop
+    assert all(len(set(found.values())) == 1 for found in groups.values())
+
+
+def test_a_page_ends_with_two_to_four_examples(run):
+    for name, command in COMMANDS.items():
+        lines = command.epilog.splitlines()
+        assert 2 <= len(lines) <= 4, name
+        end = "".join(f"  {line}\n" for line in lines)
+        assert run(name, "--help")[1].endswith(f"\nExamples:\n{end}"), name
+
+
+@pytest.mark.parametrize(("name", "line"), EXAMPLES)
+def test_an_example_is_a_command_that_the_parser_takes(name, line):
+    program, command, *arguments = shlex.split(line)
+    assert (program, command) == ("ldb", name)
+    given = COMMANDS[name].make_context(name, arguments).params
+    if "recipe" in given and not given.get("task"):
+        known = {"recipe", "config", *all_flags()}
+        own = {"every"} if name == "sweep" else set()
+        # The parser has () for a flag that can come often and did not; a command gets [].
+        given |= {key: None for key, value in given.items() if value == ()}
+        settings = layered({key: given[key] for key in given if key in known - own})
+        config = TrainConfig.from_dict(settings)
+        config.check()
+        make_arms(config, given.get("arm") or [])
+    assert set((given.get("arms") or "full").split(",")) <= ARMS.keys()
+
+
+def test_help_and_completion_import_nothing_heavy(tmp_path):
+    code = """
+import os, sys
+from layerdropback.__main__ import main
+for arguments in (["train", "--help"], ["train", "--opt", "x"], ["paper", "--help"], []):
+    sys.argv = ["ldb", *arguments]
+    if not arguments:
+        words = {"COMP_WORDS": "ldb train --strategy ", "COMP_CWORD": "3"}
+        os.environ |= words | {"_LDB_COMPLETE": "complete_bash"}
+    try:
+        main()
+    except SystemExit:
+        print("ended")
+heavy = {"torch", "numpy", "timm"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("ended") == 4
+    assert result.stdout.endswith("uniform\ntruncate\nbranch\nblocks\ncontrol\nended\n")
