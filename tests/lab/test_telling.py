@@ -168,7 +168,7 @@ def test_gradients_and_states_are_counted_where_they_are_seen():
     for name, states in (("plain", 20), ("ldb", 2)):
         record.pilot[name] |= {"gradients": 10 * 2**20, "states": states * 2**20}
     record.rows("ldb", 0)[1]["state_bytes"] = 5 * 2**20
-    assert [row[-1] for row in comparison_rows(record)] == ["10 + 20", "10 + 5", "10 + 20"]
+    assert [row[-1] for row in comparison_rows(record)] == ["10 / 20", "10 / 5", "10 / 20"]
     for shown in ("| 8 + 10 + 20 |", "| 3 + 10 + 5  |"):
         assert shown in comparison_table(record)
 

@@ -20,7 +20,7 @@ COLUMNS = (
     "s per epoch, full",
     "s per epoch, drop",
     "saved tensors, MiB, full / drop",
-    "gradients + states, MiB",
+    "gradients / states, MiB",
 )
 
 # On a terminal, where 100 columns are to be enough.
@@ -63,7 +63,7 @@ def comparison_rows(record: Record) -> list[list[str]]:
                 _per_epoch(record, name, ("full",)),
                 _per_epoch(record, name, ("drop", "mixed")),
                 _saved(record, name),
-                " + ".join(_mebibytes(part) for part in _moving(record, name)),
+                " / ".join(map(_mebibytes, _moving(record, name))),
             ]
         )
     return rows
