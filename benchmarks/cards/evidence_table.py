@@ -110,7 +110,7 @@ def pages() -> dict[Path, str]:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """None."""
+    """It has none."""
 
 
 def run(args: argparse.Namespace) -> None:

