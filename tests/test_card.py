@@ -1,23 +1,17 @@
 """Cards: what is written, and that every card in the tree is so."""
 
 import csv
-import doctest
 import json
-import sys
 
-import card
 import pytest
-from evidence_rows import RESULTS
 
+from benchmarks.__main__ import main
+from benchmarks.cards.evidence_rows import RESULTS
+from benchmarks.common import card_files as card
 from layerdropback.lab.packed import pack, text_of
 from layerdropback.lab.record import Record
 
 CARDS = sorted(path.stem for path in RESULTS.glob("*.md"))
-
-
-def test_the_examples_are_true():
-    found = doctest.testmod(card)
-    assert (found.failed, found.attempted) == (0, 2)
 
 
 def test_a_card_is_three_files(tmp_path):
@@ -54,13 +48,12 @@ def test_a_bar_in_a_cell_ends_none():
     assert card.tables("| a | b |\n| --- | --- |\n| x \\| y | |") == [[["a", "b"], ["x | y", ""]]]
 
 
-def test_a_comparisons_folder_becomes_a_card(tmp_path, monkeypatch):
+def test_a_comparisons_folder_becomes_a_card(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     Record("ldb compare", {}, {"test": 9}, {}, {}, [], [0], margin=0.5).write(run)
     (run / "report.md").write_text("# R\n\n| arm | n |\n| --- | --- |\n| plain | 3 |\n")
-    monkeypatch.setattr(sys, "argv", ["card.py", str(run), str(tmp_path / "card")])
-    card.main()
+    main(["card", str(run), str(tmp_path / "card")])
     assert (tmp_path / "card.csv").read_text() == "arm,n\nplain,3\n"
     assert Record.read(tmp_path / "card.json.gz") == Record.read(run)
 

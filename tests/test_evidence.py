@@ -2,10 +2,11 @@
 
 import re
 
-import evidence_table
 import pytest
-from evidence_rows import RESULTS, method_of, rows_of
-from evidence_table import MEASURED, STATUS, TASKS
+
+from benchmarks.cards import evidence_table
+from benchmarks.cards.evidence_lists import MEASURED, STATUS, TASKS
+from benchmarks.cards.evidence_rows import RESULTS, method_of, rows_of
 
 CARDS = {path.stem for path in RESULTS.glob("*.md")}
 COMPARISONS = [card for cards in TASKS.values() for card in cards]
@@ -23,7 +24,7 @@ def pages():
 def test_the_pages_are_what_the_command_writes(pages):
     assert {path.name for path in pages} == {"README.md", "evidence.md"}
     for path, text in pages.items():
-        assert path.read_text() == text, "run python benchmarks/evidence_table.py"
+        assert path.read_text() == text, "run python -m benchmarks evidence-table"
 
 
 def test_every_card_stands_in_one_table(pages):

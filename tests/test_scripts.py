@@ -1,9 +1,7 @@
 """The demo and the benchmarks, cut down to seconds: that they run, and what they print."""
 
-import importlib.util
 import itertools
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +9,14 @@ import pytest
 import timm
 import torch
 import yaml
-from card import read as read_card
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks.__main__ import main
+from benchmarks.common.card_files import read as read_card
+from benchmarks.images import evidence, finetune_recipe
+from benchmarks.memory import memory_public_table
+from benchmarks.steps import compile_step, controller_cost, rounding, step_profile, twins
 from folders import make_folder
 from layerdropback import PRESETS
 from layerdropback.tasks import images
@@ -25,13 +27,6 @@ from layerdropback.training.images.data import load_data
 from trainer_runs import tiny_bert
 
 ROOT = Path(__file__).parents[1]
-
-
-def script(path):
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def demo():
@@ -93,13 +88,10 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, mon
 
 @pytest.mark.slow
 def test_rounding_alone_is_told(monkeypatch, capsys):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    rounding = script("benchmarks/rounding.py")
     monkeypatch.setattr(rounding, "CASES", [("test_resnet", 16, 2, 2, {})])
-    monkeypatch.setattr(sys, "argv", ["rounding.py", "--model", "test_resnet"])
     threads = torch.get_num_threads()
     try:
-        rounding.main()
+        main(["rounding", "--model", "test_resnet"])
     finally:
         torch.set_num_threads(threads)
     (to_double,) = re.findall(r"float32 to float64: ([\d.e-]+) \(", capsys.readouterr().out)
@@ -108,19 +100,17 @@ def test_rounding_alone_is_told(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
-    step_profile = script("benchmarks/step_profile.py")
     monkeypatch.setattr(step_profile, "CASES", [("test_resnet", 16, 2, 2)])
     out = tmp_path / "results" / "card"
     flags = ["--out", str(out), "--pairs", "3", "--rates", "0.5", "0.75", "--device", "cpu"]
     flags += ["--models", "test_resnet", "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", ["step_profile.py", *flags])
-    step_profile.main()
+    main(["step_profile", *flags])
     card = out.with_suffix(".md").read_text()
     assert card.count("\n| test_resnet | 16 ") == 1
     for strategy in ("uniform", "truncate", "branch"):
         depths = 5 if strategy == "truncate" else 0  # of one of the rates, one by one
         assert card.count(f"\n| test_resnet | {strategy} ") == 2 + depths
-    assert "Command: `python step_profile.py --out" in card
+    assert "Command: `python -m benchmarks step-profile --out" in card
     (profile,) = read_card(out)["profiles"]
     assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75] * 3
     assert profile["phases"]["n"] == 5
@@ -130,13 +120,11 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
 @pytest.mark.slow
 def test_the_compile_card_is_written(monkeypatch, capsys, tmp_path):
-    compile_step = script("benchmarks/compile_step.py")
     monkeypatch.setattr(compile_step, "CASES", [("test_vit", 160, 2, 2, {"pos_drop_rate": 0.0})])
     out = tmp_path / "results" / "card"
     flags = ["--out", str(out), "--pairs", "3", "--strategies", "uniform", "branch"]
     flags += ["--models", "test_vit", "--device", "cpu", "--backend", "aot_eager"]
-    monkeypatch.setattr(sys, "argv", ["compile_step.py", *flags])
-    compile_step.main()
+    main(["compile-step", *flags])
     card = out.with_suffix(".md").read_text()
     for row in (
         r"uniform 0.5 +\| 0( +\| \d.\de[+-]\d\d){2} +\| [34]",
@@ -152,38 +140,36 @@ def test_the_compile_card_is_written(monkeypatch, capsys, tmp_path):
 
 
 def test_what_the_compile_card_would_tell_of_wrong_gradients():
-    compile_step = script("benchmarks/compile_step.py")
     models = [nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     with torch.no_grad():
         models[1][1].weight *= 2
     pair = [compile_step.Bench(model, torch.ones(1, 2)) for model in models]
-    twins = compile_step.Twins(pair, "uniform", 0.5)
-    wrong, worst = twins.compare()
+    both = twins.Twins(pair, "uniform", 0.5)
+    wrong, worst = both.compare()
     assert wrong == []
     assert worst == (pytest.approx(1.0), "0.weight")
-    twins.compare()  # a drop step
+    both.compare()  # a drop step
     models[1][0].requires_grad_(False)
-    assert twins.compare()[0] == ["0.weight", "0.bias"]
-    assert compile_step.relative(torch.ones(2), torch.zeros(2)) == float("inf")
+    assert both.compare()[0] == ["0.weight", "0.bias"]
+    assert twins.relative(torch.ones(2), torch.zeros(2)) == float("inf")
 
 
 def test_the_controllers_cost_is_written(monkeypatch, capsys, tmp_path):
-    script_ = script("benchmarks/controller_cost.py")
-    cost = script_.controller_cost
-    monkeypatch.setattr(script_, "controller_cost", lambda: cost(rounds=3, steps=2, layers=5))
+    cost = controller_cost.controller_cost
+    monkeypatch.setattr(
+        controller_cost, "controller_cost", lambda: cost(rounds=3, steps=2, layers=5)
+    )
     out = tmp_path / "card"
-    monkeypatch.setattr(sys, "argv", ["controller_cost.py", "--out", str(out)])
-    script_.main()
+    main(["controller-cost", "--out", str(out)])
     card = out.with_suffix(".md").read_text()
-    assert card.count("| rate 0 |") == 1
+    assert card.count("\n| rate 0 ") == 1
     costs = read_card(out)["controller_us"]
     assert all(len(values) == 3 for values in costs.values())
     assert capsys.readouterr().out.endswith(card + "\n")
 
 
-def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
-    cifar10 = script("benchmarks/cifar10.py")
+def test_the_cifar10_card_is_written(capsys, tmp_path):
     make_folder(tmp_path / "images", size=(32, 32), train=16, test=4)
     for name in ("cpu", "gpu"):
         settings = yaml.safe_load((ROOT / "examples" / f"cifar10-{name}.yaml").read_text())
@@ -192,10 +178,9 @@ def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
         (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
         flags = ["--settings", str(tmp_path / "settings.yaml"), "--epochs", "3", "--threads", "1"]
         flags += ["--data", f"folder:{tmp_path / 'images'}", "--out", str(tmp_path / name)]
-        monkeypatch.setattr(sys, "argv", ["cifar10.py", *flags])
-        cifar10.main()
+        main(["cifar10", *flags])
         card = (tmp_path / f"{name}.md").read_text()
-        assert card.count("\n| plain | ") == card.count("\n| LayerDropBack | ") == 1
+        assert card.count("\n| plain ") == card.count("\n| LayerDropBack ") == 1
         assert "n = 1 seed" in card
         numbers = read_card(tmp_path / name)
         modes = [epoch["mode"] for epoch in numbers["epochs"]["LayerDropBack"]]
@@ -205,9 +190,8 @@ def test_the_cifar10_card_is_written(monkeypatch, capsys, tmp_path):
 
 
 def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, tmp_path):
-    script_ = script("benchmarks/finetune_recipe.py")
-    monkeypatch.setattr(script_, "MODEL", "test_resnet")
-    monkeypatch.setattr(script_, "SIZE", 32)
+    monkeypatch.setattr(finetune_recipe, "MODEL", "test_resnet")
+    monkeypatch.setattr(finetune_recipe, "SIZE", 32)
     images = make_folder(tmp_path / "images", size=(40, 40), train=24, test=2)
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "first.safetensors")
     always = ["--data", str(images), "--init", str(tmp_path / "first.safetensors")]
@@ -220,8 +204,7 @@ def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, 
             [f"preset | {small} ", f"preset | {small},lr=0.1 "],
         ),
     ):
-        monkeypatch.setattr(sys, "argv", ["finetune_recipe.py", *always, *flags])
-        script_.main()
+        main(["finetune-recipe", *always, *flags])
         text = (tmp_path / "card.md").read_text()
         assert [text.count(f"\n| {row}") for row in rows] == [1, 1]
         runs = read_card(tmp_path / "card")["runs"]
@@ -236,9 +219,8 @@ def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, 
 
 
 def test_held_out_parts_are_each_tested_once():
-    script_ = script("benchmarks/finetune_recipe.py")
     data = load_data("digits", limit_train=50)
-    parts = list(script_.folds_of(data, 4))
+    parts = list(finetune_recipe.folds_of(data, 4))
     tested = torch.cat([part.test.pixels for part in parts])
     assert sorted(map(bytes, tested.numpy())) == sorted(map(bytes, data.train.pixels.numpy()))
     for part in parts:
@@ -248,18 +230,16 @@ def test_held_out_parts_are_each_tested_once():
 
 
 def test_the_evidence_is_screened_and_confirmed(monkeypatch, tmp_path):
-    evidence = script("benchmarks/evidence.py")
     for split, kind in itertools.product(("train", "test"), (*evidence.FIRST, *evidence.SECOND)):
         (tmp_path / "data" / split / kind).mkdir(parents=True)
     made = []
-    monkeypatch.setattr(evidence, "run", lambda *command: made.append(command))
+    monkeypatch.setattr(evidence, "ldb", lambda *command: made.append(command))
     work = tmp_path / "work"
     flags = ["--data", str(tmp_path / "data"), "--work", str(work)]
 
     def go(*more):
         made.clear()
-        monkeypatch.setattr(sys, "argv", ["evidence.py", *flags, *more])
-        evidence.main()
+        main(["evidence", *flags, *more])
         return [command[0] for command in made]
 
     assert go("--task", "scratch-resnet", "--arms", "truncate.3", "branch.3") == ["sweep"]
@@ -284,11 +264,9 @@ def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, mon
     text = tiny_bert(tmp_path)
     (tmp_path / "train.txt").write_text(text.read_text() * 2)
     (tmp_path / "test.txt").write_text("pos a good film\nneg a bad film\n")
-    module = script("benchmarks/trainer_minilm.py")
     flags = ["--data", tmp_path, "--model", tmp_path, "--limit", 640, "--out", tmp_path / "card"]
-    monkeypatch.setattr(sys, "argv", ["trainer_minilm.py", *map(str, flags)])
     monkeypatch.chdir(tmp_path)
-    module.main()
+    main(["trainer-minilm", *map(str, flags)])
     arms = read_card(tmp_path / "card")["arms"]
     assert [len(arm["seconds"]) for arm in arms] == [5] * 5
     plain, cut, *_ = (arm["saved"] for arm in arms)
@@ -298,8 +276,6 @@ def test_the_benchmark_of_trainer_times_every_arm_in_turns(tmp_path, capsys, mon
 
 @pytest.mark.slow
 def test_the_card_of_memory_is_written(tmp_path, capsys, monkeypatch):
-    table = script("benchmarks/memory_public_table.py")
-
     def small(make):
         def config():
             made = make()
@@ -310,11 +286,11 @@ def test_the_card_of_memory_is_written(tmp_path, capsys, monkeypatch):
 
         return config
 
+    table = memory_public_table
     models = {name: small(make) for name, make in table.MODELS.items()}
     monkeypatch.setattr(table, "MODELS", models)
     monkeypatch.setattr(table, "PUBLIC", table.PUBLIC[:2])
-    monkeypatch.setattr(sys, "argv", ["memory_public_table.py", "--out", str(tmp_path / "card")])
-    table.main()
+    main(["memory-public-table", "--out", str(tmp_path / "card")])
     card = (tmp_path / "card.md").read_text()
     assert "| 8B    | full | out of memory |" in card
     assert card.count("\n| ") == 2 + 2 + 2 + len(table.AT_8B)

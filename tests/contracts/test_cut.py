@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from cut_holds import BLOCKS, MODELS, WAYS, full_and_cut, subject, visits
 from torch import nn
 
+from benchmarks.memory.cut_holds import full_and_cut, visits
+from benchmarks.memory.cut_models import BLOCKS, MODELS, WAYS, subject
 from layerdropback import LayerDropBack, Schedule, Truncate
 from layerdropback.engine import watch
 

@@ -1,6 +1,5 @@
 """The scripts that measure what workers send, and how long it takes, cut down to seconds."""
 
-import importlib
 import os
 import re
 import subprocess
@@ -10,28 +9,27 @@ from pathlib import Path
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from benchmarks.__main__ import main
+from benchmarks.common import card_files
+from benchmarks.network import link
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without distributed"
 )
 
 
-@pytest.fixture
-def imported(monkeypatch):
-    """Import a script as it imports the ones beside it."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
 def launched(name, folder, *flags):
-    """Output of a script; the test is skipped for the reason that it gives, if it does."""
-    command = [sys.executable, str(BENCHMARKS / name), "--out", str(folder / "results" / "card")]
+    """Output of a benchmark; the test is skipped for the reason that it gives, if it does."""
+    out = folder / "results" / "card"
+    command = [sys.executable, "-m", "benchmarks", name, "--out", str(out)]
     done = subprocess.run(
         [*command, *flags],
         capture_output=True,
         text=True,
         timeout=300,
+        cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
@@ -48,23 +46,20 @@ def namespaces():
 # ---- the link ------------------------------------------------------------------------------------
 
 
-def test_without_the_right_the_script_says_so_and_goes(imported, monkeypatch, capsys, tmp_path):
-    slow_link = imported("slow_link")
+def test_without_the_right_the_script_says_so_and_goes(monkeypatch, capsys, tmp_path):
     flags = ["--data", "digits", "--out", str(tmp_path / "card")]
-    monkeypatch.setattr(sys, "argv", ["slow_link.py", *flags])
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-    slow_link.main()
+    main(["slow-link", *flags])
     assert capsys.readouterr().out == "skipped: network namespaces need Linux and root\n"
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     monkeypatch.setenv("PATH", "")
-    slow_link.main()
+    main(["slow-link", *flags])
     text = "skipped: ip and tc not found (Debian package iproute2)\n"
     assert capsys.readouterr().out == text
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_of_the_link_is_left(imported):
-    link = imported("link")
+def test_nothing_of_the_link_is_left():
     try:
         with link.joined("100mbit") as (first, _):
             name = first[-1]
@@ -82,22 +77,21 @@ def test_nothing_of_the_link_is_left(imported):
     assert name not in namespaces()
 
 
-def test_a_worker_that_fails_ends_the_other(imported, tmp_path):
-    link = imported("link")
+def test_a_worker_that_fails_ends_the_other(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text("import sys, time\nif sys.argv[1] == '1': sys.exit(3)\ntime.sleep(600)\n")
     with pytest.raises(SystemExit, match="a worker failed"):
-        link.run_workers(script, tmp_path, [[], []], {})
+        link.run_workers([str(script)], tmp_path, [[], []], {})
 
 
 # ---- the cards -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_bytes_are_counted_alike_inside_and_outside(imported, tmp_path):
+def test_bytes_are_counted_alike_inside_and_outside(tmp_path):
     flags = ["--steps", "3", "--epochs", "2", "--depth", "3", "--width", "16"]
-    card = launched("wire_bytes.py", tmp_path, *flags)
-    found = imported("card").read(tmp_path / "results" / "card")
+    card = launched("wire-bytes", tmp_path, *flags)
+    found = card_files.read(tmp_path / "results" / "card")
     assert (tmp_path / "results" / "card.md").read_text() + "\n" == card
     assert len(found["cases"]) == 6
     for case in found["cases"]:
@@ -116,14 +110,14 @@ def test_bytes_are_counted_alike_inside_and_outside(imported, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["scratch", "tune"])
-def test_the_slow_links_card_is_written(imported, tmp_path, task):
+def test_the_slow_links_card_is_written(tmp_path, task):
     flags = ["--task", task, "--data", "digits", "--train", "200", "--held", "60", "--test", "60"]
     flags += ["--batch", "32", "--epochs", "2", "--width", "16", "--blocks", "2"]
     flags += ["--rounds", "2", "--seeds", "2", "--tune-seeds", "1", "--before-epochs", "1"]
-    printed = launched("slow_link.py", tmp_path, *flags)
+    printed = launched("slow-link", tmp_path, *flags)
     card = (tmp_path / "results" / "card.md").read_text()
     assert printed.endswith(card + "\n")
-    found = imported("card").read(tmp_path / "results" / "card")
+    found = card_files.read(tmp_path / "results" / "card")
     assert (found["before"] is None) == (task == "scratch")
     assert ("% of their test images right" in card) == (task == "tune")
     arms = {run["arm"] for run in found["runs"]}

@@ -1,7 +1,9 @@
 """Models of 3 and 8 billion parameters: what somebody else measured, and what blocks promise."""
 
-import memory_public_table as table
 import pytest
+
+from benchmarks.memory import memory_public_table as table
+from benchmarks.memory.memory_public_card import GIB
 
 
 def peak(name, arm, setup):
@@ -13,7 +15,7 @@ def peak(name, arm, setup):
 @pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning")
 @pytest.mark.parametrize(("name", "arm", "measured"), [row for row in table.PUBLIC if row[2]])
 def test_a_public_table_is_predicted_within_a_hundredth(name, arm, measured):
-    predicted = peak(name, arm, table.PUBLIC_SETUP) / table.GIB
+    predicted = peak(name, arm, table.PUBLIC_SETUP) / GIB
     assert predicted == pytest.approx(measured, rel=0.01)
 
 

@@ -1,0 +1,1 @@
+"""Measurements behind the cards in `results`: ``python -m benchmarks`` lists them."""

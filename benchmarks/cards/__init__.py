@@ -1,0 +1,1 @@
+"""Tools: cards from runs, and pages from cards."""

@@ -1,0 +1,26 @@
+"""Make a card of what `ldb compare` or `ldb sweep` left in a folder.
+
+    python -m benchmarks card RUN benchmarks/results/NAME
+
+RUN's report is the text, its record the record.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from layerdropback.lab.packed import text_of
+from layerdropback.lab.record import file_of
+
+from ..common import card_files
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="of ldb compare or ldb sweep")
+    parser.add_argument("out", type=Path, help="path of the card, no suffix")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the card."""
+    record = json.loads(text_of(file_of(args.folder)))
+    card_files.write(args.out, (args.folder / "report.md").read_text(), record)

@@ -1,0 +1,129 @@
+"""Which cards stand where in docs/evidence.md and README.md."""
+
+# Each task with its cards, the latest first.
+TASKS = {
+    "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm",),
+    "fine-tuning, ResNet, 3 epochs": (
+        "2026-11-24-evidence-tune-resnet-short-2",
+        "2026-11-23-evidence-tune-resnet-short-16",
+        "2026-11-23-evidence-tune-resnet-short",
+        "2026-11-23-evidence-tune-resnet-short-screen",
+    ),
+    "fine-tuning, ViT, 3 epochs": (
+        "2026-11-24-evidence-tune-vit-short-2",
+        "2026-11-23-evidence-tune-vit-short",
+        "2026-11-23-evidence-tune-vit-short-screen",
+    ),
+    "fine-tuning, ResNet, 8 epochs": (
+        "2026-11-23-evidence-tune-resnet-screen-2",
+        "2026-11-23-evidence-tune-resnet-screen",
+    ),
+    "fine-tuning, ViT, 8 epochs": ("2026-11-23-evidence-tune-vit-screen-8",),
+    "fine-tuning, two ranks, slow link": (
+        "2026-11-25-slow-link-tune-cpu",
+        "2026-11-25-slow-link-tune-first-cpu",
+    ),
+    "from scratch, two ranks, slow link": ("2026-11-25-slow-link-cpu",),
+    "from scratch, ResNet, 8 epochs": (
+        "2026-11-24-evidence-scratch-resnet",
+        "2026-11-24-evidence-scratch-resnet-screen",
+    ),
+    "from scratch, ResNet, 8 epochs, not tuned": ("2026-11-23-scratch-look",),
+    "from scratch, ResNet, 12 epochs": ("2026-11-23-compare-cifar10-cpu",),
+    "from scratch, ViT, 8 epochs": (
+        "2026-11-25-evidence-scratch-vit",
+        "2026-11-24-evidence-scratch-vit-screen",
+    ),
+}
+
+# README's rows: the task, what is left out, and where it stands.
+STATUS = (
+    (
+        "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
+        "the lower half, in every step (preset `finetune`)",
+        "2026-11-28-trec-minilm",
+        "half",
+    ),
+    (
+        "fine-tuning a ResNet, 3 epochs",
+        "the same",
+        "2026-11-24-evidence-tune-resnet-short-2",
+        "truncate.5-fixed",
+    ),
+    (
+        "fine-tuning a ViT, 3 epochs",
+        "the same",
+        "2026-11-24-evidence-tune-vit-short-2",
+        "truncate.5-fixed",
+    ),
+    (
+        "fine-tuning, two ranks, slow link",
+        "residual blocks, four of five updates",
+        "2026-11-25-slow-link-tune-cpu",
+        "blocks.8",
+    ),
+    (
+        "a ResNet from scratch, 8 epochs",
+        "as in the paper",
+        "2026-11-24-evidence-scratch-resnet",
+        "uniform.5-paper",
+    ),
+    (
+        "a ViT from scratch, 8 epochs",
+        "the lower part, more and more of it",
+        "2026-11-25-evidence-scratch-vit",
+        "freeze.2",
+    ),
+)
+
+# Cards that compare no accuracies at equal time: what was measured, and what came out.
+MEASURED = {
+    "2026-11-28-blocks-trec": (
+        "MiniLM on TREC, 1 epoch, 5 seeds: blocks that take turns, a fixed cut, LISA, LoRA",
+        "points to full: two random blocks -1.12, fixed +0.44; `Truncate(0.5)` +0.80; LoRA -2.20",
+    ),
+    "2026-11-28-finetune-recipe": (
+        "`ldb train --recipe finetune` on ants and bees, 5 epochs at 128 pixels, 5 seeds",
+        "plain 91.5 %, with the preset 92.0 % and 74 MB held by a step instead of 418",
+    ),
+    "2026-11-28-finetune-recipe-choice": (
+        "how that recipe's values were chosen, on held-out training images",
+        "with a small new classifier 88.4 % instead of 53.1 % on held-out images",
+    ),
+    "2026-11-28-trainer-minilm-cpu": (
+        "MiniLM in transformers' Trainer: step and saved bytes",
+        "`Truncate(0.5)`: 0.724 of plain's step, 237.9 MB saved instead of 475.1",
+    ),
+    "2026-11-28-memory-public-table": (
+        "peak memory on a GPU, predicted, against somebody else's measurements",
+        "they differ by at most 0.31 %",
+    ),
+    "2026-11-25-wire-bytes-cpu": (
+        "gradients on the wire at rate 0.5, DDP and FSDP2",
+        "DDP with `Uniform`: a drop step sends 0.502 of a full one's",
+    ),
+    "2026-11-25-compile-step-cpu": (
+        "blocks compiled one by one: gradients, graphs, step times",
+        "ViT-Ti, `Truncate` 0.5: a drop step takes 0.63 of a full one, compiled or not",
+    ),
+    "2026-11-23-step-profile-strategies-cpu": (
+        "a drop step's time, six models, three strategies",
+        "predicted and measured differ by at most 11.8 %",
+    ),
+    "2026-11-23-step-profile-cpu": (
+        "a drop step's time, six models, `Uniform` at three rates",
+        "predicted and measured differ by at most 7.1 %",
+    ),
+    "2026-11-23-cifar10-cpu": (
+        "that `ldb train` trains: all of CIFAR-10, 12 epochs, one seed",
+        "plain 86.73 % in 26.7 minutes, dropping 86.01 % in 24.2",
+    ),
+    "2026-11-22-cifar10-cpu": (
+        "the same with settings that were not tuned, 9 epochs, on a busy machine",
+        "plain 84.69 % in 28.3 minutes, dropping 83.00 % in 24.8",
+    ),
+    "2026-11-22-step-time-cpu": (
+        "step time of `Uniform(0.5)`, five models; the controller's own cost",
+        "0.76 to 0.90 of a full step; 224.40 microseconds for 100 layers",
+    ),
+}

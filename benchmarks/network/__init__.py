@@ -1,0 +1,1 @@
+"""Two workers, and what they send each other."""
