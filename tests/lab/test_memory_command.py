@@ -8,6 +8,7 @@ import torch
 
 from layerdropback.lab.memory import command
 from layerdropback.lab.memory.arms import ARMS
+from pages import Checked
 
 TINY = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "4", "--classes", "7"]
 LLAMA = {
@@ -68,6 +69,11 @@ def test_the_command_shows_all_arms_and_writes_a_page(run, tmp_path):
     assert output.splitlines()[-1] == "the page is page/memory.html"
     page = (tmp_path / "page" / "memory.html").read_text()
     assert page.count("<svg") == 1
+    checked = Checked(page)
+    assert checked.parts[:5] == ["h1", "verdict", "p", "h2", "table"]
+    assert [row[0] for row in checked.tables[0][1:]] == list(ARMS)
+    full, lora = (float(rows[arm]["peak, MB"]) for arm in ("full", "lora"))
+    assert f"lora {lora:.2f} MB ({lora / full:.2f} of full's)" in " ".join(checked.words)
     record = json.loads((tmp_path / "page" / "memory.json").read_text())
     assert record["command"].startswith("ldb memory --model test_resnet")
     assert record["arms"]["lora"]["peak"] < record["arms"]["full"]["peak"]

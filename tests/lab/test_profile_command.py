@@ -5,6 +5,7 @@ import json
 import pytest
 
 from layerdropback.lab.profiling.bench import Bench
+from pages import Checked
 
 TINY = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "4", "--threads", "1"]
 
@@ -30,6 +31,9 @@ def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
     assert found == [(name, 0.75) for name in ("uniform", "truncate", "branch")]
     text = (tmp_path / "page" / "profile.html").read_text()
     assert text.count("<svg") == 3
+    page = Checked(text)
+    assert page.parts[:4] == ["h1", "verdict", "h2", "table"]
+    assert page.parts.count("details") == len(page.tables), "all tables but the first, and settings"
     assert "| uniform 0.75 " in (tmp_path / "page" / "profile.md").read_text()
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,37 +12,11 @@ from layerdropback import UsageError
 from layerdropback.lab.packed import pack, text_of
 from layerdropback.lab.record import Record
 from layerdropback.lab.report.build import make_report
+from layerdropback.lab.tables import COLUMNS
+from pages import Checked
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
 TINY += ["--batch-size", "16", "--epochs", "3"]
-VOID = {"meta", "br", "img", "hr", "link", "input", "path", "use"}
-
-
-class Checked(HTMLParser):
-    """Every tag is closed in its order, and nothing is loaded from elsewhere."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.words = [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            if name in ("src", "href", "xlink:href"):
-                assert value.startswith("#"), (tag, value)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def folded(markdown, title):
@@ -58,7 +31,12 @@ def comparison(run, tmp_path, short_pilot):
 
 def test_a_comparisons_report_has_everything(comparison, run):
     text = (comparison / "report.html").read_text()
-    words = " ".join(Checked(text).words)
+    page = Checked(text)
+    words = " ".join(page.words)
+    assert page.parts[:5] == ["h1", "h2", "verdict", "p", "table"], "the verdict, then the table"
+    assert "bands from the lowest seed to the highest" in words
+    assert [len(table[0]) for table in page.tables] == [len(COLUMNS), 7]
+    assert page.tables[0][0] == list(COLUMNS)
     record = json.loads((comparison / "comparison.json").read_text())
     for arm in record["arms"]:
         assert arm["name"] in words
@@ -69,7 +47,6 @@ def test_a_comparisons_report_has_everything(comparison, run):
     assert record["facts"]["versions"]["torch"] in words
     assert text.count("<svg") == 4
     assert "width=device-width" in text
-    assert "@media print" in text
     # How many epochs plain training of equal time has is the pilot's to say.
     finals = {(row["arm"], row["seed"]): row for row in record["epochs"]}.values()
     for row in finals:
@@ -112,6 +89,7 @@ def test_runs_of_ldb_train_are_reported_together(run, tmp_path):
     assert "Result of a" in words
     assert "Result of b" in words
     assert words.count("n = 1 run: no comparison, and no claim.") == 2
+    assert "bands" not in words
     assert "How often each layer" not in words
     assert not (tmp_path / "a" / "report.html").exists()
 

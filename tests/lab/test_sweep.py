@@ -13,6 +13,7 @@ from layerdropback.lab.sweep import points, sweep_lines, sweep_rows
 from layerdropback.tasks.sweeping import sweep_arms
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
+from pages import Checked
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40", "--no-flip"]
 TINY += ["--batch-size", "16", "--epochs", "4"]
@@ -204,7 +205,9 @@ def test_a_sweep_looks_at_held_out_training_images_alone(run, tmp_path, short_pi
     }
     text = (tmp_path / "lab" / "report.html").read_text()
     assert "Pareto front" in text
-    assert "over plain&#x27;s front" in text
+    page = Checked(text)
+    assert "over plain's front, points" in page.tables[0][0]
+    assert page.parts[:5] == ["h1", "h2", "verdict", "p", "table"]
     assert text.count("<svg") == 5
     assert asdict(Record.read(tmp_path / "lab"))["kind"] == "sweep"
 

@@ -1,35 +1,18 @@
 """A page of results: one HTML page that needs no network, and the same as Markdown."""
 
-import html
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-  max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; }
-h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.3rem 0.6rem; text-align: left;
-  vertical-align: top; }
-th { border-bottom: 2px solid #888; }
-td + td { white-space: nowrap; }
-figure { margin: 1rem 0; break-inside: avoid; }
-figure svg { width: 100%; height: auto; }
-figcaption { font-size: 0.85rem; color: #555; }
-.verdict { border-left: 4px solid #888; padding: 0.2rem 0.8rem; margin: 0.6rem 0;
-  background: #f6f6f6; }
-.verdict.gain { border-color: #2a7d2a; }
-pre { overflow-x: auto; background: #f6f6f6; padding: 0.6rem; font-size: 0.8rem; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  .wide { overflow: visible; } table { font-size: 7pt; } td + td { white-space: normal; }
-  pre { white-space: pre-wrap; } details > * { display: block; } }
-"""
+from jinja2 import Environment
+
+from ..runs.atomic import write_atomically
+from .tables import markdown_table
 
 
 @dataclass
@@ -38,69 +21,60 @@ class Page:
 
     Attributes:
         title: at its top.
-        html: its parts so far, as HTML.
+        parts: what ``page.html``, the template, shows; how is said by the ``kind`` of each.
         markdown: the same as Markdown; plots are left out.
+
+    Example:
+        >>> page = Page("Two runs")
+        >>> page.verdict("no gain", gain=False)
+        >>> print(page.as_markdown(), end="")
+        # Two runs
+        <BLANKLINE>
+        > no gain
     """
 
     title: str
-    html: list[str] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
     markdown: list[str] = field(default_factory=list)
 
     def heading(self, text: str) -> None:
         """A section begins."""
-        self.html.append(f"<h2>{html.escape(text)}</h2>")
-        self.markdown.append(f"## {text}")
+        self._add(f"## {text}", kind="heading", text=text)
 
     def paragraph(self, text: str) -> None:
         """Some sentences."""
-        self.html.append(f"<p>{html.escape(text)}</p>")
-        self.markdown.append(text)
+        self._add(text, kind="paragraph", text=text)
 
     def verdict(self, text: str, gain: bool) -> None:
         """A sentence that stands out."""
-        kind = "verdict gain" if gain else "verdict"
-        self.html.append(f'<p class="{kind}">{html.escape(text)}</p>')
-        self.markdown.append(f"> {text}")
+        self._add(f"> {text}", kind="verdict", text=text, gain=gain)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], markdown: str) -> None:
-        """A table, and what it is in Markdown."""
-        line = "<tr>{}</tr>"
-        top = line.format("".join(f"<th>{html.escape(cell)}</th>" for cell in head))
-        body = "".join(
-            line.format("".join(f"<td>{html.escape(cell)}</td>" for cell in row)) for row in rows
-        )
-        table = f"<table><thead>{top}</thead><tbody>{body}</tbody></table>"
-        self.html.append(f'<div class="wide">{table}</div>')
-        self.markdown.append(markdown)
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], folded: str = "") -> None:
+        """A table; on the page a long one is folded under a line that says what it is."""
+        self._add(markdown_table(head, rows), kind="table", head=head, rows=rows, folded=folded)
 
     def plot(self, svg: str, caption: str) -> None:
         """A picture, in the HTML alone."""
-        caption = html.escape(caption)
-        self.html.append(f"<figure>{svg}<figcaption>{caption}</figcaption></figure>")
+        self.parts.append({"kind": "plot", "svg": svg, "caption": caption})
 
     def code(self, text: str) -> None:
-        """A command, or settings."""
-        self.html.append(f"<pre>{html.escape(text)}</pre>")
-        self.markdown.append(f"```\n{text}\n```")
+        """A command."""
+        self._add(f"```\n{text}\n```", kind="code", text=text)
 
-    def folded(self, title: str, values: object) -> None:
-        """Settings and the like, to be opened."""
+    def values(self, title: str, values: object) -> None:
+        """Settings and the like, folded on the page."""
         text = json.dumps(values, indent=1)
-        summary = html.escape(title)
-        self.html.append(
-            f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>"
-        )
-        self.markdown.append(f"{title}:\n\n```json\n{text}\n```")
+        self._add(f"{title}:\n\n```json\n{text}\n```", kind="values", title=title, text=text)
+
+    def _add(self, markdown: str, **part: Any) -> None:
+        self.parts.append(part)
+        self.markdown.append(markdown)
 
     def as_html(self) -> str:
         """The whole page."""
-        title, body = html.escape(self.title), "\n".join(self.html)
-        return (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-            f"<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
-        )
+        text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+        template = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
+        return template.from_string(text).render(title=self.title, parts=self.parts)
 
     def as_markdown(self) -> str:
         """The whole text, without the headings of sections that have plots alone."""
@@ -112,7 +86,26 @@ class Page:
         ]
         return "\n\n".join([f"# {self.title}", *parts]) + "\n"
 
+    def write(self, folder: Path, name: str, record: Mapping[str, Any] | None = None) -> Path:
+        """Write the page, its Markdown, and the record that they are made of as JSON.
+
+        Args:
+            folder: for the files; made where it is not there.
+            name: of the files, without what comes after the dot.
+            record: in plain values; None where it has a file of its own.
+
+        Returns:
+            The page.
+        """
+        texts = {"html": self.as_html(), "md": self.as_markdown()}
+        if record is not None:
+            texts["json"] = json.dumps(record, indent=1) + "\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, text in texts.items():
+            write_atomically(folder / f"{name}.{kind}", text)
+        return folder / f"{name}.html"
+
 
 def today() -> str:
-    """For a report's head."""
+    """For a report's foot."""
     return time.strftime("%Y-%m-%d")

@@ -142,6 +142,16 @@ def _peaks(one: Prediction, unit: str, size: int) -> str:
     return f"peaks in {unit}: {phases}; the highest after {one.op}"
 
 
+def sentence(found: Found) -> str:
+    """The peaks, and what they are of plain training's."""
+    (unit, size), full = unit_of(found), found.arms.get("full")
+    peaks = []
+    for arm, one in found.arms.items():
+        share = "" if full in (None, one) else f" ({one.peak / full.peak:.2f} of full's)"
+        peaks.append(f"{arm} {one.peak / size:.2f} {unit}{share}")
+    return f"At the peak of a training step: {', '.join(peaks)}."
+
+
 def comparison(found: Found) -> Sequence[str]:
     """How each arm's peak compares with plain training's."""
     full = found.arms.get("full")

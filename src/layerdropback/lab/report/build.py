@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, explain
-from ...runs.atomic import replace_atomically, write_atomically
+from ...runs.atomic import replace_atomically
 from ...runs.folder import flat
 from ...runs.paths import home
 from .. import sweep
 from ..page import Page, today
 from ..record import Record
-from ..tables import COLUMNS, comparison_rows, markdown_table, plan_lines, verdict_lines
+from ..tables import COLUMNS, comparison_rows, plan_lines, verdict_lines
 from . import plots
 from .reading import Source, read_sources
 
-HTML, MARKDOWN, TABLE = "report.html", "report.md", "epochs.csv"
+NAME, TABLE = "report", "epochs.csv"
 
 
 def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -42,32 +42,33 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     page = _page(sources)
     target = folders[0] if out is None else home(out, "--out ")
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        write_atomically(target / HTML, page.as_html())
-        write_atomically(target / MARKDOWN, page.as_markdown())
+        written = page.write(target, NAME)
         replace_atomically(target / TABLE, lambda path: _write_rows(path, sources))
     except OSError as error:
         reason = error.strerror or str(error)
         cure = "give another --out"
         raise UsageError(explain(f"cannot write the report in {target}", reason, cure)) from None
-    return target / HTML
+    return written
 
 
 def _page(sources: Sequence[Source]) -> Page:
     runs = [run for source in sources for run in source.runs]
     labels = list(dict.fromkeys(run.label for run in runs))
     page = Page(f"LayerDropBack: {', '.join(labels[:6])}{' ...' if len(labels) > 6 else ''}")
-    page.paragraph(f"Made {today()} from {', '.join(str(source.folder) for source in sources)}.")
     for source in sources:
         _result(page, source)
     record = next((source.record for source in sources if source.record is not None), None)
     page.heading("Curves")
-    page.plot(plots.loss_curves(runs), "Training loss, by optimizer steps and by training time.")
+    band = ""
+    if len(runs) > len(labels):
+        band = " Lines are means over seeds, bands from the lowest seed to the highest."
+    caption = f"Training loss, by optimizer steps and by training time.{band}"
+    page.plot(plots.loss_curves(runs), caption)
     target = None if record is None else record.target_accuracy()
     dotted = "" if target is None else f" The dotted line is the target, {target:.2f} %."
     page.plot(
         plots.accuracy_by_time(runs, target),
-        f"Test accuracy after each epoch by training time; a dot is a run's end.{dotted}",
+        f"Test accuracy after each epoch by training time; a dot is an arm's end.{band}{dotted}",
     )
     page.heading("Where a step's time goes")
     page.plot(plots.phases(runs), f"Medians over epochs, the first left out; n = {len(runs)} runs.")
@@ -81,6 +82,7 @@ def _page(sources: Sequence[Source]) -> Page:
         page.paragraph(_machine(source.facts))
         _settings(page, source.settings)
     page.paragraph(f"Every epoch of every run is in {TABLE}.")
+    page.paragraph(f"Made {today()} from {', '.join(str(source.folder) for source in sources)}.")
     return page
 
 
@@ -89,29 +91,17 @@ def _settings(page: Page, settings: Mapping[str, Mapping[str, Any]]) -> None:
     first = next(iter(settings), None)
     for label, values in settings.items():
         if label == first:
-            page.folded(f"settings of {label}", dict(values))
+            page.values(f"settings of {label}", dict(values))
         else:
             common = settings[str(first)]
             other = {k: v for k, v in values.items() if k not in common or common[k] != v}
-            page.folded(f"settings of {label}, where they are not those of {first}", other)
+            page.values(f"settings of {label}, where they are not those of {first}", other)
 
 
 def _result(page: Page, source: Source) -> None:
     if source.record is None:
-        rows = [
-            [
-                run.label,
-                str(run.seed),
-                str(len(run.rows)),
-                f"{sum(row['seconds'] for row in run.rows):.4g}",
-                f"{run.rows[-1]['test_accuracy']:.2f}",
-                f"{run.rows[-1]['train_loss']:.4f}",
-            ]
-            for run in source.runs
-        ]
-        head = ["run", "seed", "epochs", "training time, s", "final accuracy, %", "training loss"]
         page.heading(f"Result of {source.folder.resolve().name}")
-        page.table(head, rows, markdown_table(head, rows))
+        _runs(page, source)
         page.paragraph("n = 1 run: no comparison, and no claim.")
         return
     record = source.record
@@ -121,7 +111,8 @@ def _result(page: Page, source: Source) -> None:
     page.paragraph(_data(record))
     for line in plan_lines(record):
         page.paragraph(line)
-    _every_run(page, source)
+    page.heading("Every run")
+    _runs(page, source, folded=f"{len(source.runs)} runs")
     if record.trials:
         page.heading("Learning rates tried")
         head = ["arm", "learning rate", "seed", f"accuracy on held-out {record.unit}, %"]
@@ -134,7 +125,7 @@ def _result(page: Page, source: Source) -> None:
             ]
             for trial in record.trials
         ]
-        page.table(head, tried, markdown_table(head, tried))
+        page.table(head, tried, folded=f"{len(tried)} trials")
 
 
 def _data(record: Record) -> str:
@@ -151,8 +142,7 @@ def _verdicts(page: Page, record: Record) -> None:
     for name, verdict in record.verdicts().items():
         page.verdict(f"{name}: {verdict.text}", verdict.gain)
     page.paragraph(verdict_lines(record)[-1])
-    rows = comparison_rows(record)
-    page.table(COLUMNS, rows, markdown_table(COLUMNS, rows))
+    page.table(COLUMNS, comparison_rows(record))
 
 
 def _sweep(page: Page, record: Record) -> None:
@@ -161,19 +151,17 @@ def _sweep(page: Page, record: Record) -> None:
     for line in shown:
         page.verdict(line, gain=any(point.shown for point in found))
     page.paragraph(last)
+    page.table(sweep.COLUMNS, sweep.sweep_rows(record))
     page.plot(
         plots.front(found),
         f"Accuracy on held-out {record.unit} by training time, with 95 % intervals. The curve "
         "joins plain runs of several lengths; ringed arms are on the Pareto front of all.",
     )
-    rows = sweep.sweep_rows(record)
-    page.table(sweep.COLUMNS, rows, markdown_table(sweep.COLUMNS, rows))
 
 
-def _every_run(page: Page, source: Source) -> None:
+def _runs(page: Page, source: Source, folded: str = "") -> None:
     """All runs, losers too."""
-    page.heading("Every run")
-    head = ["arm", "seed", "epochs", "steps", "training time, s", "final accuracy, %"]
+    head = ("arm", "seed", "epochs", "steps", "training time, s", "final accuracy, %")
     rows = [
         [
             run.label,
@@ -182,10 +170,11 @@ def _every_run(page: Page, source: Source) -> None:
             str(run.steps),
             f"{sum(row['seconds'] for row in run.rows):.4g}",
             f"{run.rows[-1]['test_accuracy']:.2f}",
+            f"{run.rows[-1]['train_loss']:.4f}",
         ]
         for run in source.runs
     ]
-    page.table(head, rows, markdown_table(head, rows))
+    page.table((*head, "training loss"), rows, folded)
 
 
 def _machine(facts: dict[str, Any]) -> str:

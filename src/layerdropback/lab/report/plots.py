@@ -3,47 +3,40 @@
 import itertools
 import statistics
 from collections.abc import Sequence
-from itertools import accumulate
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from ..drawing import as_svg, legend_above, new_figure
+from ..drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from ..front import Measured, at_time
 from ..sweep import Point
 from .reading import Run
+
+# Colour alone does not say to everyone which arm a line is.
+_LINES = ("-", "--", "-.")
 
 
 def loss_curves(runs: Sequence[Run]) -> str:
     """Training loss by step and by time."""
     figure, (by_step, by_time) = new_figure(columns=2)
-    for run, colour, first in _coloured(runs):
-        losses = [row["train_loss"] for row in run.rows]
-        steps = list(accumulate(row["steps"] for row in run.rows))
-        label = run.label if first else None
-        by_step.plot(steps, losses, color=colour, linewidth=1, label=label)
-        by_time.plot(_times(run), losses, color=colour, linewidth=1)
+    _curves(by_step, runs, "steps", "train_loss")
+    _curves(by_time, runs, "seconds", "train_loss")
     by_step.set(xlabel="optimizer steps", ylabel="training loss")
     by_time.set(xlabel="training time, s")
-    positive = all(row["train_loss"] > 0 for run in runs for row in run.rows)
-    if positive:
+    if all(row["train_loss"] > 0 for run in runs for row in run.rows):
         for axes in (by_step, by_time):
             axes.set_yscale("log")
     legend_above(figure, by_step)
-    return as_svg(figure, "Training loss of each run, by optimizer step and by training time")
+    return as_svg(figure, "Training loss of each arm, by optimizer step and by training time")
 
 
 def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
-    """Test accuracy after each epoch, by training time; each run's end is a dot."""
+    """Test accuracy after each epoch, by training time; each arm's end is a dot."""
     figure, (axes,) = new_figure()
-    for run, colour, first in _coloured(runs):
-        times = _times(run)
-        found = [row["test_accuracy"] for row in run.rows]
-        label = run.label if first else None
-        axes.plot(times, found, color=colour, linewidth=1, alpha=0.7, label=label)
-        axes.plot(times[-1:], found[-1:], color=colour, marker="o", markersize=4)
+    _curves(axes, runs, "seconds", "test_accuracy")
     if target is not None:
-        axes.axhline(target, color="0.5", linewidth=0.8, linestyle=":")
+        axes.axhline(target, color="black", alpha=0.6, linewidth=0.8, linestyle=":")
     ends = [run.rows[-1]["test_accuracy"] for run in runs]
     lowest = min(row["test_accuracy"] for run in runs for row in run.rows)
     # The first epochs would press everything that matters into a line.
@@ -51,7 +44,51 @@ def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
     axes.set_ylim(top=min(100.5, axes.get_ylim()[1]))
     axes.set(xlabel="training time, s", ylabel="test accuracy, %")
     legend_above(figure, axes)
-    return as_svg(figure, "Test accuracy of each run by training time")
+    return as_svg(figure, "Test accuracy of each arm by training time")
+
+
+def _curves(axes: Any, runs: Sequence[Run], x: str, y: str) -> None:
+    """A line for each label, with a dot at its end, and a band round it.
+
+    Args:
+        axes: to draw on.
+        runs: of all labels.
+        x: what adds up over the epochs.
+        y: what is measured after each.
+    """
+    for number, (label, curve) in enumerate(curves(runs, x, y).items()):
+        at, mean, low, high = zip(*curve, strict=True)
+        colour, dashes = COLOURS[number % len(COLOURS)], _LINES[number % len(_LINES)]
+        axes.plot(at, mean, dashes, color=colour, linewidth=1.4, label=label)
+        axes.plot(at[-1:], mean[-1:], color=colour, marker="o", markersize=4)
+        if low != high:  # of one seed there is no band
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def curves(
+    runs: Sequence[Run], x: str, y: str
+) -> dict[str, list[tuple[float, float, float, float]]]:
+    """For each label and epoch the mean of x and of y, and y's ends, over the seeds.
+
+    What x is adds up over a run's epochs. A run that ended early counts as far as it came.
+
+    Example:
+        >>> rows = [{"steps": 4, "loss": 2.0}, {"steps": 4, "loss": 1.0}]
+        >>> curves([Run("ldb", 0, rows), Run("ldb", 1, rows[1:])], "steps", "loss")
+        {'ldb': [(4.0, 1.5, 1.0, 2.0), (8.0, 1.0, 1.0, 1.0)]}
+    """
+    points: dict[str, list[list[tuple[float, float]]]] = {}
+    for run in runs:
+        places = itertools.accumulate(row[x] for row in run.rows)
+        mine = list(zip(places, (row[y] for row in run.rows), strict=True))
+        points.setdefault(run.label, []).append(mine)
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for label, of_runs in points.items():
+        for epoch in itertools.zip_longest(*of_runs):
+            at, values = zip(*(point for point in epoch if point is not None), strict=True)
+            one = (fmean(at), fmean(values), min(values), max(values))
+            found.setdefault(label, []).append(one)
+    return found
 
 
 def front(points: Sequence[Point]) -> str:
@@ -61,11 +98,11 @@ def front(points: Sequence[Point]) -> str:
     runs = [Measured([point.accuracy.mean], [point.time]) for point in plain]
     between = np.geomspace(plain[0].time, plain[-1].time, 60)
     line = [at_time(runs, time)[0] for time in between]
-    axes.plot(100 * between, line, color="0.4", linestyle="--", linewidth=1)
+    axes.plot(100 * between, line, color="black", alpha=0.6, linestyle="--", linewidth=1)
     axes.plot(
         [100 * point.time for point in plain],
         [point.accuracy.mean for point in plain],
-        color="0.4",
+        color="black",
         marker="s",
         linestyle="none",
         label="plain training",
@@ -76,7 +113,7 @@ def front(points: Sequence[Point]) -> str:
         reach = [0 if point.accuracy.n < 2 else _reach(point) for point in mine]
         times = [100 * point.time for point in mine]
         means = [point.accuracy.mean for point in mine]
-        colour = f"C{number % 10}"
+        colour = COLOURS[number % len(COLOURS)]
         axes.errorbar(times, means, yerr=reach, color=colour, fmt="o", markersize=5, label=kind)
         for point, time, mean in zip(mine, times, means, strict=True):
             axes.annotate(
@@ -90,7 +127,7 @@ def front(points: Sequence[Point]) -> str:
         marker="o",
         markersize=11,
         markerfacecolor="none",
-        color="0.2",
+        color="black",
         label="Pareto front",
     )
     axes.set(xlabel="training time, % of plain's", ylabel="accuracy, %")
@@ -109,22 +146,16 @@ def phases(runs: Sequence[Run]) -> str:
         for number, row in enumerate(run.rows):
             if number > 0 or len(run.rows) == 1:  # the first one warms up
                 rows.setdefault(f"{run.label}, {row['mode']}", []).append(row)
-    figure, (axes,) = new_figure(height=0.9 + 0.32 * len(rows))
-    left = [0.0] * len(rows)
-    names = list(rows)
-    phases = list(dict.fromkeys(p for found in rows.values() for row in found for p in _parts(row)))
-    shades = itertools.cycle(("#bbbbbb", "#7fa8d1", "#d1867f", "#8fbf8f"))
-    for phase, shade in zip(phases, shades, strict=False):
-        widths = [
+    names = list(dict.fromkeys(p for found in rows.values() for row in found for p in _parts(row)))
+    parts = {
+        phase: [
             statistics.median(1000 * _parts(row).get(phase, 0.0) / row["steps"] for row in found)
             for found in rows.values()
         ]
-        axes.barh(names, widths, left=left, color=shade, label=phase)
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.invert_yaxis()
-    axes.set(xlabel="ms per step (medians over epochs)")
-    legend_above(figure, axes, columns=4)
-    return as_svg(figure, "Time of a step by phase, for each arm and mode")
+        for phase in names
+    }
+    title = "Time of a step by phase, for each arm and mode"
+    return stacked_bars(list(rows), parts, "ms per step (medians over epochs)", title)
 
 
 def _parts(row: dict[str, Any]) -> dict[str, float]:
@@ -152,24 +183,9 @@ def updates(runs: Sequence[Run]) -> str | None:
             statistics.mean(1 - (run.dropped or {})[name] / max(1, run.steps) for run in found)
             for name in names
         ]
-        axes.barh(names, [100 * share for share in shares], color="#7fa8d1")
+        axes.barh(names, [100 * share for share in shares], color=COLOURS[0])
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.tick_params(axis="y", labelsize=5)
         axes.set(xlabel="% of steps", title=label, xlim=(0, 100))
     return as_svg(figure, "Share of the steps in which each layer was updated")
-
-
-def _times(run: Run) -> list[float]:
-    return list(accumulate(row["seconds"] for row in run.rows))
-
-
-def _coloured(runs: Sequence[Run]) -> list[tuple[Run, Any, bool]]:
-    """Each run with its label's colour, and whether it is the first of that label."""
-    labels = list(dict.fromkeys(run.label for run in runs))
-    seen: set[str] = set()
-    found = []
-    for run in runs:
-        found.append((run, f"C{labels.index(run.label) % 10}", run.label not in seen))
-        seen.add(run.label)
-    return found
