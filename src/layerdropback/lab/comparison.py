@@ -236,7 +236,7 @@ class _Saving:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1)
+        self._checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1, kind="comparison")
         self._at, self._number = time.monotonic(), 0
 
     @property

@@ -15,9 +15,10 @@ from .. import __version__
 from ..errors import UsageError, explain
 from .atomic import replace_atomically, sync_folder
 from .memory import is_out_of_memory
-from .releases import OtherRelease, cannot_use
+from .releases import cannot_use
 
-FORMAT = 1
+# Raised with every change of what a checkpoint holds: one of another format is left as it is.
+FORMAT = 2
 
 # The checksum is a part of the name: no second file that could be of another moment, and the file
 # itself stays one that torch.load reads.
@@ -36,6 +37,7 @@ class Checkpoints:
     Args:
         folder: made with the first checkpoint.
         keep: how many.
+        kind: of what they are, in a word: those of something else are not believed.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -47,8 +49,8 @@ class Checkpoints:
         (1, 2)
     """
 
-    def __init__(self, folder: Path, keep: int):
-        self.folder, self._keep = folder, keep
+    def __init__(self, folder: Path, keep: int, kind: str = "training"):
+        self.folder, self._keep, self._kind = folder, keep, kind
 
     def save(self, state: Mapping[str, Any], step: int) -> Path:
         """Write a state, made of tensors and plain values.
@@ -62,8 +64,8 @@ class Checkpoints:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         unnamed = self.folder / _UNNAMED
-        content = {"format": FORMAT, "step": step, "version": __version__, **state}
-        replace_atomically(unnamed, lambda partial: _write(content, partial))
+        own = {"format": FORMAT, "kind": self._kind, "step": step, "version": __version__}
+        replace_atomically(unnamed, lambda partial: _write(own | dict(state), partial))
         path = self.folder / f"step-{step:09d}-{_checksum(unnamed)}.pt"
         os.replace(unnamed, path)
         sync_folder(self.folder)
@@ -73,7 +75,7 @@ class Checkpoints:
         return path
 
     def load(
-        self, refuse: _Refuse, began: str | None = None
+        self, refuse: _Refuse = lambda state: None
     ) -> tuple[dict[str, Any], Path, list[str]] | None:
         """Read the newest state that is intact and belongs here.
 
@@ -81,9 +83,7 @@ class Checkpoints:
         once and count no more among those to keep.
 
         Args:
-            refuse: says why a state does not belong here, or None where it does; its KeyError or
-                OtherRelease says that another release wrote it.
-            began: the release that began the run, named where a state does not name its own.
+            refuse: says why a state does not belong here, or None where it does.
 
         Returns:
             The state, its file, and a line for each newer file that could not be used; None where
@@ -91,11 +91,11 @@ class Checkpoints:
 
         Raises:
             UsageError: there are checkpoints, and none can be used; or the newest is of another
-                release, which then stays as it is: an older one would lose what the run did.
+                release's format, and stays as it is: an older one would lose what the run did.
         """
         problems: dict[Path, str] = {}
         for path in reversed(self._found()):
-            state = _usable(path, refuse, began)
+            state = _usable(path, self._kind, refuse)
             if not isinstance(state, str):
                 for bad in problems:
                     bad.rename(bad.with_name(f"{bad.name}.unusable"))
@@ -164,45 +164,27 @@ def _read(path: Path) -> dict[str, Any] | str:
         if is_out_of_memory(error):
             raise
         if zipfile.is_zipfile(path):  # as torch writes them, and named as this library does
-            raise OtherRelease(f"torch {torch.__version__} does not load it") from None
+            raise cannot_use(path, f"torch {torch.__version__} does not load it", None) from None
         return "is no checkpoint"
-    known = isinstance(state, dict) and not {"format", "step"}.isdisjoint(state)
+    known = isinstance(state, dict) and {"format", "step"} <= state.keys()
     return state if known else "is no checkpoint of ldb"
 
 
-def _usable(path: Path, refuse: _Refuse, began: str | None) -> dict[str, Any] | str:
+def _usable(path: Path, kind: str, refuse: _Refuse) -> dict[str, Any] | str:
     """A state that belongs here, or what is wrong with it.
 
     Raises:
-        UsageError: another release wrote it.
+        UsageError: another release wrote it, in another format.
     """
-    release = began
-    try:
-        state = _read(path)
-        if isinstance(state, str):
-            return state
-        release = state.get("version", began)
-        return _judge(state, refuse) or state
-    except OtherRelease as error:
-        raise cannot_use(path, str(error), release) from None
-
-
-def _judge(state: Mapping[str, Any], refuse: _Refuse) -> str | None:
-    """Why a state cannot be used; None where it can.
-
-    Raises:
-        OtherRelease: because of the release that wrote it.
-    """
-    if state.get("format") != FORMAT:
-        has = f"it has format {state.get('format')!r}"
-        raise OtherRelease(f"{has}, and this release reads {FORMAT}")
-    try:
-        problem = refuse(state)
-    except KeyError as error:
-        raise OtherRelease(f"it has no part {error}") from None
-    if problem is not None and state.get("version") != __version__:
-        raise OtherRelease(f"it {problem}")
-    return problem
+    state = _read(path)
+    if isinstance(state, str):
+        return state
+    if state["format"] != FORMAT:
+        has = f"it has format {state['format']!r}, and this release reads {FORMAT}"
+        raise cannot_use(path, has, state.get("version"))
+    if state["kind"] != kind:
+        return f"is of a {state['kind']}, not of a {kind}"
+    return refuse(state) or state
 
 
 def _checksum(path: Path) -> str:

@@ -8,10 +8,6 @@ from .. import __version__
 from ..errors import UsageError, explain
 
 
-class OtherRelease(Exception):
-    """A file is one of this library's, and cannot be used; the text says why not."""
-
-
 def writer(release: Any) -> str:
     """Say which release wrote a file.
 

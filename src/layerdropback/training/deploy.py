@@ -12,14 +12,14 @@ from torch import nn
 from ..errors import UsageError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.device import find_device
-from ..runs.folder import CHECKPOINTS, MACHINE, SETTINGS
+from ..runs.folder import CHECKPOINTS, SETTINGS
 from ..runs.naming import nfc, spelt
 from ..runs.paths import home
 from ..runs.reasons import reason
-from ..runs.releases import OtherRelease, begun_by, cannot_use
+from ..runs.releases import cannot_use
 from .config import TrainConfig
 from .evaluate import Score, load_for_evaluation, score
-from .export import WEIGHTS, export_weights, load_exported, make_spec, read_metadata
+from .export import WEIGHTS, export_weights, load_exported, read_metadata
 from .images.augment import Augments
 from .images.data import ImageData, load_data
 from .images.pipeline import Pipeline
@@ -78,7 +78,7 @@ def _from_checkpoint(
 ) -> tuple[nn.Module, dict[str, Any], str]:
     """The model of a run's last good checkpoint, what is kept with it, and what to call it."""
     checkpoints = Checkpoints(run / CHECKPOINTS, keep=1)
-    found = checkpoints.load(_need_weights, begun_by(run / MACHINE))
+    found = checkpoints.load()
     if found is None:
         cause = "it has saved no checkpoint yet"
         raise UsageError(explain(f"{run} has no weights", cause, "train on with --resume"))
@@ -89,11 +89,10 @@ def _from_checkpoint(
     with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
         model, _ = build_model(ModelSpec(**metadata["spec"]))
     try:
-        model.load_state_dict(state["trainer"].get("ema") or state["trainer"]["model"])
+        model.load_state_dict(state["trainer"]["ema"] or state["trainer"]["model"])
     except RuntimeError as error:  # timm, or our small stems, name its parts in another way
-        raise cannot_use(path, reason(error), state.get("version")) from None
-    epochs, steps = (metadata.get(name, "an unknown number of") for name in ("epochs", "steps"))
-    done = f"{epochs} whole epochs, {steps} steps in all"
+        raise cannot_use(path, reason(error), state["version"]) from None
+    done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
     return model, metadata, f"{path.name}, after {done}"
 
 
@@ -165,13 +164,6 @@ def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, A
     )
     _require_fit(spec, metadata["classes"], data.classes, data.channels, name)
     return data
-
-
-def _need_weights(state: Mapping[str, Any]) -> None:
-    state["trainer"]["model"]
-    make_spec(state["export"]["spec"])
-    if not isinstance(state["export"]["notes"], Mapping):
-        raise OtherRelease("its notes are no table")
 
 
 def _require_fit(

@@ -2,7 +2,6 @@
 
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
 from ..runs.reasons import reason
-from ..runs.releases import OtherRelease, cannot_use
+from ..runs.releases import cannot_use
 from .models import ModelSpec, build_model
 
 # Where in a file's metadata this library keeps its own.
@@ -90,35 +89,14 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     metadata = file_metadata(path)
     try:
         found: dict[str, Any] = json.loads(metadata[KEY])
-        release = found.get("version")
-        make_spec(found.get("spec"))
-    except OtherRelease as error:
-        if release is None:
-            raise _foreign(path) from None
-        raise cannot_use(Path(path), str(error), release) from None
-    except (KeyError, AttributeError, ValueError):
+        spec, release = dict(found["spec"]), found["version"]
+    except (KeyError, TypeError, ValueError):
         raise _foreign(path) from None
+    differing = sorted({entry.name for entry in fields(ModelSpec)} ^ spec.keys())
+    if differing:
+        problem = f"it differs in what it tells of its model: {differing}"
+        raise cannot_use(Path(path), problem, release)
     return found
-
-
-def make_spec(values: Any) -> ModelSpec:
-    """A model's description, as a file holds it.
-
-    Raises:
-        OtherRelease: this release does not know how to read it.
-
-    Example:
-        >>> make_spec(asdict(ModelSpec("resnet18", 10, 3, 32, True))).classes
-        10
-    """
-    if not isinstance(values, Mapping):
-        raise OtherRelease("it does not describe its model")
-    try:
-        return ModelSpec(**values)
-    except TypeError:
-        names = {entry.name for entry in fields(ModelSpec)}
-        differing = sorted(map(str, names ^ set(values)))
-        raise OtherRelease(f"it differs in what it tells of its model: {differing}") from None
 
 
 def _foreign(path: Path | str) -> UsageError:

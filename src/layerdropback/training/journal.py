@@ -45,7 +45,7 @@ class Journal:
         if tensorboard:
             require_tensorboard()
         self._folder = folder
-        # Of all rows: the first ones of a run may be another release's, which told less.
+        # Of all rows: some numbers are not there in each.
         self._columns = list(dict.fromkeys(name for row in history for name in flat(row)))
         lines = "".join(map(_line, history))
         with ExitStack() as files:

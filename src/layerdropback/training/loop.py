@@ -273,11 +273,11 @@ class Trainer:
             load_optimizer_state(self.optimizer, state["optimizer"])
             self._precision.scaler.load_state_dict(state["scaler"])
             self.ldb.load_state_dict(state["ldb"])
-            self._so_far = SoFar.from_dict(state["so_far"])
+            self._so_far = SoFar(**state["so_far"])
             if not self.workers.first:  # the sums of all are in the first one's
                 self._so_far.loss = self._so_far.correct = 0.0
             self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
-            generators = [state["generators"], *state.get("other_generators", ())]
+            generators = [state["generators"], *state["other_generators"]]
             if self.workers.rank < len(generators):
                 set_generator_states(generators[self.workers.rank], self.device)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:

@@ -28,7 +28,7 @@ from .models import small_stem
 from .notes import notes_of
 from .parallel import LAUNCH, require_workers
 from .progress import Progressing, RunConsole
-from .resuming import find_checkpoint, history_of, misfit
+from .resuming import find_checkpoint
 from .run_folder import (
     changed_machine,
     identity,
@@ -252,11 +252,8 @@ class _Run:
     def _go_to(self, found: Mapping[str, Any] | None) -> None:
         if found is None:
             return
-        try:
-            self.trainer.load_state_dict(found["trainer"])
-        except UsageError as error:
-            raise misfit(found, error) from error
-        self.history = history_of(found)
+        self.trainer.load_state_dict(found["trainer"])
+        self.history = [EpochMetrics(**row) for row in found["history"]]
         steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
         self.progress.say(f"resumed from {found['path'].name}: {where}")
@@ -289,5 +286,4 @@ class _Run:
         if self.workers.first:
             export_weights(model, self.folder / WEIGHTS, self.trainer.network.spec, self._notes())
         accuracy = self.history[-1].test_accuracy
-        told = "is not known" if accuracy is None else f"{accuracy:.2f} %"  # of another release
-        self.progress.say(f"final test accuracy {told}; the run is in {self.folder}")
+        self.progress.say(f"final test accuracy {accuracy:.2f} %; the run is in {self.folder}")

@@ -1,9 +1,9 @@
 """What an epoch has done so far: counted without waiting for the device, kept in checkpoints."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -47,23 +47,6 @@ class SoFar:
     lr_factor: float = 1.0
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SoFar":
-        """What a checkpoint tells, in which another release may have counted more, or less.
-
-        Raises:
-            KeyError: a part of the epoch is done, and one of its sums is not told.
-
-        Example:
-            >>> SoFar.from_dict({"epoch": 3, "norm": 0.5}).epoch
-            3
-        """
-        names = {entry.name for entry in fields(cls)}
-        needed = names - {"sent", "backward_saved"} if values.get("steps", 0) else {"epoch"}
-        for name in sorted(needed):
-            values[name]
-        return cls(**{name: value for name, value in values.items() if name in names})
 
 
 class Tally:
