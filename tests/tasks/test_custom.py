@@ -46,6 +46,32 @@ def test_sentences_from_the_command_line(run, tmp_path):
     assert found["data"]["unit"] == "sentences"
 
 
+def test_a_sweep_of_a_task_looks_at_held_out_data_alone(run, tmp_path):
+    flags = ["--task", "made_up_task:study", "--seeds", "2", "--lr-grid", "0.005,0.01,0.02"]
+    code, output, errors = run("sweep", *flags, "--out", "lab")
+    assert (code, errors) == (0, "")
+    record = Record.read(tmp_path / "lab")
+    lengths = [(arm["name"], arm["settings"]["epochs"]) for arm in record.arms]
+    assert lengths == [("plain", 3), ("plain 0.75", 2.25), ("plain 0.5", 1.5), ("half", 3)]
+    assert (record.kind, record.data["test"], record.held_out) == ("sweep", 10, 10)
+    assert set(record.tuned) == {name for name, _ in lengths}
+    assert "| half " in output
+    assert "Accuracies are on 10 training lines held out" in output
+    code, _, errors = run("compare", *flags, "--out", "lab", "--resume")
+    assert code == 2
+    assert "is of another run" in errors
+
+
+def test_a_sweeps_own_flags_are_of_images(run):
+    for flag, value in (("--rates", "0.5"), ("--strategies", "uniform"), ("--every", "2")):
+        code, _, errors = run("sweep", *OWN, flag, value)
+        assert code == 2
+        assert f"{flag} is not usable with --task" in errors
+    code, _, errors = run("sweep", "--task-arg", "x=1")
+    assert code == 2
+    assert "no --task is given" in errors
+
+
 WORDS = ["--task", "sentences", "--task-arg", "model=m", "--task-arg", "data=d"]
 OWN = ["--task", "made_up_task:study"]
 

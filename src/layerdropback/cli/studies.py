@@ -16,6 +16,17 @@ from .page import flag, offer
 
 _WITH_RATES = ("all", *strategies_with("drop_rate"))
 
+_Task = Annotated[
+    str | None,
+    flag(
+        "Comparison",
+        "What is compared instead of images: sentences, or MODULE:FUNCTION of your own.",
+    ),
+]
+_TaskArgs = Annotated[
+    list[str], flag("Comparison", "KEY=VALUE for --task, such as model=FOLDER; repeatable.")
+]
+
 
 def _seeds(config: TrainConfig, count: int) -> tuple[int, ...]:
     return tuple(range(config.seed, config.seed + max(0, count)))
@@ -54,16 +65,8 @@ def _compare(
             "Test accuracy whose time is told.  [default: plain training's less --margin]",
         ),
     ] = None,
-    task: Annotated[
-        str | None,
-        flag(
-            "Comparison",
-            "What is compared instead of images: sentences, or MODULE:FUNCTION of your own.",
-        ),
-    ] = None,
-    task_arg: Annotated[
-        list[str], flag("Comparison", "KEY=VALUE for --task, such as model=FOLDER; repeatable.")
-    ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    task: _Task = None,
+    task_arg: _TaskArgs = [],  # noqa: B006 - typer reads it, nobody changes it
     **given: Any,
 ) -> None:
     """Compare LayerDropBack with plain training, also of equal time, over several seeds."""
@@ -71,9 +74,7 @@ def _compare(
         how = {"margin": margin, "lr_grid": _rates(lr_grid), "tune_seeds": tune_seeds}
         _compare_task(task, task_arg, arm, seeds, given, how | {"target": target})
         return
-    if task_arg:
-        fact = f"--task-arg {task_arg[0]} is not usable"
-        raise UsageError(explain(fact, "no --task is given", "give one, or leave it out"))
+    _require_no_arguments(task_arg)
     config = TrainConfig.from_dict(layered(given))
     config.check()
     from ..lab.plan import Plan
@@ -83,6 +84,12 @@ def _compare(
     plan = Plan(_seeds(config, seeds), margin, _rates(lr_grid), tune_seeds, target)
     with stoppable():
         compare_images(config, make_arms(config, arm), plan)
+
+
+def _require_no_arguments(task_args: list[str]) -> None:
+    if task_args:
+        fact = f"--task-arg {task_args[0]} is not usable"
+        raise UsageError(explain(fact, "no --task is given", "give one, or leave it out"))
 
 
 # Of the flags of a run, those that a task of one's own leaves to the lab.
@@ -102,7 +109,8 @@ def _compare_task(
     if others:
         fact = f"--{others[0].replace('_', '-')} is not usable with --task"
         cause = "it is a setting of ldb train's images"
-        raise UsageError(explain(fact, cause, "give the task its own, by --task-arg KEY=VALUE"))
+        cure = "give the task its own, by --task-arg KEY=VALUE or --arm"
+        raise UsageError(explain(fact, cause, cure))
     import torch
 
     from ..tasks.custom import compare_study
@@ -131,12 +139,16 @@ def _sweep(
         flag("Dropping", "Drop rates.  [default: 0.25,0.5,0.75, or none with --arm]"),
     ] = None,
     strategies: Annotated[
-        str,
+        str | None,
         flag(
-            "Dropping", "Ways to draw layers, with commas between them, or all.", words=_WITH_RATES
+            "Dropping",
+            "Ways to draw layers, with commas between them.  [default: all]",
+            words=_WITH_RATES,
         ),
-    ] = "all",
-    every: Annotated[str, flag("Dropping", "A drop epoch every so many.")] = "1,2",
+    ] = None,
+    every: Annotated[
+        str | None, flag("Dropping", "A drop epoch every so many.  [default: 1,2]")
+    ] = None,
     arm: Annotated[
         list[str],
         flag("Comparison", "One more way to drop, as for ldb compare; repeatable."),
@@ -147,9 +159,17 @@ def _sweep(
         flag("Comparison", "Tune each arm's learning rate among these."),
     ] = None,
     tune_seeds: Annotated[int, flag("Comparison", "Runs of each rate of --lr-grid.")] = 1,
+    task: _Task = None,
+    task_arg: _TaskArgs = [],  # noqa: B006 - typer reads it, nobody changes it
     **given: Any,
 ) -> None:
-    """Show accuracy against time for many ways to drop, on training images held out."""
+    """Show accuracy against time for many ways to drop, on training data held out."""
+    if task is not None:
+        given |= {"rates": rates, "strategies": strategies, "every": every}
+        how = {"lr_grid": _rates(lr_grid), "tune_seeds": tune_seeds, "kind": "sweep"}
+        _compare_task(task, task_arg, arm, seeds, given, how)
+        return
+    _require_no_arguments(task_arg)
     config = TrainConfig.from_dict(layered(given))
     from ..lab.plan import Plan
     from ..tasks.arms import plain_of
@@ -158,10 +178,10 @@ def _sweep(
 
     plain = plain_of(config)  # what belongs to one strategy alone is looked at with each arm
     plain.check()
-    names = [] if strategies == "all" else strategies.replace(" ", "").split(",")
+    names = [] if strategies in (None, "all") else strategies.replace(" ", "").split(",")
     shown = ("" if arm else "0.25,0.5,0.75") if rates is None else rates
     chosen_rates = numbers(shown, "--rates") if shown else ()
-    arms = sweep_arms(config, chosen_rates, names, numbers(every, "--every"), arm)
+    arms = sweep_arms(config, chosen_rates, names, numbers(every or "1,2", "--every"), arm)
     plan = Plan(_seeds(config, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
     with stoppable():
         compare_images(plain, arms, plan)

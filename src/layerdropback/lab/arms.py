@@ -9,6 +9,9 @@ from .task import Task
 
 PLAIN = "plain"
 
+# Parts of its epochs after which plain training is run to its end, too, in a sweep.
+SHORTER = (0.75, 0.5)
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -50,7 +53,7 @@ class Arm:
 
 
 def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
-    """Arms from ways by name, the first one being plain training, and the controls of equal time.
+    """Arms from ways by name, the first one being plain training.
 
     Args:
         task: has the length and the learning rate.
@@ -63,7 +66,7 @@ def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
         >>> from types import SimpleNamespace
         >>> task = SimpleNamespace(epochs=2, lr=0.1)
         >>> [arm.name for arm in arms_of(task, {"plain": None, "half": "a strategy"})]
-        ['plain', 'half', 'plain@half']
+        ['plain', 'half']
     """
     found = [
         replace(way, name=name, role="method")
@@ -75,7 +78,7 @@ def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
         cause = f"there {'is one arm' if found else 'is no arm'}"
         cure = "give two: plain training first, then a method"
         raise UsageError(explain("nothing can be compared", cause, cure))
-    return with_equal_time([replace(found[0], role="plain"), *found[1:]])
+    return [replace(found[0], role="plain"), *found[1:]]
 
 
 def with_equal_time(arms: Sequence[Arm]) -> list[Arm]:
@@ -93,6 +96,26 @@ def with_equal_time(arms: Sequence[Arm]) -> list[Arm]:
     ]
     require_other_names([*arms, *made])
     return [*arms, *made]
+
+
+def with_shorter(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms, the first one being plain training, and plain training of fewer epochs.
+
+    Raises:
+        UsageError: two arms have one name.
+
+    Example:
+        >>> arms = with_shorter([Arm("plain", None, 8, 0.1, "plain"), Arm("half", "x", 8, 0.1)])
+        >>> [(arm.name, arm.epochs) for arm in arms]
+        [('plain', 8), ('plain 0.75', 6.0), ('plain 0.5', 4.0), ('half', 8)]
+    """
+    plain, *methods = arms
+    shorter = [
+        replace(plain, name=f"{plain.name} {share:g}", epochs=share * plain.epochs, role="shorter")
+        for share in SHORTER
+    ]
+    require_other_names([plain, *shorter, *methods])
+    return [plain, *shorter, *methods]
 
 
 def require_other_names(arms: Iterable[Arm]) -> None:

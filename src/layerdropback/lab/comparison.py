@@ -1,6 +1,5 @@
 """Arms trained in turns from the same seeds, and what that shows."""
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -10,24 +9,19 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import Diverged, UsageError, explain
-from ..runs.checkpoint import Checkpoints
 from ..runs.claim import claimed
-from ..runs.folder import CHECKPOINTS
-from ..runs.identity import difference
 from ..runs.stopping import Stopping
-from .arms import Arm, arms_of
+from .arms import Arm, arms_of, with_equal_time, with_shorter
 from .beginning import identity_of, new_record
 from .pilot import Timing, pilot, same_time
 from .plan import Place, Plan
-from .record import PACKED, RECORD, Record, file_of
+from .record import Record
 from .report.build import make_report
+from .saving import Saving
 from .task import Task
 from .telling import Telling
 from .tuning import Tuning
 from .turns import Player, Row, take_turns
-
-# Seconds between two savings of runs that are under way.
-SAVE_EVERY = 60.0
 
 
 def compare(
@@ -43,18 +37,19 @@ def compare(
 ) -> Record:
     """Compare ways to train, with plain training of equal time, or go on with a comparison.
 
-    Each seed's runs take turns epoch by epoch in this process. Everything is kept in `out`: the
-    record as ``comparison.json``, the report, and the runs under way as a checkpoint.
+    Each seed's runs take turns epoch by epoch in this process. `out` keeps everything: the record
+    as ``comparison.json``, the report, and the runs under way as a checkpoint.
 
     Args:
         task: what is to be learnt.
-        arms: ways to train by name, plain training first; see `arms_of`.
+        arms: ways by name, plain training first, see `arms_of`; or every arm itself.
         seeds: of the runs that count, or how many.
         out: a folder; a new one under ``runs`` by default.
         overwrite: replace what is there.
         resume: go on with what is there.
         console: where to say what happens; standard output by default.
-        **more: of `Plan`: ``margin``, ``lr_grid``, ``tune_seeds``, ``target``.
+        **more: of `Plan`: ``margin``, ``lr_grid``, ``tune_seeds``, ``target``; ``kind="sweep"``:
+            many ways against plain training of several lengths, on training samples held out.
 
     Returns:
         All that was measured; ``record.verdicts()`` has what it shows.
@@ -67,9 +62,11 @@ def compare(
         See docs/compare.md, whose example is run by a test.
     """
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    made = arms_of(task, arms) if isinstance(arms, Mapping) else list(arms)
-    place = Place(None if out is None else Path(out), overwrite, resume)
-    return carry_out(task, made, Plan(chosen, **more), place, console)
+    plan, place = Plan(chosen, **more), Place(None if out is None else Path(out), overwrite, resume)
+    swept = plan.kind == "sweep"
+    task, controls = (task.held_out(), with_shorter) if swept else (task, with_equal_time)
+    made = controls(arms_of(task, arms)) if isinstance(arms, Mapping) else list(arms)
+    return carry_out(task, made, plan, place, console)
 
 
 def carry_out(
@@ -79,7 +76,7 @@ def carry_out(
 
     Args:
         task: what is to be learnt.
-        arms: plain training first; `with_equal_time` adds the controls.
+        arms: plain training first.
         plan: how to compare.
         place: where everything is kept.
         console: where to say what happens; standard output by default.
@@ -97,7 +94,7 @@ class _Comparison:
         self.folder, self._resume = place.folder(), place.resume
         self.stopping = Stopping()
         self.players: list[Player] = []
-        self._saving = _Saving(self.folder)
+        self._saving = Saving(self.folder)
 
     def go(self) -> Record:
         with ExitStack() as stack:
@@ -229,69 +226,6 @@ class _Comparison:
         for player in self.players:
             player.close()
         self.players.clear()
-
-
-class _Saving:
-    """A comparison's record and its runs under way, on the disk."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1, kind="comparison")
-        self._at, self._number = time.monotonic(), 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last time was long ago."""
-        return time.monotonic() - self._at > SAVE_EVERY
-
-    def begin_anew(self) -> None:
-        """Remove what an earlier comparison left."""
-        self._checkpoints.clear()
-        for name in (RECORD, PACKED):
-            (self._folder / name).unlink(missing_ok=True)
-
-    def save(self, record: Record, players: Mapping[str, Any]) -> None:
-        """Write both."""
-        self._number += 1
-        state = {"record": record.as_text(), "players": players}
-        self._checkpoints.save(state, self._number)
-        record.write(self._folder)
-        self._at = time.monotonic()
-
-    def end(self) -> None:
-        """All runs are done: the record is enough."""
-        self._checkpoints.clear()
-
-    def found(
-        self, identity: Mapping[str, Any]
-    ) -> tuple[Record | None, Mapping[str, Any], list[str]]:
-        """The record and the runs under way that belong to `identity`, and what was of no use.
-
-        Raises:
-            UsageError: another comparison is there.
-        """
-
-        def refuse(state: Mapping[str, Any]) -> str | None:
-            try:
-                return difference(identity, Record.from_text(state["record"]).identity)
-            except ValueError as error:
-                return f"is of no use: {error}"
-
-        self._checkpoints.clear_partial()
-        found = self._checkpoints.load(refuse)
-        if found is not None:
-            state, _, problems = found
-            self._number = state["step"]
-            return Record.from_text(state["record"]), state["players"], problems
-        if not (path := file_of(self._folder)).exists():
-            return None, {}, []
-        record = Record.read(self._folder)
-        refused = difference(identity, record.identity)
-        if refused is not None:
-            fact, cause = f"{path} {refused}", "one record cannot hold both"
-            cure = "leave the flags out that differ, or give another --out"
-            raise UsageError(explain(fact, cause, cure))
-        return record, {}, []
 
 
 def _row(player: Player, row: Row) -> dict[str, Any]:

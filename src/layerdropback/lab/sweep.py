@@ -46,8 +46,7 @@ def points(record: Record) -> list[Point]:
     measured = {name: record.measured(name) for name in record.names()}
     seconds = {name: fmean(found.seconds) for name, found in measured.items()}
     whole = seconds[record.names("plain")[0]]
-    settings = {arm["name"]: arm["settings"] for arm in record.arms}
-    roles = {arm["name"]: arm["role"] for arm in record.arms}
+    arms = {arm["name"]: arm for arm in record.arms}
     plain = record.front()
     over: dict[str, Interval] = {}
     for name in record.names("method"):
@@ -60,8 +59,8 @@ def points(record: Record) -> list[Point]:
     return [
         Point(
             name,
-            _kind(settings[name]),
-            settings[name].get("drop_rate") or 0.0,
+            _kind(arms[name]),
+            arms[name]["settings"].get("drop_rate") or 0.0,
             seconds[name] / whole,
             interval(measured[name].accuracy, least),
             over.get(name),
@@ -71,14 +70,17 @@ def points(record: Record) -> list[Point]:
                 seconds[other] <= seconds[name]
                 and means[other] >= means[name]
                 and (seconds[other], means[other]) != (seconds[name], means[name])
-                for other in roles
+                for other in arms
             ),
         )
-        for name in sorted(roles, key=seconds.__getitem__)
+        for name in sorted(arms, key=seconds.__getitem__)
     ]
 
 
-def _kind(settings: Mapping[str, Any]) -> str:
+def _kind(arm: Mapping[str, Any]) -> str:
+    settings = arm["settings"]
+    if not settings.get("strategy"):  # nothing is dropped: LoRA, say, or a way of the user's own
+        return str(arm["says"])
     ramp = "" if settings.get("ramp", "constant") == "constant" else f", {settings['ramp']}"
     return f"{settings['strategy']}, every {settings['every']}{ramp}"
 

@@ -1,4 +1,4 @@
-"""``ldb compare --task``: tasks by name, and the user's own."""
+"""``ldb compare --task`` and ``ldb sweep --task``: tasks by name, and the user's own."""
 
 import importlib
 import inspect
@@ -23,7 +23,7 @@ SENTENCES = "sentences"
 
 
 def compare_study(spec: str, arguments: Sequence[str], arms: Sequence[str], **more: Any) -> Record:
-    """Compare the arms of a task that is no image classification.
+    """Compare, or sweep, the arms of a task that is no image classification.
 
     Args:
         spec: ``"sentences"``, or ``MODULE:FUNCTION`` of the user's own, which returns a task and

@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import UsageError, explain
-from ..lab.arms import PLAIN, Arm
+from ..lab.arms import PLAIN, SHORTER, Arm
 from ..training.config import TrainConfig
 from ..training.dropping import strategies_with
 from .arms import arm_of, parse_arm, plain_of
-
-# Parts of its epochs after which plain training is run to its end, too.
-SHARES = (0.75, 0.5)
 
 
 def sweep_arms(
@@ -47,7 +44,7 @@ def sweep_arms(
         raise UsageError(explain(fact, cause, "leave it out"))
     plain = plain_of(config)
     arms = [arm_of(PLAIN, plain, "plain")]
-    for share in SHARES:
+    for share in SHORTER:
         warmup = share * plain.warmup_epochs
         shorter = replace(plain, epochs=share * plain.epochs, warmup_epochs=warmup)
         arms.append(arm_of(f"{PLAIN} {share:g}", shorter, "shorter"))
