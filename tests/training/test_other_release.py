@@ -225,7 +225,17 @@ def test_what_cannot_be_used_is_told_and_left(run, began, number, release):
     assert {path.name: path.read_bytes() for path in began.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize("number", range(len(UNUSABLE) - 1))
+# One of each part of the file; the reader is the one of the test above, and so are its words.
+QUICK = (0, 1, 4, 7, 8, 10, 11, 13)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=() if number in QUICK else pytest.mark.slow)
+        for number in range(len(UNUSABLE) - 1)
+    ],
+)
 def test_the_same_under_the_same_number(run, began, number):
     """A checkout's number stays, whatever is changed in it."""
     file = rewrite(began, UNUSABLE[number][0])
