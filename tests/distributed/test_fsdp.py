@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
-from comm_bytes import CommBytes
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -12,6 +11,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from attached import NAMES
+from benchmarks.network.comm_bytes import CommBytes
 from sharded import attach, needs_sharding, sharded, train
 from twins import ALWAYS
 from workers import in_workers, share

@@ -22,6 +22,8 @@ from layerdropback.training.loop import Trainer
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
 TINY += ["--batch-size", "16", "--epochs", "3", "--lr-scale", "2"]
+# The fewest steps that a full epoch may have.
+THREE_STEPS = [*TINY, "--limit-train", "48"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
@@ -36,7 +38,7 @@ def rows(folder):
 
 
 def test_a_comparison_trains_all_arms_and_ends_with_a_verdict(run, tmp_path):
-    code, output, errors = run("compare", *TINY, "--seeds", "2", "--out", "lab")
+    code, output, errors = run("compare", *THREE_STEPS, "--seeds", "2", "--out", "lab")
     assert (code, errors) == (0, "")
     record = Record.read(tmp_path / "lab")
     assert record.names() == ["plain", "ldb", "no-drop@ldb", "plain@ldb"]
@@ -87,7 +89,7 @@ def test_one_seed_gives_no_verdict(run):
     ],
 )
 def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
-    flags = [*TINY, "--seeds", "2", "--out", "lab"]
+    flags = [*THREE_STEPS, "--seeds", "2", "--out", "lab"]
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, steps)
         code, output, _ = run("compare", *flags)
@@ -107,7 +109,7 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
         assert record.pilot == stopped.pilot
         assert record.arms == stopped.arms
     # Every run is the one that nothing stopped.
-    data = load_data("digits", limit_train=96, limit_test=40)
+    data = load_data("digits", limit_train=48, limit_test=40)
     for arm in record.arms:
         config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
         for seed in record.seeds:

@@ -25,7 +25,8 @@ def folded(markdown, title):
 
 @pytest.fixture
 def comparison(run, tmp_path, short_pilot):
-    assert run("compare", *TINY, "--seeds", "2", "--out", "lab")[0] == 0
+    three_steps = ["--limit-train", "48"]
+    assert run("compare", *TINY, *three_steps, "--seeds", "2", "--out", "lab")[0] == 0
     return tmp_path / "lab"
 
 

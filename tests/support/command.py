@@ -3,19 +3,25 @@
 import json
 import signal
 import sys
+from functools import cache
 
 import pytest
 import torch
+import typer.main
 
 from layerdropback.__main__ import main
 from layerdropback.training.tally import Tally
 
 TINY = ["--model", "test_resnet", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
 
+# A process of a user makes the parser once; the tests' process calls it some hundred times.
+made_once = cache(typer.main.get_command)
+
 
 def ldb(*arguments, capsys, monkeypatch):
     """Run the command line in this process: exit code, output, error output."""
     monkeypatch.setattr(sys, "argv", ["ldb", *map(str, arguments)])
+    monkeypatch.setattr(typer.main, "get_command", made_once)
     threads = torch.get_num_threads()
     with pytest.raises(SystemExit) as exit_:
         main()

@@ -28,13 +28,18 @@ def unbroken(run, tmp_path, request, finished_runs):
 
 
 @pytest.fixture
-def images(run, tmp_path):
-    """A folder of images, and the flags of a run on it; the run itself, unbroken, beside them."""
+def pictures(tmp_path):
+    """A folder of images, and the flags of a run on it."""
     make_folder(tmp_path / "images", size=(16, 16), train=24, test=6)
     flags = ["--model", "test_resnet", "--data", "folder:images", "--batch-size", "8"]
-    flags += ["--epochs", "2", "--workers", "0"]
-    assert run("train", *flags, "--out", "whole")[0] == 0
-    return flags
+    return [*flags, "--epochs", "2", "--workers", "0"]
+
+
+@pytest.fixture
+def images(run, pictures):
+    """The same; the run itself, unbroken, beside them."""
+    assert run("train", *pictures, "--out", "whole")[0] == 0
+    return pictures
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import signal
 import time
 
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from layerdropback.runs.claim import claimed
 from layerdropback.training.settings_file import read_settings
@@ -50,10 +51,10 @@ def test_moved_images_are_followed_and_changed_ones_refused(run, tmp_path, image
     assert "is of another run (the images changed since it began)" in errors
 
 
-def test_the_first_weights_are_not_needed_again(run, tmp_path, images):
+def test_the_first_weights_are_not_needed_again(run, tmp_path, pictures):
     start = tmp_path / "start.safetensors"
-    shutil.copy(tmp_path / "whole" / "weights.safetensors", start)
-    flags = [*images, "--init", "start.safetensors"]
+    save_file(timm.create_model("test_resnet").state_dict(), start)
+    flags = [*pictures, "--init", "start.safetensors"]
     assert run("train", *flags, "--out", "tuned")[0] == 0
     stopped(run, *flags)
     start.unlink()
@@ -61,9 +62,10 @@ def test_the_first_weights_are_not_needed_again(run, tmp_path, images):
     assert weights(tmp_path / "run") == weights(tmp_path / "tuned")
 
 
-def test_the_first_weights_are_not_overwritten(run, tmp_path, images):
+def test_the_first_weights_are_not_overwritten(run, tmp_path, pictures):
     start = tmp_path / "whole" / "weights.safetensors"
-    code, _, errors = run("train", *images, "--init", start, "--out", "whole", "--overwrite")
+    assert run("train", *pictures, "--epochs", "1", "--out", "whole")[0] == 0
+    code, _, errors = run("train", *pictures, "--init", start, "--out", "whole", "--overwrite")
     assert code == 2
     assert "would be removed by --overwrite. Cause: it is in --out whole" in errors
     assert start.exists()
@@ -94,7 +96,7 @@ left_open = pytest.mark.filterwarnings("ignore:unclosed file <_io.BufferedRandom
 
 
 @left_open
-def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
+def test_a_killed_worker_costs_no_step(run, tmp_path, pictures):
     """As the system does when memory is short."""
     add, calls = Tally.add, 0
 
@@ -106,7 +108,7 @@ def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
                 os.kill(child.pid, signal.SIGKILL)
         return add(tally, *arguments)
 
-    flags = [*images[:-1], "1", "--randaugment"]
+    flags = [*pictures[:-1], "1", "--randaugment"]
     assert run("train", *flags, "--out", "other")[0] == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tally, "add", counted)
@@ -124,7 +126,7 @@ def test_a_killed_worker_costs_no_step(run, tmp_path, images, monkeypatch):
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
 @pytest.mark.slow
 def test_a_worker_killed_while_it_hands_over_a_batch_costs_no_step(
-    run, tmp_path, images, monkeypatch, error
+    run, tmp_path, pictures, monkeypatch, error
 ):
     """A race, so it is acted: what comes up is the error of the connection, not of the loader."""
     connect, calls = multiprocessing.connection.Client, 0
@@ -136,7 +138,7 @@ def test_a_worker_killed_while_it_hands_over_a_batch_costs_no_step(
             raise error
         return connect(*arguments, **named)
 
-    flags = [*images[:-1], "1", "--randaugment"]
+    flags = [*pictures[:-1], "1", "--randaugment"]
     assert run("train", *flags, "--out", "other")[0] == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing.connection, "Client", cut_off)

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -219,6 +220,7 @@ def _digits(spec: str) -> tuple[tuple[str, ...], Split, Split]:
     return tuple(classes[number] for number in chosen), train, test
 
 
+@cache  # reading and splitting them takes longer than to train a step; callers copy what they use
 def _all_digits() -> tuple[tuple[str, ...], Split, Split]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
