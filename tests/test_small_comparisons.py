@@ -1,5 +1,7 @@
 """The benchmarks of the paper's families and of the stem's cut: their networks, runs and cards."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from folders import make_folder
 from layerdropback import PRESETS, LayerDropBack, Schedule, Truncate
 from layerdropback.errors import UsageError
 from layerdropback.lab.record import Record
+from layerdropback.runs.stopping import Stopped
 
 NETWORKS = {"vit", "swin", "efficientnet", "dla", "resnet", "densenet"}
 FACTS = {
@@ -116,9 +119,22 @@ def test_the_card_of_the_stem_has_the_record_s_numbers():
     assert "Of 1 cut 0 are shown to gain. Of 1 neither a gain nor its absence is shown." in text
 
 
-def test_nothing_finished_is_said():
-    assert "No family has finished" in families_card.card_of("the command", {})
-    assert "No network has finished" in stem_card.card_of("the command", {})
+@pytest.mark.parametrize("name", ["families", "stem"])
+def test_a_run_that_is_stopped_early_writes_no_card_and_says_how_to_go_on(
+    name, tmp_path, monkeypatch, capsys
+):
+    def stops(args, study, network, work):
+        raise Stopped(15)
+
+    monkeypatch.setattr(small_runs, "compare", stops)
+    flags = ["--data", "folder:none", "--out", str(tmp_path / "card"), "--work", str(tmp_path)]
+    with pytest.raises(SystemExit) as stopped:
+        main([name, *flags])
+    assert stopped.value.code == 143
+    output = capsys.readouterr().out
+    assert "no card is written" in output
+    assert f"go on with: python -m benchmarks {name} --data folder:none" in output
+    assert not (tmp_path / "card.md").exists()
 
 
 def test_the_families_are_the_paper_s_and_their_methods_the_preset():
@@ -189,7 +205,8 @@ def test_the_smallest_cut_leaves_out_the_stem_alone(name):
     assert "above every cut" in found["summary"]
 
 
-TINY = ["--limit-train", "48", "--limit-test", "20", "--batch-size", "8", "--seeds", "2"]
+TINY = ["--limit-train", "48", "--limit-test", "20", "--batch-size", "8", "--seeds", "1"]
+NARROW = ("stem_width=4", "channels=[4, 4, 4, 4]")
 
 
 def tiny(folder, *more):
@@ -199,15 +216,20 @@ def tiny(folder, *more):
 
 
 @pytest.fixture
-def any_rate(monkeypatch):
-    """Of made-up images no learning rate is the best: the first ones do."""
+def tiny_resnets(monkeypatch):
+    """Of made-up images no learning rate is the best: the second does."""
     from layerdropback.lab import tuning
 
     monkeypatch.setattr(tuning.Tuning, "best", lambda self, arm, trials: self._grid[1])
+    for networks in (families.NETWORKS, stem.NETWORKS):
+        of = networks["resnet"]
+        narrow = {**of.settings, "model_args": NARROW, "stem": "original"}
+        few = replace(of, settings=narrow, rates=of.rates[:3])
+        monkeypatch.setitem(networks, "resnet", few)
 
 
 @pytest.mark.slow
-def test_the_families_run_and_go_on(tmp_path, capsys, monkeypatch, short_pilot, any_rate):
+def test_the_families_run_and_go_on(tmp_path, capsys, monkeypatch, short_pilot, tiny_resnets):
     monkeypatch.chdir(tmp_path)
     flags = [*tiny(tmp_path, "--epochs", "3"), "--family", "resnet"]
     main(["families", *flags])
@@ -219,11 +241,11 @@ def test_the_families_run_and_go_on(tmp_path, capsys, monkeypatch, short_pilot, 
     main(["families", *flags])
     again = read_card(tmp_path / "card")["networks"]["resnet"]["record"]
     assert again["epochs"] == found["epochs"], "what is done is not made again"
-    assert "resumed: 2 seeds are done" in capsys.readouterr().out
+    assert "resumed: 1 seeds are done" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_the_stem_runs(tmp_path, capsys, monkeypatch, short_pilot, any_rate):
+def test_the_stem_runs(tmp_path, capsys, monkeypatch, short_pilot, tiny_resnets):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stem, "SHARES", (0.1,))
     main(["stem", *tiny(tmp_path, "--epochs", "4"), "--network", "resnet"])

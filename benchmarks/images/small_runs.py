@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,6 @@ class Done:
         measured = (self.record.measured(name) for name in (arm, other))
         return Compared.between(*measured, 100 / self.record.data["test"])
 
-    def arm(self, name: str) -> dict[str, Any]:
-        """An arm's entry."""
-        return next(arm for arm in self.record.arms if arm["name"] == name)
-
 
 @dataclass(frozen=True)
 class Study:
@@ -138,6 +134,8 @@ def go(args: argparse.Namespace, study: Study) -> None:
             failed.append(f"{name}: {error}")
             continue
         except Stopped as stopped:
+            write_card(args, study, work)
+            print(f"go on with: {args.command}", flush=True)  # it resumes by itself
             sys.exit(stopped.code)
         write_card(args, study, work)
     if failed:
@@ -160,16 +158,8 @@ def compare(args: argparse.Namespace, study: Study, name: str, work: Path) -> No
 
 def arms_of(config: TrainConfig, methods: Mapping[str, Dropping]) -> list[Arm]:
     """Plain training, the methods, and the controls of each."""
-    ways = {
-        name: TrainConfig.from_dict({**vars_of(config), **method.given})
-        for name, method in methods.items()
-    }
+    ways = {name: replace(config, dropping=method) for name, method in methods.items()}
     return with_controls(config, [arm_of(name, way) for name, way in ways.items()])
-
-
-def vars_of(config: TrainConfig) -> dict[str, Any]:
-    """The settings but for LayerDropBack's."""
-    return {name: value for name, value in vars(config).items() if name != "dropping"}
 
 
 def done_in(work: Path, names: Sequence[str]) -> dict[str, Done]:
@@ -188,6 +178,9 @@ def done_in(work: Path, names: Sequence[str]) -> dict[str, Done]:
 def write_card(args: argparse.Namespace, study: Study, work: Path) -> None:
     """From all that is finished in the folder, also by an earlier process."""
     done = done_in(work, list(study.networks))
+    if not done:  # a card has a table
+        print("no seed is finished yet: no card is written", flush=True)
+        return
     text = study.card(args.command, done)
     whole = {
         name: {"record": json.loads(each.record.as_text()), "counted": each.counted}
