@@ -248,9 +248,10 @@ def test_the_families_run_and_go_on(tmp_path, capsys, monkeypatch, short_pilot, 
 def test_the_stem_runs(tmp_path, capsys, monkeypatch, short_pilot, tiny_resnets):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stem, "SHARES", (0.1,))
+    monkeypatch.setattr(stem, "QUARTERS", {2: "from 1/2 on"})
     main(["stem", *tiny(tmp_path, "--epochs", "4"), "--network", "resnet"])
     text = (tmp_path / "card.md").read_text()
-    assert len(tables(text)[0]) == 4
+    assert len(tables(text)[0]) == 2
     found = read_card(tmp_path / "card")["networks"]["resnet"]
     assert found["counted"]["0.1"]["chances"]
     drops = [row for row in found["record"]["epochs"] if row["mode"] == "drop"]
