@@ -1,0 +1,59 @@
+"""What the cards of `families` and `stem` say alike."""
+
+from collections.abc import Mapping
+
+from layerdropback.lab.tables import markdown_table
+from layerdropback.lab.verdict import Verdict
+
+from ..common.facts import sentence
+from .small_runs import Done
+
+EQUAL = (
+    "Points are percentage points of final test accuracy, means with 95 % intervals, paired by "
+    "seed. Times are of training steps alone, on the wall clock. *Same time*: plain training of so "
+    "many epochs as take the method's time, its own learning rate tuned; where it took another "
+    "time, by more than 2 %, plain training's front at the method's time. The verdict is the "
+    "lab's, corrected for the methods of one network (Holm)."
+)
+
+
+def time_and_points(verdict: Verdict) -> list[str]:
+    """Of plain's time, the points at the same time, and the points in all of plain's time."""
+    equal = verdict.against_equal
+    return [
+        verdict.against_plain.time.as_text(".3f"),
+        "" if equal is None else equal.accuracy.as_text("+.2f"),
+        verdict.against_plain.accuracy.as_text("+.2f"),
+    ]
+
+
+def network_table(done: Mapping[str, Done]) -> str:
+    """What was trained, and how."""
+    head = ("network", "timm model", "plain accuracy, %", "parts", "epochs", "images", "optimizer")
+    rows = []
+    for name, each in done.items():
+        record = each.record
+        own = record.settings
+        accuracy = record.measured(record.names("plain")[0]).accuracy
+        parts = ", ".join([*own["model_args"], f"stem {own['stem']}"])
+        sizes = f"{record.data['train']:,} ({record.data['test']:,} to test)"
+        how = f"{own['optimizer']}, batch {own['batch_size']}"
+        mean = f"{sum(accuracy) / len(accuracy):.2f}"
+        rows.append([name, own["model"], mean, parts, str(own["epochs"]), sizes, how])
+    return markdown_table(head, rows)
+
+
+def machine_of(done: Mapping[str, Done]) -> str:
+    """Where it was measured: of each machine and version one sentence."""
+    return " ".join(dict.fromkeys(sentence(each.record.facts) for each in done.values()))
+
+
+def tuned_line(done: Mapping[str, Done]) -> str:
+    """Every arm's learning rate."""
+    return "Learning rates, each tuned on training images held out, which no run trains on: " + (
+        "; ".join(
+            f"{name}: " + ", ".join(f"{arm} {rate:g}" for arm, rate in each.record.tuned.items())
+            for name, each in done.items()
+        )
+        + "."
+    )
