@@ -1,12 +1,10 @@
 """What a comparison begins with: what it is told apart by, and an empty record."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..runs.machine import machine
+from ..runs.machine import command_line, machine
 from .arms import Arm
 from .plan import Plan
 from .record import Record
@@ -41,7 +39,7 @@ def new_record(task: Task, arms: Sequence[Arm], plan: Plan) -> Record:
     """The record of a comparison in which nothing was run yet."""
     made = [arm.as_dict(task) for arm in arms]
     return Record(
-        command=shlex.join(["ldb", *sys.argv[1:]]),
+        command=command_line(),
         facts=machine(task.device),
         data=task.facts(),
         settings=made[0]["settings"],

@@ -124,9 +124,13 @@ class Telling:
         self._bar.stop()
         if record.finished_seeds():
             self.say(result_tables(record))
-        again = f"go on with: {record.command}"
+        command = record.command
+        if not command.startswith("ldb "):
+            command = f"{command}, with resume=True"
+        elif "--resume" not in command:
+            command += " --resume"
         saved = "all saved" if whole else "saved as it was between two epochs"
-        self.say(f"stopped, {saved}; {again}{'' if '--resume' in again else ' --resume'}")
+        self.say(f"stopped, {saved}; go on with: {command}")
 
     def ends(self, record: Record, page: Path) -> None:
         """The comparison is done."""

@@ -1,7 +1,9 @@
 """What a number depends on beside its settings: versions and hardware."""
 
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,24 @@ import timm
 import torch
 
 from .. import __version__
+
+
+def command_line() -> str:
+    """What started this process: a command of ldb, or a program that uses the library.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch("sys.argv", ["/usr/bin/ldb", "train", "--out", "my run"]):
+        ...     command_line()
+        "ldb train --out 'my run'"
+        >>> with mock.patch.multiple("sys", argv=["a.py"], orig_argv=["python3", "a.py", "7"]):
+        ...     command_line()
+        'python a.py 7'
+    """
+    program = Path(sys.argv[0])
+    if program.stem == "ldb" or program.parent.name == "layerdropback":
+        return shlex.join(["ldb", *sys.argv[1:]])
+    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """``ldb profile``: from the trainer's settings to a profile of a timm model."""
 
-import shlex
-import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,7 +18,7 @@ from ..lab.profiling.profile import Profile, fill
 from ..lab.profiling.trying import PROFILED, RATES, tried
 from ..runs.device import find_device
 from ..runs.folder import writable
-from ..runs.machine import machine
+from ..runs.machine import command_line, machine
 from ..runs.memory import is_out_of_memory
 from ..strategies.base import Strategy
 from .compiling import compile_blocks
@@ -117,7 +115,7 @@ def profile_model(config: TrainConfig, plan: Plan, console: Console | None = Non
         raise UsageError(explain(fact, "the memory has run out", cure)) from None
     finally:
         if folder is not None and found.blocks:  # also on Ctrl-C: what there is
-            page = write_files(found, shlex.join(["ldb", *sys.argv[1:]]), folder)
+            page = write_files(found, command_line(), folder)
             console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
     return found
 

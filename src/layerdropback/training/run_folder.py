@@ -3,8 +3,6 @@
 import itertools
 import json
 import os
-import shlex
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +13,7 @@ from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
 from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS
+from ..runs.machine import command_line
 from ..runs.paths import home
 from ..runs.releases import begun_by
 from .config import TrainConfig
@@ -158,7 +157,7 @@ def _kind(data: str | None) -> str:
 
 def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:
     """Write the settings, to be loaded again, and what the run's numbers depend on beside them."""
-    command = shlex.join(["ldb", *sys.argv[1:]])
+    command = command_line()
     text = json.dumps({"command": command, **facts}, indent=2) + "\n"
 
     def write(path: Path) -> None:

@@ -1,6 +1,5 @@
 """``ldb memory``: what a training step takes, before anyone rents a GPU."""
 
-import shlex
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from ...errors import AttachError, LayerDropBackError, UsageError, explain
 from ...runs.folder import writable
+from ...runs.machine import command_line
 from . import telling
 from .arms import ARMS, PRECISIONS, Training, predict_arm
 from .fakes import on_meta
@@ -127,7 +127,7 @@ def predict(asked: Asked, how: Training, console: Console | None = None) -> Foun
     for line in [*telling.comparison(found), *telling.lines_of(found)]:
         _say(console, line)
     if folder is not None:
-        page = write_files(found, shlex.join(["ldb", *sys.argv[1:]]), folder)
+        page = write_files(found, command_line(), folder)
         _say(console, f"the page is {page}")
     return found
 
