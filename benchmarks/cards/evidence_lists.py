@@ -3,6 +3,7 @@
 # Each task with its cards, the latest first.
 TASKS = {
     "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm",),
+    "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
     "fine-tuning, ResNet, 3 epochs": (
         "2026-11-24-evidence-tune-resnet-short-2",
         "2026-11-23-evidence-tune-resnet-short-16",
@@ -45,6 +46,12 @@ STATUS = (
         "half",
     ),
     (
+        "the same on SST-2",
+        "the same",
+        "2026-11-29-sst2-minilm",
+        "half",
+    ),
+    (
         "fine-tuning a ResNet, 3 epochs",
         "the same",
         "2026-11-24-evidence-tune-resnet-short-2",
@@ -78,6 +85,10 @@ STATUS = (
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
+    "2026-11-29-blocks-sst2": (
+        "MiniLM on SST-2, 1 epoch, 5 seeds: blocks that take turns, a fixed cut, LISA, LoRA",
+        "points to full: two random blocks -1.16, fixed -2.12; `Truncate(0.5)` -0.93; LoRA -1.32",
+    ),
     "2026-11-28-blocks-trec": (
         "MiniLM on TREC, 1 epoch, 5 seeds: blocks that take turns, a fixed cut, LISA, LoRA",
         "points to full: two random blocks -1.12, fixed +0.44; `Truncate(0.5)` +0.80; LoRA -2.20",

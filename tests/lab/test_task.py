@@ -131,7 +131,9 @@ def test_a_stopped_comparison_goes_on_from_the_last_epochs(tmp_path, monkeypatch
     limit, Asked.count = Asked.count - runs // 2 + 2, 0
     with pytest.raises(Stopped):
         compare(task, ways, seeds=2, out=tmp_path / "lab")
-    assert "stopped, saved as it was between two epochs; go on with: python" in capsys.readouterr().out
+    assert (
+        "stopped, saved as it was between two epochs; go on with: python" in capsys.readouterr().out
+    )
     signals.clear()
     record = compare(task, ways, seeds=2, out=tmp_path / "lab", resume=True)
     assert record.finished_seeds() == [0, 1]

@@ -14,7 +14,6 @@ from layerdropback.runs.folder import TABLE
 from layerdropback.training.export import load_exported
 from layerdropback.training.journal import Journal
 from layerdropback.training.models import ModelSpec
-from layerdropback.training.tally import SoFar
 
 
 def test_the_rows_that_tell_more_widen_the_table(tmp_path):
@@ -46,14 +45,3 @@ def test_weights_of_another_release(run, tmp_path):
         save_file({"weight": torch.ones(2)}, file, metadata={"layerdropback": notes})
         with pytest.raises(UsageError, match=r"cannot be used. Cause: release 9\.8\.7 of"):
             load_exported(file)
-
-
-def test_sums_of_a_part_of_an_epoch_must_all_be_told():
-    so_far = SoFar(epoch=1, steps=3, samples=24)
-    assert SoFar.from_dict(asdict(so_far) | {"new": 1}) == so_far
-    told = asdict(so_far)
-    del told["sent"]
-    assert SoFar.from_dict(told) == so_far
-    del told["seconds"]
-    with pytest.raises(KeyError, match="seconds"):
-        SoFar.from_dict(told)

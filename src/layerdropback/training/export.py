@@ -89,12 +89,14 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     metadata = file_metadata(path)
     try:
         found: dict[str, Any] = json.loads(metadata[KEY])
-        spec, release = dict(found["spec"]), found["version"]
-    except (KeyError, TypeError, ValueError):
+        spec, release = found.get("spec"), found["version"]
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise _foreign(path) from None
-    differing = sorted({entry.name for entry in fields(ModelSpec)} ^ spec.keys())
-    if differing:
-        problem = f"it differs in what it tells of its model: {differing}"
+    names = {entry.name for entry in fields(ModelSpec)}
+    if not isinstance(spec, dict):
+        raise cannot_use(Path(path), "it does not describe its model", release)
+    if spec.keys() != names:
+        problem = f"it differs in what it tells of its model: {sorted(names ^ spec.keys())}"
         raise cannot_use(Path(path), problem, release)
     return found
 
