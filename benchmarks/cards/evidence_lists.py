@@ -4,6 +4,7 @@
 TASKS = {
     "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm",),
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
+    "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
     "fine-tuning, ResNet, 3 epochs": (
         "2026-11-24-evidence-tune-resnet-short-2",
         "2026-11-23-evidence-tune-resnet-short-16",
@@ -49,6 +50,12 @@ STATUS = (
         "the same on SST-2",
         "the same",
         "2026-11-29-sst2-minilm",
+        "half",
+    ),
+    (
+        "the same on Subj",
+        "the same",
+        "2026-11-29-subj-minilm",
         "half",
     ),
     (
