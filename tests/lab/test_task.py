@@ -187,6 +187,12 @@ def test_one_arm_is_no_comparison(ways):
         arms_of(Lines(), ways)
 
 
+def test_a_kind_that_is_none_is_no_comparison(tmp_path):
+    ways = {"plain": None, "half": Truncate(0.5)}
+    with pytest.raises(UsageError, match="kind='swep' is not usable. Cause: it is comparison or"):
+        compare(Lines(), ways, seeds=1, out=tmp_path / "lab", kind="swep")
+
+
 def test_modes_are_the_controllers():
     def mode(strategy, schedule, epoch):
         model = nn.Sequential(*(nn.Linear(3, 3) for _ in range(5)))

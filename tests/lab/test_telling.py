@@ -161,6 +161,14 @@ def test_a_report_has_both_kinds_of_steps_and_a_terminal_the_larger():
     assert "| 1        |" in comparison_table(record)
 
 
+@pytest.mark.parametrize(
+    ("mebibytes", "shown"), [(0.5, "0.5"), (74.31, "74.3"), (999.4, "999"), (12345.6, "12,346")]
+)
+def test_no_size_needs_an_exponent(mebibytes, shown):
+    record = record_of(saved={name: {"full": mebibytes * 2**20} for name in ("plain", "ldb")})
+    assert f"| {shown} " in comparison_table(record)
+
+
 def test_gradients_and_states_are_counted_where_they_are_seen():
     """States that come later than the pilot is are seen in the runs."""
     record = record_of()

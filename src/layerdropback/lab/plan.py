@@ -53,6 +53,8 @@ a whole number from 1 to 1000 is needed. Cure: give one.
         good = not grid or (len(grid) >= 3 and all(0 < rate < 1e30 for rate in grid))
         self._require(good, shown, "three learning rates above 0, or more, are needed")
         self._require(list(grid) == sorted(set(grid)), shown, "they are to rise")
+        known = self.kind in ("comparison", "sweep")
+        self._require(known, f"kind={self.kind!r}", "it is comparison or sweep")
 
     def _require(self, good: bool, fact: str, cause: str) -> None:
         if not good:

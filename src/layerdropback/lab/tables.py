@@ -225,4 +225,5 @@ def _timing(record: Record, arm: str) -> dict[str, Any]:
 
 
 def _mebibytes(count: float) -> str:
-    return f"{count / 2**20:.3g}"
+    found = count / 2**20
+    return f"{found:.3g}" if found < 999.5 else f"{found:,.0f}"
