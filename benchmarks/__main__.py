@@ -19,7 +19,7 @@ USAGE = "python -m benchmarks NAME [--out CARD] [FLAGS]"
 NAMES = {
     "steps": ("step_profile", "compile_step", "rounding", "controller_cost"),
     "memory": ("memory_public_table", "cut_holds"),
-    "text": ("blocks_text", "blocks_text_times", "trainer_minilm"),
+    "text": ("sentence_ways", "blocks_text", "blocks_text_times", "trainer_minilm"),
     "images": ("evidence", "finetune_recipe", "cifar10", "families", "stem"),
     "network": ("slow_link", "wire_bytes"),
     "cards": ("card", "evidence_table"),

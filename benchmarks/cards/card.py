@@ -22,5 +22,10 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the card."""
-    record = json.loads(text_of(file_of(args.folder)))
-    card_files.write(args.out, (args.folder / "report.md").read_text(), record)
+    write(args.folder, args.out)
+
+
+def write(folder: Path, out: Path) -> None:
+    """The same for a benchmark that has made the folder."""
+    record = json.loads(text_of(file_of(folder)))
+    card_files.write(out, (folder / "report.md").read_text(), record)

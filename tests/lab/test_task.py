@@ -12,6 +12,7 @@ from layerdropback.errors import Diverged
 from layerdropback.lab import Arm, Run, Task, compare
 from layerdropback.lab.arms import arms_of
 from layerdropback.lab.record import Record
+from layerdropback.lab.tuning import Tuning
 from layerdropback.lab.turns import Player
 from layerdropback.runs.stopping import Stopped, Stopping
 from made_up_task import STEPS, Lines, LinesRun, study
@@ -150,6 +151,45 @@ def test_rates_are_tuned_on_the_held_out(tmp_path):
     for arm in record.arms:
         tried = sorted({t["lr"] for t in record.trials if t["arm"] == arm["name"]})
         assert tried[0] < arm["settings"]["lr"] == record.tuned[arm["name"]] < tried[-1]
+
+
+def test_while_rates_are_tuned_a_run_is_tested_at_its_end_alone():
+    """Each test of a large network costs about as much as an epoch on few images."""
+    epochs = []
+
+    class Noting(LinesRun):
+        def test(self):
+            epochs.append(len(self.trained) // STEPS)
+            return super().test()
+
+    task, trials = Lines(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lines, "made", Noting)
+        Tuning((0.001, 0.01, 0.02), 2, task).go(
+            arms_of(task, study()[1]), trials, after=lambda trial: None
+        )
+    assert epochs == [3] * len(trials)
+    assert len(trials) >= 2 * 3 * 2
+
+
+def test_a_stop_while_rates_are_tuned_loses_one_trial_at_most():
+    """Trials come one after another, and each is kept as soon as it is made."""
+    trials, grid, arms = [], (0.001, 0.01, 0.02), arms_of(*study())
+
+    def stop_in_the_third_trial():
+        if len(trials) == 2:
+            raise Stopped(15)
+
+    tuning = Tuning(grid, 1, Lines())
+    with pytest.raises(Stopped):
+        tuning.go(arms, trials, lambda trial: None, stop_in_the_third_trial)
+    kept = list(trials)
+    tuning.go(arms, trials, lambda trial: None)
+    whole = []
+    tuning.go(arms, whole, lambda trial: None)
+    assert trials[:2] == kept
+    same = [{n: v for n, v in trial.items() if n != "seconds"} for trial in trials]
+    assert same == [{n: v for n, v in trial.items() if n != "seconds"} for trial in whole]
 
 
 def test_a_task_without_held_out_cannot_be_tuned(tmp_path):

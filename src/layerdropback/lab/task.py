@@ -58,7 +58,7 @@ class Run(ABC):
 
     @abstractmethod
     def test(self) -> Mapping[str, Any]:
-        """Test; called after each epoch, its time is not counted.
+        """Test; called after each epoch, or the last alone while rates are tuned; not timed.
 
         Returns:
             ``test_accuracy``, in percent, or whatever else the task measures, higher being better;

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -55,21 +56,16 @@ class Tuning:
             UsageError: an arm's best learning rate is at the edge however wide the grid.
         """
         while missing := self._missing(arms, trials):
-            rate, seed = missing[0][1:]
-            # The arms that need this rate take turns with it.
-            players = [
-                Player(replace(arm, lr=rate), seed, self._task)
-                for arm, *trial in missing
-                if trial == [rate, seed]
-            ]
+            arm, rate, seed = missing[0]
+            # One after another: no time is compared, and what is stopped loses one trial at most.
+            player = Player(replace(arm, lr=rate), seed, self._task)
             try:
-                _train(players, on_step)
-                for player in players:
-                    trials.append(_trial(player, rate))
-                    after(trials[-1])
+                with suppress(Diverged):
+                    take_turns([player], on_step=on_step, only_last=True)
+                trials.append(_trial(player, rate))
             finally:
-                for player in players:
-                    player.close()
+                player.close()
+            after(trials[-1])
 
     def best(self, arm: str, trials: Sequence[Mapping[str, Any]]) -> float:
         """The learning rate with the best mean accuracy; of equal ones that of the lower loss."""
@@ -127,18 +123,6 @@ class Tuning:
             )
             for rate, made in found.items()
         }
-
-
-def _train(players: Sequence[Player], on_step: OnStep | None) -> None:
-    """All in turns; one that diverges is left where it is, and the others go on."""
-    going = list(players)
-    while going:
-        try:
-            take_turns(going, on_step=on_step)
-        except Diverged:
-            going = [player for player in going if not player.diverged]
-        else:
-            return
 
 
 def _trial(player: Player, rate: float) -> dict[str, Any]:

@@ -91,12 +91,13 @@ class Player:
         """Whether its state can be had now."""
         return self.run.mid_epoch or self._so_far.steps == 0
 
-    def turn(self, on_step: OnStep | None = None) -> Row:
+    def turn(self, on_step: OnStep | None = None, only_last: bool = False) -> Row:
         """Train for one epoch, or the rest of one, and test.
 
         Args:
             on_step: called after every step; what it raises leaves a state from which training can
                 go on, where the run can be saved there.
+            only_last: test after the last epoch alone.
 
         Raises:
             Diverged: the loss is no number any more.
@@ -105,7 +106,9 @@ class Player:
         try:
             with self.generators():
                 self._train(epoch, on_step)
-                row = self._row(epoch, self.run.test())
+                last = epoch + 1 == whole_epochs(self.arm.epochs)
+                tested = self.run.test() if last or not only_last else None
+                row = self._row(epoch, tested)
         except Diverged:
             self.diverged = True
             raise
@@ -141,22 +144,27 @@ class Player:
             cause = f"its steps_in({epoch}) is {wanted}"
             raise UsageError(explain(fact, cause, "make the run's two methods agree"))
 
-    def _row(self, epoch: int, tested: Mapping[str, Any]) -> Row:
+    def _row(self, epoch: int, tested: Mapping[str, Any] | None) -> Row:
         so_far = self._settled()
-        row = {"train_loss": so_far.loss / max(1, so_far.steps)} | dict(tested)
-        for name in ("test_accuracy", "test_loss"):
-            if not isinstance(row.get(name), int | float):
-                fact = f"the test of {self.arm.name} has no number {name!r}"
-                cause = f"it gave {', '.join(sorted(map(str, tested))) or 'nothing'}"
-                raise UsageError(explain(fact, cause, "return both, as floats"))
+        row = {"train_loss": so_far.loss / max(1, so_far.steps)}
+        if tested is not None:
+            self._require_numbers(tested)
+            row |= tested
         for name in ("train_loss", "test_loss"):
-            if not math.isfinite(row[name]):
+            if not math.isfinite(row.get(name, 0.0)):
                 fact = f"the loss is {row[name]} in epoch {epoch + 1}"
                 raise Diverged(explain(fact, "training diverged", "use a smaller learning rate"))
         own = {"epoch": epoch + 1, "mode": self.run.mode(epoch), "steps": so_far.steps}
         states = state_bytes(self.run.optimizer)
         held = {} if states is None else {"state_bytes": states}
         return own | row | {"seconds": so_far.seconds} | held
+
+    def _require_numbers(self, tested: Mapping[str, Any]) -> None:
+        for name in ("test_accuracy", "test_loss"):
+            if not isinstance(tested.get(name), int | float):
+                fact = f"the test of {self.arm.name} has no number {name!r}"
+                cause = f"it gave {', '.join(sorted(map(str, tested))) or 'nothing'}"
+                raise UsageError(explain(fact, cause, "return both, as floats"))
 
     def _settled(self) -> SoFar:
         """With the losses that nothing has waited for until now."""
@@ -207,6 +215,7 @@ def take_turns(
     players: Sequence[Player],
     after: Callable[[Player, Row], None] | None = None,
     on_step: OnStep | None = None,
+    only_last: bool = False,
 ) -> None:
     """Train all to their end, epoch by epoch, whoever is furthest behind coming next.
 
@@ -217,6 +226,7 @@ def take_turns(
         players: the runs.
         after: called after each turn.
         on_step: called after each step; see `Player.turn`.
+        only_last: test each after its last epoch alone.
     """
     turn = 0
     while waiting := [player for player in players if not player.finished]:
@@ -224,6 +234,6 @@ def take_turns(
         behind = [player for player in waiting if player.progress == least]
         chosen = behind[turn % len(behind)]
         turn += 1
-        row = chosen.turn(on_step)
+        row = chosen.turn(on_step, only_last)
         if after is not None:
             after(chosen, row)
