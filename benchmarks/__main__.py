@@ -17,7 +17,15 @@ USAGE = "python -m benchmarks NAME [--out CARD] [FLAGS]"
 
 # By folder, whose docstring is the heading.
 NAMES = {
-    "steps": ("step_profile", "compile_step", "rounding", "controller_cost"),
+    "steps": (
+        "step_profile",
+        "compile_step",
+        "rounding",
+        "controller_cost",
+        "trainer_cost",
+        "authors_loop",
+        "start_up",
+    ),
     "memory": ("memory_public_table", "cut_holds"),
     "text": ("sentence_ways", "blocks_text", "blocks_text_times", "trainer_minilm"),
     "images": ("evidence", "finetune_recipe", "cifar10", "families", "stem"),

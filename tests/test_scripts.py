@@ -16,7 +16,7 @@ from benchmarks.__main__ import main
 from benchmarks.common.card_files import read as read_card
 from benchmarks.images import evidence, finetune_recipe
 from benchmarks.memory import memory_public_table
-from benchmarks.steps import compile_step, controller_cost, rounding, step_profile, twins
+from benchmarks.steps import compile_step, rounding, step_profile, twins
 from folders import make_folder
 from layerdropback import PRESETS
 from layerdropback.tasks import images
@@ -153,20 +153,6 @@ def test_what_the_compile_card_would_tell_of_wrong_gradients():
     models[1][0].requires_grad_(False)
     assert both.compare()[0] == ["0.weight", "0.bias"]
     assert twins.relative(torch.ones(2), torch.zeros(2)) == float("inf")
-
-
-def test_the_controllers_cost_is_written(monkeypatch, capsys, tmp_path):
-    cost = controller_cost.controller_cost
-    monkeypatch.setattr(
-        controller_cost, "controller_cost", lambda: cost(rounds=3, steps=2, layers=5)
-    )
-    out = tmp_path / "card"
-    main(["controller-cost", "--out", str(out)])
-    card = out.with_suffix(".md").read_text()
-    assert card.count("\n| rate 0 ") == 1
-    costs = read_card(out)["controller_us"]
-    assert all(len(values) == 3 for values in costs.values())
-    assert capsys.readouterr().out.endswith(card + "\n")
 
 
 def test_the_cifar10_card_is_written(capsys, tmp_path):

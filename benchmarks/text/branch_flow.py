@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from layerdropback import Branch, Settings
+from layerdropback import Branch
 from layerdropback.lab.branches import find_branches
 from layerdropback.lab.calling import undisturbed
 from layerdropback.model.branches import ResidualBranch
+from layerdropback.settings import Settings
 from layerdropback.training.dropping import Dropping
 
 # No branch drops more often: it would hardly train.

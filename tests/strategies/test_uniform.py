@@ -81,3 +81,5 @@ def test_all_problems_come_at_once():
 
 def test_its_words():
     assert Uniform(0.25).rate_text == "rate 0.25"
+    assert Uniform(0.25, rates={"a": 0.5}).rate_text == "rate 0.25, 1 name with another"
+    assert Uniform(0.25, rates={"a": 0.5, "b": 0}).rate_text == "rate 0.25, 2 names with another"

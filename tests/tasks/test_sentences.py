@@ -135,6 +135,18 @@ def test_a_run_goes_on_within_an_epoch_bit_for_bit(task, values):
     assert [row | {"seconds": 0} for row in other.history] == [row | {"seconds": 0} for row in rows]
 
 
+@pytest.mark.parametrize(
+    "pace", [{"every": 1, "start": 0}, {"every": 1, "start": 0, "period_steps": 2}]
+)
+def test_a_drop_rate_that_changes_over_the_run(task, pace):
+    """The length that a ramp refers to is the run's, which no arm names."""
+    way = Way.of({"strategy": "truncate", "drop_rate": 0.5, "ramp": "falling", **pace})
+    assert way.says.endswith("falling")
+    run = run_of(task, way).run
+    assert run.ldb.settings.schedule.length == (16 if "period_steps" in pace else 2)
+    assert sum(1 for _ in run.train(0)) == 8
+
+
 def test_the_rate_rises_and_falls_to_nothing_at_the_runs_end(task):
     run = task.start(None, 0, 1.5, 0.01)
     rates = []

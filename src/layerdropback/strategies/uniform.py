@@ -30,7 +30,9 @@ class Independently(Strategy):
     @property
     def rate_text(self) -> str:
         """See `Strategy`."""
-        return f"rate {self.rate:g}"
+        own = len(self.rates or {})
+        text = f", {own} name{'s' if own > 1 else ''} with another" if own else ""
+        return f"rate {self.rate:g}{text}"
 
     def odds(self, facts: Facts, position: float) -> Odds:
         """See `Strategy`; the last pattern that names a layer, or one of its group, counts."""

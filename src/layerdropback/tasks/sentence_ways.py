@@ -17,6 +17,9 @@ from ..training.dropping import FLAGS, Dropping
 
 OPTIMIZERS = ("adamw", "sgd")
 
+# Of a run whose length is not known yet; ramps refer to it.
+SOME_LENGTH = 1.0
+
 
 @dataclass(frozen=True)
 class Way:
@@ -75,7 +78,7 @@ class Way:
             if not isinstance(entries, tuple) or not all(isinstance(e, str) for e in entries):
                 fact = f"{name}={entries!r} is not usable"
                 raise UsageError(explain(fact, "names are needed", f"give {name}=[one, other]"))
-        if self.dropping is not None and self.dropping.settings().batch_scale != 1:
+        if self.dropping is not None and self.dropping.settings(SOME_LENGTH).batch_scale != 1:
             fact = "batch_scale is not usable with sentences"
             raise UsageError(explain(fact, "their batches are made by length", "leave it out"))
 
@@ -84,7 +87,7 @@ class Way:
         """In words."""
         parts = []
         if self.dropping is not None:
-            settings = self.dropping.settings()
+            settings = self.dropping.settings(SOME_LENGTH)
             parts.append(dropped(settings.strategy, settings.schedule))
         parts += [f"LoRA, rank {self.lora}, on {' and '.join(self.targets)}"] if self.lora else []
         parts += [f"frozen: {', '.join(self.freeze)}"] if self.freeze else []

@@ -19,7 +19,7 @@ from ..training.config import DEVICES
 from ..training.dropping import Dropping
 from ..training.images.choosing import proportional, stratified
 from .sentence_data import Batches, Sentences, read_sentences, tokenized
-from .sentence_ways import Way, from_pretrained, make_optimizer, network
+from .sentence_ways import SOME_LENGTH, Way, from_pretrained, make_optimizer, network
 
 # Share of the training sentences that is held out, where there are no spare ones; and how many of
 # the spare ones at most.
@@ -200,7 +200,7 @@ class SentenceRun(Run):
             self.ldb = self._attached(way.dropping, seed, steps)
 
     def _attached(self, dropping: Dropping, seed: int, steps: int) -> LayerDropBack:
-        by_steps = dropping.settings().schedule.steps is not None
+        by_steps = dropping.settings(SOME_LENGTH).schedule.steps is not None
         chosen = dropping.settings(float(steps) if by_steps else self._epochs, seed)
         return LayerDropBack(
             self.model,

@@ -253,7 +253,7 @@ _FLAG_OF = {flag: flag for flag in (*FLAGS, "seed")} | {
     for names in (*_STRATEGIES.values(), _SCHEDULE, _OTHERS)
     for flag, name in names.items()
 }
-_ARGUMENT = re.compile(rf"\b({'|'.join(_FLAG_OF)})=")
+_ARGUMENT = re.compile(rf"\b({'|'.join(_FLAG_OF)})= ?")
 
 
 def _fits(flag: str, strategy: str) -> bool:
