@@ -17,7 +17,6 @@ from layerdropback.lab.plan import Plan
 from layerdropback.lab.record import PACKED, RECORD, Record
 from layerdropback.lab.verdict import Compared
 from layerdropback.runs.atomic import write_atomically
-from layerdropback.runs.stopping import Stopped
 from layerdropback.tasks.arms import arm_of, plain_of, with_controls
 from layerdropback.tasks.images import compare_images
 from layerdropback.training.config import TrainConfig
@@ -27,6 +26,7 @@ from layerdropback.training.models import ModelSpec, build_model, choose_stem
 
 from ..common import card_files
 from ..common.flags import out, set_threads, threads
+from ..common.stopped import goes_on
 
 SIZE, CLASSES = 32, 10
 
@@ -129,15 +129,12 @@ def go(args: argparse.Namespace, study: Study) -> None:
     for name in args.chosen:
         print(f"== {name}", flush=True)
         try:
-            compare(args, study, name, work)
+            with goes_on(args.command):
+                compare(args, study, name, work)
         except UsageError as error:
             failed.append(f"{name}: {error}")
-            continue
-        except Stopped as stopped:
+        finally:
             write_card(args, study, work)
-            print(f"go on with: {args.command}", flush=True)  # it resumes by itself
-            sys.exit(stopped.code)
-        write_card(args, study, work)
     if failed:
         sys.exit("\n".join(failed))
 

@@ -30,7 +30,7 @@ class BranchRates(Dropping):
     """Branches that drop in every step, each with a rate of its own.
 
     Args:
-        rates: by the name of a branch's module.
+        rates: of branches, by the name of any of their parameters.
         rate: the mean that they stand for.
     """
 
@@ -105,18 +105,19 @@ def _ratio(found: Mapping[str, Tensor]) -> float:
 def rates_by_flow(found: list[Flow], rate: float) -> dict[str, float]:
     """The rates that skip as much as `rate` of each branch, and as little of what flows as can be.
 
-    In steps of a tenth, where a tenth of a branch's cost loses the least, as DropBP does.
+    In steps of a tenth, where a tenth of a branch's cost loses the least, as DropBP does. A branch
+    is named by its first parameter.
 
     Example:
         >>> small = Flow(ResidualBranch("small", ("w",), 0.2), 0.1)
         >>> large = Flow(ResidualBranch("large", ("v",), 0.2), 1.0)
         >>> rates_by_flow([small, large], 0.3)
-        {'small': 0.6, 'large': 0.0}
+        {'w': 0.6, 'v': 0.0}
     """
-    rates = dict.fromkeys((flow.branch.name for flow in found), 0.0)
+    rates = dict.fromkeys((flow.branch.parameter_names[0] for flow in found), 0.0)
     missing = rate * sum(flow.branch.share for flow in found)
     for flow in sorted(found, key=lambda flow: flow.through / flow.branch.share):
         steps = min(round(MOST / STEP), round(missing / flow.branch.share / STEP))
-        rates[flow.branch.name] = round(steps * STEP, 1)
+        rates[flow.branch.parameter_names[0]] = round(steps * STEP, 1)
         missing -= steps * STEP * flow.branch.share
     return rates

@@ -21,6 +21,7 @@ from layerdropback.tasks.sentences import SentenceSettings, SentenceTask
 
 from ..cards import card
 from ..common.flags import set_threads, threads
+from ..common.stopped import goes_on
 from . import sentences
 from .branch_flow import BranchRates, flows, rates_by_flow
 
@@ -87,5 +88,7 @@ def run(args: argparse.Namespace) -> None:
     task = SentenceTask.load(SentenceSettings(model, data, lr=GRID[1], **shared))
     rates = measured_rates(task, (0.3, 0.5))
     seeds, work = range(300, 300 + args.seeds), Path("runs") / args.out.name
-    compare(task, ways(rates), seeds, kind="sweep", lr_grid=GRID, out=work, resume=work.exists())
+    more = {"kind": "sweep", "lr_grid": GRID, "out": work, "resume": work.exists()}
+    with goes_on(args.command):
+        compare(task, ways(rates), seeds, **more)
     card.write(work, args.out)

@@ -85,7 +85,7 @@ def test_one_seed_gives_no_verdict(run):
     [
         pytest.param(5, "pilot", marks=pytest.mark.slow),
         (120, "runs"),
-        pytest.param(132, "runs", marks=pytest.mark.slow),
+        pytest.param(90, "runs", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
