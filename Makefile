@@ -34,7 +34,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test-all: $(VENV)/.installed test-oldest
+test-all: $(VENV)/.installed-docs test-oldest
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 

@@ -107,6 +107,19 @@ def test_the_status_has_no_number_that_its_card_does_not_have():
         assert f"n = {n} " in result, task
 
 
+def test_the_tutorial_has_no_number_that_its_card_does_not_have():
+    page = text_of("docs/start-text.md")
+    found = re.search(
+        r"with (\w+) seeds, .*\*(.*)\*: ([\d.]+) of plain training's time, and ([\d.]+) points "
+        r"above plain\ntraining of that time \(\[card\]\((.*)\)\)",
+        page,
+    )
+    seeds, verdict, time, points, card = found.groups()
+    says = f"half: {verdict}: {time} of plain training's time .*n = 8\\); \\+{points} points"
+    assert seeds == "eight"
+    assert re.search(says, text_of(f"docs/{card}"))
+
+
 # ---- flags and links -----------------------------------------------------------------------------
 
 
