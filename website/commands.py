@@ -42,7 +42,7 @@ def _section(name: str, command: Any) -> Iterator[str]:
                 escaped = names.replace("|", "\\|")
                 yield f"| `{escaped}` | {_cell(text)} |"
             yield ""
-    yield "```console"
+    yield "```bash"
     yield from (command.epilog or "").splitlines()
     yield "```\n"
 

@@ -1,6 +1,7 @@
 """Every Python block of every page runs."""
 
 import functools
+import re
 
 import pytest
 import torch
@@ -66,16 +67,16 @@ def test_what_cannot_run_is_listed_with_its_reason():
 
 
 def test_a_reason_stands_right_above_its_block():
-    text = "a\n<!-- not run: needs a GPU -->\n\n```python\nx\n```\n\n```console\nldb\n```\n"
+    text = "a\n<!-- not run: needs a GPU -->\n\n```python\nx\n```\n\n```bash\nldb\n```\n"
     assert list(fences("p", text)) == [
         Block("p", 5, "python", "x\n", "needs a GPU"),
-        Block("p", 9, "console", "ldb\n", None),
+        Block("p", 9, "bash", "ldb\n", None),
     ]
 
 
 def test_the_kinds_of_blocks_are_few():
     kinds = {block.kind for page in PAGES for block in fences(page)}
-    assert kinds <= {"python", "console", "text", "diff"}
+    assert kinds <= {"python", "bash", "text", "diff"}
 
 
 def test_the_preset_is_short_for_what_the_readme_says():
@@ -84,6 +85,15 @@ def test_the_preset_is_short_for_what_the_readme_says():
     ]
     call = line.removeprefix("`LayerDropBack(model, optimizer, ").partition(")`")[0]
     assert eval(f"Settings({call})", LIBRARY | {"Settings": Settings}) == PRESETS["finetune"]
+
+
+def test_the_reports_parts_are_those_that_the_tutorial_explains():
+    part = text_of("docs/start-images.md").partition("## Read the report")[2].partition("\n## ")[0]
+    source = text_of("src/layerdropback/lab/report/build.py")
+    headings = re.findall(r'page\.heading\("(.*)"\)', source)
+    assert {*headings} - {"Learning rates tried"} == {*re.findall(r"^\| \*\*(.*)\*\*", part, re.M)}
+    tables = text_of("src/layerdropback/lab/tables.py")
+    assert all(f'"{name}' in tables for name in ("to plain, points", "of plain's"))
 
 
 def test_pages_lie_flat_in_one_folder():

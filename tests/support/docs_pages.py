@@ -58,7 +58,7 @@ def commands_of(page):
     """The lines of ``ldb`` in a page's blocks, indented or fenced, without the program."""
     text = text_of(page)
     indented = re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)
-    fenced = [b.code for b in fences(page) if b.kind in ("console", "text")]
+    fenced = [b.code for b in fences(page) if b.kind in ("bash", "text")]
     for block in indented + fenced:
         for line in block.replace("\\\n", " ").splitlines():
             found = re.match(r" *(?:ldb|torchrun .* -m layerdropback) ([a-z]+\b.*)", line)
