@@ -23,7 +23,7 @@ OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop te
 DEMO := examples/digits-finetune.yaml
 TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 
-.PHONY: demo test test-all test-oldest lint clean
+.PHONY: demo test test-all test-oldest lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -34,7 +34,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-test-all: $(VENV)/.installed test-oldest
+test-all: $(VENV)/.installed-docs test-oldest
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
@@ -47,10 +47,18 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
+# The site of the docs, in build/site: nothing in it comes from a network.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,dev]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml

@@ -1,4 +1,4 @@
-"""docs/integrations.md is true: its code runs, and the tests that it names are there."""
+"""docs/integrations.md and docs/start-text.md: their code runs, the tests they name are there."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import lightning_runs
+import tiny_language
 import trainer_runs
 from by_hand import seed_all
+from docs_pages import blocks_of
 
 pytestmark = [
     pytest.mark.filterwarnings(text) for text in (*lightning_runs.QUIET, *trainer_runs.QUIET)
@@ -21,6 +23,13 @@ TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py
 def blocks_under(heading):
     part = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^```python\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
+
+
+def test_no_block_is_left_out():
+    assert blocks_of("docs/integrations.md") == [
+        *blocks_under("transformers"),
+        *blocks_under("Lightning"),
+    ]
 
 
 def test_the_code_for_transformers(tmp_path):
@@ -50,6 +59,23 @@ def test_the_code_for_lightning(tmp_path, monkeypatch):
     exec(block, names)
     (callback,) = (c for c in names["trainer"].callbacks if hasattr(c, "ldb"))
     assert callback.ldb.stats()["drop_steps"] == 20
+
+
+def test_the_tutorial_for_text(tmp_path, monkeypatch, capsys):
+    """Its blocks one after the other, as a reader types them."""
+    monkeypatch.chdir(tmp_path)
+    tiny_language.make_folder(tmp_path / "minilm")
+    tiny_language.make_sentences(tmp_path / "made")
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_text((tmp_path / "made" / name).read_text())
+    names = {}
+    for block in blocks_of("docs/start-text.md"):
+        exec(block, names)
+    output = capsys.readouterr().out
+    assert "2 of 2 steps dropped\n" in output
+    (saved,) = re.findall(r"^([\d.]+) of the backward pass was skipped$", output, re.MULTILINE)
+    assert 0 < float(saved) < 0.5, "the passes of the first step are full"
+    assert re.search(r"'label': '(pos|neg)'", output.splitlines()[-1])
 
 
 def test_every_test_that_the_table_names_is_there():

@@ -1,0 +1,57 @@
+"""The page of all commands and flags, made from the parser's own objects; torch is not needed."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import typer.main
+
+from layerdropback.cli.main import app
+from layerdropback.cli.page import GROUPS
+
+_HEAD = """# Commands and flags
+
+Made from the parser's own objects: `ldb COMMAND --help` prints the same.
+[The command line](command-line.md) says what the commands are for.
+
+"""
+
+
+def commands_page() -> str:
+    """Every command with its arguments, its flags by group, and its examples."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    names = sorted(commands, key=lambda name: name != "train")  # else as they are in --help
+    parts = ["\n".join(_section(name, commands[name])) for name in names]
+    return _HEAD + "\n".join(parts)
+
+
+def _section(name: str, command: Any) -> Iterator[str]:
+    context = command.make_context(name, [], resilient_parsing=True)
+    yield f"## ldb {name}\n\n{_cell(command.help or '')}\n"
+    rows = defaultdict(list)
+    for param in command.get_params(context):
+        record = param.get_help_record(context)
+        if record is not None and "--help" not in param.opts:
+            kind = "Arguments" if param.param_type_name == "argument" else "Options"
+            rows[getattr(param, "rich_help_panel", None) or kind].append(record)
+    for group in ("Arguments", *GROUPS, "Options"):
+        if rows[group]:
+            yield f"### {group} of ldb {name}\n\n| flag | what it is |\n| --- | --- |"
+            for names, text in rows[group]:
+                escaped = names.replace("|", "\\|")
+                yield f"| `{escaped}` | {_cell(text)} |"
+            yield ""
+    yield "```bash"
+    yield from (command.epilog or "").splitlines()
+    yield "```\n"
+
+
+def _cell(text: str) -> str:
+    r"""Plain words, with nothing that a table or Markdown would take for its own.
+
+    Example:
+        >>> print(_cell("a|b *c*  [default: 1]"))
+        a\|b \*c\* \[default: 1\]
+    """
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))
