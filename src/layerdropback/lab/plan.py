@@ -1,11 +1,17 @@
 """How arms are compared: how often, with which tolerance, and where it is written."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError, explain
 from ..runs.folder import writable
+from ..runs.machine import command_line, machine
+from .arms import Arm
+from .record import Record
+from .task import Task
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,44 @@ a whole number from 1 to 1000 is needed. Cure: give one.
     def _require(self, good: bool, fact: str, cause: str) -> None:
         if not good:
             raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+
+    def identity(self, task: Task, arms: Sequence[Arm]) -> dict[str, Any]:
+        """What must be the same for another process to go on with a comparison.
+
+        Args:
+            task: what is learnt.
+            arms: plain training first; of the others what differs from it.
+        """
+        first, *others = (arm.as_dict(task) for arm in arms)
+        shared = first["settings"]
+        differing = {
+            f"{arm['name']}: {name}": value
+            for arm in others
+            for name, value in arm["settings"].items()
+            if value != shared.get(name)
+        }
+        own = {"epochs": shared["epochs"], "lr": shared["lr"], "plain": task.says(arms[0].way)}
+        decides: dict[str, Any] = {"margin": self.margin, "lr_grid": list(self.lr_grid)}
+        decides |= {"tune_seeds": self.tune_seeds, "target": self.target}
+        kind = {} if self.kind == "comparison" else {"kind": self.kind}
+        return own | task.identity() | differing | kind | decides
+
+    def new_record(self, task: Task, arms: Sequence[Arm]) -> Record:
+        """The record of a comparison in which nothing was run yet."""
+        made = [arm.as_dict(task) for arm in arms]
+        return Record(
+            command=command_line(),
+            facts=machine(task.device),
+            data=task.facts(),
+            settings=made[0]["settings"],
+            identity=self.identity(task, arms),
+            arms=made,
+            seeds=list(self.seeds),
+            margin=self.margin,
+            by_front=True,
+            kind=self.kind,
+            target=self.target,
+        )
 
 
 @dataclass(frozen=True)

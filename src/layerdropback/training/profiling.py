@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from ..lab.profiling import telling
 from ..lab.profiling.bench import Bench
-from ..lab.profiling.page import write_files
 from ..lab.profiling.profile import Profile, fill
+from ..lab.profiling.report import parts, write_files
 from ..lab.profiling.trying import PROFILED, RATES, tried
+from ..lab.report.page import say
 from ..runs.device import find_device
 from ..runs.folder import writable
 from ..runs.machine import command_line, machine
@@ -115,8 +115,7 @@ def profile_model(config: TrainConfig, plan: Plan, console: Console | None = Non
         raise UsageError(explain(fact, "the memory has run out", cure)) from None
     finally:
         if folder is not None and found.blocks:  # also on Ctrl-C: what there is
-            page = write_files(found, command_line(), folder)
-            console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"the page is {write_files(found, command_line(), folder)}")
     return found
 
 
@@ -141,14 +140,11 @@ def _bench(config: TrainConfig, plan: Plan, found: Profile, console: Console) ->
     settings = config.as_dict()
     found.about = {name: settings[name] for name in (*names, "compile", "unit", "keep", "seed")}
     found.about |= {"classes": plan.classes, "stem": stem, **machine(device)}
-    console.print(
+    say(
+        console,
         f"{config.model} ({found.parameters / 1e6:.1f} M parameters), {config.batch_size} images "
-        f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}\n",
     )
-    console.print()
     precision = Precision(config.precision, device)
     return Bench(model, images, _loss, make_optimizer(config, model), precision.autocast)
 
@@ -195,8 +191,7 @@ class _Screen:
         self._status.update(text)
 
     def _print(self, found: Profile) -> None:
-        parts = telling.parts(found)
-        for text in parts[self._said :]:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-            self._console.print()
-        self._said = len(parts)
+        known = parts(found)
+        for text in known[self._said :]:
+            say(self._console, f"{text}\n")
+        self._said = len(known)

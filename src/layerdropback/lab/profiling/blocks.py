@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...model.graph import output_tensors
 from ...model.layers import find_layers
+from ..held import own_memory
 from .bench import Bench
 from .corrections import corrections
-from .trial import Trial
+from .cost import Trial
 
 REST = "(outside)"
 
@@ -139,8 +140,7 @@ class _Watch:
         self, blocks: Mapping[str, nn.Module], model: nn.Module, meter: Callable[[], float]
     ):
         self._blocks, self._meter = blocks, meter
-        own = [*model.parameters(), *model.buffers()]
-        self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
+        self._own = own_memory(model)
         self.order: list[str] = []
         self.saved: Counter[str] = Counter()
 
@@ -169,9 +169,7 @@ class _Watch:
     def end(self, forward_end: float, backward_end: float) -> tuple[Counter[str], Counter[str]]:
         """What the step spent in the forward and the backward pass of each block.
 
-        Args:
-            forward_end: what the meter said when the forward pass was over.
-            backward_end: what it said when the backward pass was over.
+        It is given what the meter said when each pass was over.
         """
         self._forward[REST] += forward_end - self._since  # type: ignore[assignment]
         stamps = [(forward_end, REST), *self._stamps]

@@ -15,9 +15,8 @@ from ...model.branches import ResidualBranch
 from ...strategies.base import Strategy
 from ..branches import find_branches
 from ..calling import Loss
-from .bench import Bench
+from .bench import Bench, Phases, time_phases
 from .blocks import BlockCost, block_costs
-from .phases import Phases, time_phases
 from .saving import Saving, saving_of
 from .trying import as_setting, label, tried
 
@@ -88,7 +87,7 @@ def profile(
         autocast: makes a context for each forward pass.
 
     Returns:
-        The profile; ``telling.as_text()`` makes tables of it.
+        The profile; ``report.as_text()`` makes tables of it.
 
     Example:
         >>> import torch
@@ -115,11 +114,11 @@ def fill(
     compiled: Callable[[nn.Module], object] = lambda model: None,
     tell: Callable[[Profile], None] = lambda found: None,
 ) -> None:
-    """Measure everything, part by part.
+    """Measure everything, part by part; see `profile`.
 
     Args:
         found: gets it.
-        bench: whose model trains; see `Bench`.
+        bench: whose model trains.
         strategies: the ways to drop.
         pairs: of steps, for each of them.
         seed: of the masks.

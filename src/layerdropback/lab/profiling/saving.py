@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from ...controller import LayerDropBack
 from ...schedule import Schedule
 from ...strategies.base import Strategy
-from ..saved import SavedBytes
-from .bench import Bench
+from ..held import SavedBytes
+from .bench import Bench, Phases
 from .cost import StepCost, step_costs
-from .phases import Phases
 from .trying import label
 
 # So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they spare
@@ -149,11 +148,6 @@ def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
     What the gradients of weights take, and those of activations, shrinks with the FLOPs of each;
     the optimizer's step with the parameters that it moves. The forward pass stays.
 
-    Args:
-        phases: seconds of a full step.
-        full: a full step's FLOPs.
-        drop: a drop step's.
-
     Example:
         >>> phases = Phases(forward=1.0, activations=1.0, weights=1.0, optimizer=0.0, n=1)
         >>> full, drop = StepCost(10, 20, 10, 100), StepCost(10, 15, 5, 50)
@@ -171,19 +165,10 @@ def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
 def _measure(
     bench: Bench, strategy: Strategy, seed: int, turns: int
 ) -> tuple[dict[bytes, list[float]], dict[bytes, list[int]]]:
-    """Time of drop steps over that of the full steps before them, and bytes saved for backward.
+    """By mask: drop steps' times over those of the full steps before them, and bytes saved.
 
     All steps are of one epoch, whose every second step drops: each new epoch would be looked at
-    anew.
-
-    Args:
-        bench: whose steps.
-        strategy: LayerDropBack's, with a pool of masks.
-        seed: of the masks.
-        turns: through the masks, that are timed.
-
-    Returns:
-        Both by mask.
+    anew. So many turns through the masks are timed.
     """
     every_second = Schedule(every=2, start=1, steps=1)
     ldb = LayerDropBack(bench.model, bench.optimizer, strategy, every_second, seed=seed)

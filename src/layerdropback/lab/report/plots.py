@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from ..front import Measured, at_time
 from ..sweep import Point
+from .drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from .reading import Run
 
 # Colour alone does not say to everyone which arm a line is.
@@ -48,14 +48,7 @@ def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
 
 
 def _curves(axes: Any, runs: Sequence[Run], x: str, y: str) -> None:
-    """A line for each label, with a dot at its end, and a band round it.
-
-    Args:
-        axes: to draw on.
-        runs: of all labels.
-        x: what adds up over the epochs.
-        y: what is measured after each.
-    """
+    """A line for each label, with a dot at its end, and a band round it; see `curves`."""
     for number, (label, curve) in enumerate(curves(runs, x, y).items()):
         at, mean, low, high = zip(*curve, strict=True)
         colour, dashes = COLOURS[number % len(COLOURS)], _LINES[number % len(_LINES)]
@@ -163,8 +156,8 @@ def _parts(row: dict[str, Any]) -> dict[str, float]:
     return row.get("phases") or {"step": row["seconds"]}
 
 
-def updates(runs: Sequence[Run]) -> str | None:
-    """Share of a run's steps that updated each layer; None where no run dropped any.
+def updates(runs: Sequence[Run]) -> str:
+    """Share of a run's steps that updated each layer, of the arms that drop any.
 
     Of many arms, as a sweep has, the first four: more have no room beside each other.
     """
@@ -172,8 +165,6 @@ def updates(runs: Sequence[Run]) -> str | None:
     for run in runs:
         if run.dropped:
             known.setdefault(run.label, []).append(run)
-    if not known:
-        return None
     known = dict(list(known.items())[:4])
     layers = max((len(run.dropped or {}) for found in known.values() for run in found), default=1)
     figure, panels = new_figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
