@@ -71,15 +71,7 @@ def compare(
 def carry_out(
     task: Task, arms: Sequence[Arm], plan: Plan, place: Place, console: Console | None = None
 ) -> Record:
-    """The same with every arm and control named, see `compare`.
-
-    Args:
-        task: what is to be learnt.
-        arms: plain training first.
-        plan: how to compare.
-        place: where everything is kept.
-        console: where to say what happens; standard output by default.
-    """
+    """The same with every arm and control named, plain training first; see `compare`."""
     plan.check()
     return _Comparison(task, arms, plan, place, Telling(console)).go()
 

@@ -78,7 +78,7 @@ def pilot(
         arms: plain training, and what is to be compared with it.
         task: makes their runs.
         runs: how many times each arm will be run; it decides how long the pilot may take.
-        tell: is told how far it is.
+        tell: gets a line that says how far it is.
         left_out: gets the arms with which the model cannot be trained, with the reason; None for
             an error.
 

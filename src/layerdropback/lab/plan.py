@@ -23,7 +23,7 @@ class Plan:
         margin: in points, fixed before the runs: accuracies that differ by less are equal.
         lr_grid: learning rates to tune each arm's with, ascending; empty: all have the settings'.
         tune_seeds: runs of each learning rate, with seeds of their own.
-        target: test accuracy whose time is told.
+        target: test accuracy whose time is reported.
         kind: ``"comparison"``, or ``"sweep"``, for which training images stand in for the test's.
     """
 

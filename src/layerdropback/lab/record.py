@@ -35,7 +35,7 @@ class Record:
             uneven (`judge`); it was not so before it was decided on.
         kind: ``"comparison"``, or ``"sweep"``, whose test is on training samples held out.
         margin: in points: accuracies that differ by less are equal.
-        target: test accuracy whose time is told; None: plain training's mean less the margin.
+        target: test accuracy whose time is reported; None: plain training's mean less the margin.
         held_out: training samples held out to tune on, or None.
         trials: of the learning rates: arm, lr, seed, accuracy (on those held out), loss.
         tuned: the learning rate chosen for each arm; empty where none was tuned.
@@ -176,7 +176,7 @@ class Record:
         )
 
     def target_accuracy(self) -> float:
-        """The test accuracy whose time is told."""
+        """The test accuracy whose time is reported."""
         if self.target is not None:
             return self.target
         return statistics.mean(self.measured(self.plain).accuracy) - self.margin
@@ -184,7 +184,7 @@ class Record:
     def seconds_to(self, arm: str, accuracy: float) -> list[float | None]:
         """Training seconds until the test accuracy first came to this, for each seed.
 
-        None where it never did. Epochs are as fine as it can be told.
+        None where it never did. Epochs are as fine as it can be said.
         """
         found: list[float | None] = []
         for seed in self.finished_seeds():

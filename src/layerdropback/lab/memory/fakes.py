@@ -53,7 +53,7 @@ def _one(dtype: torch.dtype) -> bool | int | float | complex:
 def without_data() -> Iterator[None]:
     """While it lasts, tensors have no data."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
-    was_off, log.disabled = log.disabled, True  # it tells of errors that are raised as well
+    was_off, log.disabled = log.disabled, True  # it logs errors that are raised as well
     with warnings.catch_warnings(), _as_in_training(), fake_mode():
         # LayerDropBack looks whether parameters share memory.
         warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")

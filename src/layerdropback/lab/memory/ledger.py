@@ -59,7 +59,7 @@ class _Entry(weakref.ref[torch.UntypedStorage]):
 
 
 class _High:
-    """A peak that may be told later what its tensors were for."""
+    """A peak that may learn later what its tensors were for."""
 
     __slots__ = ("kinds", "op", "time", "total")
 

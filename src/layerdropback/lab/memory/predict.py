@@ -68,7 +68,7 @@ class Prediction:
 
     @property
     def gib(self) -> float:
-        """The peak in 2**30 bytes, as GPUs' memory is mostly told."""
+        """The peak in 2**30 bytes, as GPUs' memory is mostly given."""
         return self.peak / 2**30
 
     def as_dict(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def block_costs(bench: Bench, steps: int = 5, warmup: int = 2) -> list[BlockCost
 
 
 def _flops(bench: Bench) -> Counter[str]:
-    """FLOPs of each block in both passes, told apart in the same way as its time."""
+    """FLOPs of each block in both passes, kept apart in the same way as its time."""
     trial = Trial(bench.model, bench.batch, bench.loss)
     with (
         torch.random.fork_rng(),
@@ -133,7 +133,7 @@ class _Watch:
     Args:
         blocks: by name.
         model: that holds them.
-        meter: tells what has been spent until now: seconds, or FLOPs.
+        meter: gives what has been spent until now: seconds, or FLOPs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a step costs, and what a setting spares of it, counted before anything is trained.
+"""What a step costs, and what a setting saves of it, counted before anything is trained.
 
 FLOPs come from `torch.utils.flop_counter`, corrected, on a copy of the model that has shapes and no
 data, with the library's own masks: so they hold for every strategy, unit and rate without a formula
@@ -146,7 +146,7 @@ def step_costs(
 
     with torch.random.fork_rng():
         with ldb.epoch(None, 0):
-            # Torch's counter would hang hooks on the activations, which a cut would have to spare.
+            # Torch's counter would put hooks on the activations, which a cut would have to respect.
             with ForwardFlops() as counter:
                 value = trial.forward()
             full = StepCost(counter.total, *backward(value))

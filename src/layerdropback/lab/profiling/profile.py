@@ -1,4 +1,4 @@
-"""Where one model's step spends its time, and what each way of dropping would spare of it."""
+"""Where one model's step spends its time, and what each way of dropping would save of it."""
 
 import contextlib
 import copy
@@ -46,7 +46,7 @@ class Profile:
     about: dict[str, Any] = field(default_factory=dict)
 
     def best(self) -> Saving | None:
-        """The strategy that spares the most time, if any does so measurably.
+        """The strategy that saves the most time, if any does so measurably.
 
         That is where three quarters of the pairs of steps were faster with it.
         """
@@ -127,7 +127,7 @@ def fill(
         tell: is called after each part.
     """
     found.blocks = block_costs(bench)
-    with contextlib.suppress(AttachError):  # told where a setting wants branches
+    with contextlib.suppress(AttachError):  # reported where a setting wants branches
         found.branches = list(find_branches(bench.model, bench.batch, bench.loss))
     tell(found)
     compiled(bench.model)

@@ -163,7 +163,7 @@ def sentence(found: Profile) -> str:
         f"{100 * best.measured:.0f} % of a full step's time, so a run in which every second epoch "
         f"drops takes about {100 * best.of_run:.0f} % less, and {100 * max(0.0, best.memory):.0f} "
         "% less memory for activations in those epochs. What it costs in accuracy, against plain "
-        "training of equal time, only training tells: ldb compare."
+        "training of equal time, only training shows: ldb compare."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a way of dropping spares of a step: from FLOPs, predicted, and measured."""
+"""What a way of dropping saves of a step: from FLOPs, predicted, and measured."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from .bench import Bench, Phases
 from .cost import StepCost, step_costs
 from .trying import label
 
-# So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they spare
+# So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they save
 # is so different (of cuts above all) that only the mean over the same ones can be compared.
 MASKS = 5
 
@@ -29,7 +29,7 @@ UNTIMED_PAIRS = 4 * MASKS
 
 @dataclass(frozen=True)
 class OfMask:
-    """What one mask spares, as shares of a full step's.
+    """What one mask saves, as shares of a full step's.
 
     Attributes:
         dropped: layers.
@@ -48,7 +48,7 @@ class OfMask:
 
 @dataclass(frozen=True)
 class Saving:
-    """What one way to drop spares of a drop step; every number is a share of a full step's.
+    """What one way to drop saves of a drop step; every number is a share of a full step's.
 
     Attributes:
         strategy: of which.
@@ -98,7 +98,7 @@ class Saving:
 def saving_of(
     strategy: Strategy, bench: Bench, phases: Phases, pairs: int = 15, seed: int = 0
 ) -> Saving:
-    """Predict and measure what a strategy spares.
+    """Predict and measure what a strategy saves.
 
     Args:
         strategy: the way to drop; it draws from a pool of `MASKS` masks.
@@ -143,7 +143,7 @@ def _of_mask(mask: bytes, ratios: Sequence[float], saved: Mapping[bytes, Sequenc
 
 
 def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
-    """Share of a step's time that a drop step spares.
+    """Share of a step's time that a drop step saves.
 
     What the gradients of weights take, and those of activations, shrinks with the FLOPs of each;
     the optimizer's step with the parameters that it moves. The forward pass stays.

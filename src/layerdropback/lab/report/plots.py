@@ -152,7 +152,7 @@ def phases(runs: Sequence[Run]) -> str:
 
 
 def _parts(row: dict[str, Any]) -> dict[str, float]:
-    """Seconds by phase; a task that does not tell phases has whole steps."""
+    """Seconds by phase; a task that reports no phases has whole steps."""
     return row.get("phases") or {"step": row["seconds"]}
 
 
