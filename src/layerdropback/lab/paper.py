@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, explain
+from ..runs.reasons import require
 
 Run = Callable[[list[str]], None]
 
@@ -142,9 +143,7 @@ def commands(name: str, scale: str, out: Path, more: Sequence[str] = ()) -> list
     if name not in EXPERIMENTS:
         cure = f"give one of {', '.join(EXPERIMENTS)}"
         raise UsageError(explain(f"{name} is unknown", "no such experiment is known", cure))
-    if scale not in SCALES:
-        cause = f"it is one of {', '.join(SCALES)}"
-        raise UsageError(explain(f"--scale {scale} is not usable", cause, "give one"))
+    require(scale in SCALES, f"--scale {scale}", f"it is one of {', '.join(SCALES)}")
     found = []
     for line in getattr(EXPERIMENTS[name], scale):
         command = [word.replace(_OUT, str(out)) for word in shlex.split(line)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, explain
 from ..runs.folder import writable
 from ..runs.machine import command_line, machine
+from ..runs.reasons import require
 from .arms import Arm
 from .record import Record
 from .task import Task
@@ -48,23 +48,19 @@ class Plan:
 a whole number from 1 to 1000 is needed. Cure: give one.
         """
         number = "a whole number from 1 to 1000 is needed"
-        self._require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", number)
-        self._require(1 <= self.tune_seeds <= 1000, f"--tune-seeds {self.tune_seeds}", number)
+        require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", number)
+        require(1 <= self.tune_seeds <= 1000, f"--tune-seeds {self.tune_seeds}", number)
         good = 0 < self.margin <= 100
-        self._require(good, f"--margin {self.margin:g}", "points in (0, 100] are needed")
+        require(good, f"--margin {self.margin:g}", "points in (0, 100] are needed")
         good = self.target is None or 0 < self.target <= 100
-        self._require(good, f"--target {self.target}", "a percentage in (0, 100] is needed")
+        require(good, f"--target {self.target}", "a percentage in (0, 100] is needed")
         grid = self.lr_grid
         shown = f"--lr-grid {','.join(format(rate, 'g') for rate in grid)}"
         good = not grid or (len(grid) >= 3 and all(0 < rate < 1e30 for rate in grid))
-        self._require(good, shown, "three learning rates above 0, or more, are needed")
-        self._require(list(grid) == sorted(set(grid)), shown, "they are to rise")
+        require(good, shown, "three learning rates above 0, or more, are needed")
+        require(list(grid) == sorted(set(grid)), shown, "they are to rise")
         known = self.kind in ("comparison", "sweep")
-        self._require(known, f"kind={self.kind!r}", "it is comparison or sweep")
-
-    def _require(self, good: bool, fact: str, cause: str) -> None:
-        if not good:
-            raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+        require(known, f"kind={self.kind!r}", "it is comparison or sweep")
 
     def identity(self, task: Task, arms: Sequence[Arm]) -> dict[str, Any]:
         """What must be the same for another process to go on with a comparison.

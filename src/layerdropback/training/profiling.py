@@ -20,6 +20,7 @@ from ..runs.device import find_device
 from ..runs.folder import writable
 from ..runs.machine import command_line, machine
 from ..runs.memory import is_out_of_memory
+from ..runs.reasons import require
 from ..strategies.base import Strategy
 from .compiling import compile_blocks
 from .config import TrainConfig
@@ -58,21 +59,15 @@ class Plan:
             layerdropback.errors.UsageError: --pairs 1 is not usable. Cause: \
 a whole number from 3 to 10000 is needed. Cure: give one.
         """
-        found = [
-            (f"--rates {rate:g}", 0 < rate < 1, "drop rates in (0, 1) are needed")
-            for rate in self.rates
-        ]
-        found += [
-            (f"--strategies {name}", name in PROFILED, f"it is one of {', '.join(PROFILED)}")
-            for name in self.strategies
-        ]
+        for rate in self.rates:
+            require(0 < rate < 1, f"--rates {rate:g}", "drop rates in (0, 1) are needed")
+        for name in self.strategies:
+            known = f"it is one of {', '.join(PROFILED)}"
+            require(name in PROFILED, f"--strategies {name}", known)
         good = 3 <= self.pairs <= 10_000
-        found += [(f"--pairs {self.pairs}", good, "a whole number from 3 to 10000 is needed")]
+        require(good, f"--pairs {self.pairs}", "a whole number from 3 to 10000 is needed")
         good = 2 <= self.classes <= 1_000_000
-        found += [(f"--classes {self.classes}", good, "a whole number from 2 on is needed")]
-        for fact, good, cause in found:
-            if not good:
-                raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+        require(good, f"--classes {self.classes}", "a whole number from 2 on is needed")
 
     def tried(self, config: TrainConfig) -> list[Strategy]:
         """Every strategy with every rate."""

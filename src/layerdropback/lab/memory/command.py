@@ -11,7 +11,7 @@ from rich.console import Console
 from ...errors import AttachError, LayerDropBackError, UsageError, explain
 from ...runs.folder import writable
 from ...runs.machine import command_line
-from ...runs.reasons import reason
+from ...runs.reasons import reason, require
 from ..report.page import say
 from .arms import ARMS, PRECISIONS, Training, predict_arm
 from .fakes import on_meta
@@ -82,20 +82,14 @@ a whole number from 1 on is needed. Cure: give one.
     counts = {"batch-size": asked.batch_size, "image-size": asked.image_size}
     counts |= {"tokens": asked.tokens, "classes": asked.classes}
     counts |= {"active-blocks": how.active, "rank": how.rank}
-    wrong = [
-        (f"--{name} {value}", "a whole number from 1 on is needed")
-        for name, value in counts.items()
-        if value is not None and value < 1
-    ]
-    if not 0 < how.share < 1:
-        wrong.append((f"--drop-rate {how.share:g}", "a number in (0, 1) is needed"))
+    for name, value in counts.items():
+        cause = "a whole number from 1 on is needed"
+        require(value is None or value >= 1, f"--{name} {value}", cause)
+    require(0 < how.share < 1, f"--drop-rate {how.share:g}", "a number in (0, 1) is needed")
     words: list[tuple[str, str, Collection[str]]] = [("arms", arm, ARMS) for arm in asked.arms]
     words += [("optimizer", how.optimizer, OPTIMIZERS), ("precision", how.precision, PRECISIONS)]
     for name, word, known in words:
-        if word not in known:
-            wrong.append((f"--{name} {word}", f"it is one of {', '.join(known)}"))
-    for fact, cause in wrong:
-        raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+        require(word in known, f"--{name} {word}", f"it is one of {', '.join(known)}")
 
 
 def predict(asked: Asked, how: Training, console: Console | None = None) -> Found:

@@ -62,11 +62,6 @@ class Prediction:
         return max(self.peak, self.first or 0)
 
     @property
-    def gb(self) -> float:
-        """The peak in 1,000,000,000 bytes."""
-        return self.peak / 1e9
-
-    @property
     def gib(self) -> float:
         """The peak in 2**30 bytes, as GPUs' memory is mostly given."""
         return self.peak / 2**30

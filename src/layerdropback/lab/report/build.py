@@ -16,7 +16,7 @@ from ..record import Record
 from ..tables import Columns
 from . import plots
 from .page import Page, today
-from .reading import Run, Source, read_sources
+from .reading import Run, Source, read_source
 from .results import COLUMNS, data_text, found_of, plan_lines, verdict_lines
 
 NAME, TABLE = "report", "epochs.csv"
@@ -50,7 +50,7 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if out is None and folders[0].is_file():
         fact, cause = f"{folders[0]} is a file", "a report goes into its run's folder"
         raise UsageError(explain(fact, cause, "give a folder with --out"))
-    sources = _named_apart(read_sources(folders))
+    sources = _named_apart([read_source(folder) for folder in folders])
     page = _page(sources)
     target = folders[0] if out is None else home(out, "--out ")
     try:
