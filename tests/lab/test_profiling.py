@@ -253,6 +253,7 @@ def test_what_was_printed_stays_as_more_comes_to_be_known():
     for before, after in itertools.pairwise(stages):
         assert after[: len(before)] == before
         assert len(after) > len(before)
+    assert stages[2][-1] == sentence(found)
     assert "| 2,000  | 2,048 " in stages[0][0], "no size has an exponent"
     assert "| backward, weights     | 500.00 | 50.0 %      |" in stages[1][-2]
     assert stages[1][-1].startswith("A full step takes 1000.0 ms, of which the backward pass is 75")

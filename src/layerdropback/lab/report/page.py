@@ -79,8 +79,8 @@ class Page:
         return template.from_string(text).render(title=self.title, parts=self.parts)
 
     def as_texts(self) -> list[str]:
-        """The parts as Markdown, without headings and plots: a terminal's."""
-        return [text for text in self.markdown if not text.startswith("## ")]
+        """The parts as Markdown, without headings, plots and quotation marks: a terminal's."""
+        return [text.removeprefix("> ") for text in self.markdown if not text.startswith("## ")]
 
     def as_markdown(self) -> str:
         """The whole text, without the headings of sections that have plots alone."""
