@@ -9,9 +9,9 @@ On a GPU: --precision bf16 --channels-last, and the same with --compile blocks -
 
 import argparse
 
+from layerdropback.lab.profiling import report
 from layerdropback.lab.profiling.profile import Profile
-from layerdropback.lab.profiling.telling import CUTS, cut_rows, saving_rows
-from layerdropback.lab.tables import markdown_table
+from layerdropback.lab.tables import markdown_table, rows_of
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 from layerdropback.training.profiling import Plan, profile_model
@@ -88,7 +88,9 @@ def rows(found: list[Profile]) -> tuple[list[list[str]], list[list[str]]]:
         backward = f"{100 * profile.phases.backward:.1f} %"
         n = str(profile.phases.n)
         phases.append([profile.name, str(size), str(batch), *shares, backward, n])
-        for saving, row in zip(profile.savings, saving_rows(profile.savings), strict=True):
+        for saving, row in zip(
+            profile.savings, rows_of(report.SAVINGS, profile.savings), strict=True
+        ):
             error = f"{100 * saving.error:+.1f} %"
             savings.append([profile.name, *row, error, str(saving.n)])
     return phases, savings
@@ -96,7 +98,11 @@ def rows(found: list[Profile]) -> tuple[list[list[str]], list[list[str]]]:
 
 def card_of(args: argparse.Namespace, found: list[Profile], facts: Facts) -> str:
     phases, savings = rows(found)
-    cuts = [[profile.name, *row] for profile in found for row in cut_rows(profile.savings)]
+    cuts = [
+        [profile.name, *row]
+        for profile in found
+        for row in rows_of(report.CUTS, report.cuts_of(profile.savings))
+    ]
     worst = max((s for p in found for s in p.savings), key=lambda saving: abs(saving.error))
     setting = f"{args.precision}, unit {args.unit}, compile {args.compile}"
     setting += ", channels-last" if args.channels_last else ""
@@ -122,7 +128,7 @@ def card_of(args: argparse.Namespace, found: list[Profile], facts: Facts) -> str
         "## By depth",
         "What cuts at single depths spare of a full step's time, and of the bytes that its "
         "forward pass keeps for the backward pass.",
-        markdown_table(("model", *CUTS), cuts),
+        markdown_table(("model", *report.CUTS), cuts),
     )
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from attached import UNITS, attach, dropped_names, sgd
 from layerdropback import AttachError, LayerDropBack, Schedule, StateError, Truncate
+from layerdropback.lab.held import SavedBytes
 from layerdropback.lab.profiling.cost import step_costs
-from layerdropback.lab.saved import SavedBytes
 from twins import ALWAYS
 from zoo import ZOO
 

@@ -14,7 +14,7 @@ from attached import dropping, each_strategy
 from by_hand import skip_net
 from layerdropback import Truncate
 from layerdropback.integrations.lightning import LayerDropBackCallback
-from layerdropback.lab.saved import SavedBytes
+from layerdropback.lab.held import SavedBytes
 from lightning_runs import QUIET, Classifier, Masks, States, fit, sgd
 from zoo import CLASSES, ZOO, Entry, image
 

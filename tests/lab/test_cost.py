@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from layerdropback import LayerDropBack, Uniform
+from layerdropback.lab.calling import summed
 from layerdropback.lab.profiling.corrections import corrections
 from layerdropback.lab.profiling.cost import StepCost, activations_only, step_costs
-from layerdropback.lab.profiling.trial import summed
 from layerdropback.model.flops import ForwardFlops
 from zoo import ZOO
 

@@ -2,24 +2,25 @@
 
 import json
 import re
+from operator import itemgetter
 
 import pytest
 
-from layerdropback.lab import drawing
-from layerdropback.lab.page import Page
-from layerdropback.lab.report import plots
+from layerdropback.lab.report import drawing, plots
+from layerdropback.lab.report.page import Page
 from layerdropback.lab.report.reading import Run
 from pages import Checked
 
-HEAD, ROWS = ["arm", "<n>"], [["plain|x", "1"], ["a & b", ""]]
+ROWS = [["plain|x", "1"], ["a & b", ""]]
+COLUMNS = {"arm": itemgetter(0), "<n>": itemgetter(1)}
 
 
 def made():
     page = Page("A <title>")
     page.heading("Result")
     page.verdict("better & faster", gain=True)
-    page.table(HEAD, ROWS)
-    page.table(HEAD, ROWS, folded="2 runs")
+    page.table(COLUMNS, ROWS)
+    page.table(COLUMNS, ROWS, folded="2 runs")
     page.code("ldb < x")
     page.values("settings", {"a": 1})
     return page
@@ -28,7 +29,7 @@ def made():
 def test_a_page_and_its_markdown_say_the_same():
     text = made().as_html()
     page = Checked(text)
-    assert page.tables == [[HEAD, *ROWS]] * 2
+    assert page.tables == [[list(COLUMNS), *ROWS]] * 2
     assert page.parts == [
         "h1",
         "h2",
@@ -97,7 +98,7 @@ def test_a_figure_has_the_pages_colours_and_no_size_of_its_own():
     assert "stroke: currentColor" in svg
     assert drawing.COLOURS[1] in svg
     page = Page("x")
-    page.plot(svg, "Two bars.")
+    page.plot(lambda: svg, "Two bars.")
     words = Checked(page.as_html()).words
     assert {"Bars", "Two bars.", "ms", "x", "y", "all"} <= set(words)
 

@@ -10,14 +10,13 @@ from torch import nn
 
 from layerdropback import Truncate, Uniform
 from layerdropback.engine import steps, watch
-from layerdropback.lab.profiling.bench import Bench
-from layerdropback.lab.profiling.blocks import REST, block_costs
+from layerdropback.lab.held import SavedBytes
+from layerdropback.lab.profiling.bench import Bench, Phases, time_phases
+from layerdropback.lab.profiling.blocks import REST, BlockCost, block_costs
 from layerdropback.lab.profiling.cost import step_costs
-from layerdropback.lab.profiling.phases import Phases, time_phases
 from layerdropback.lab.profiling.profile import Profile, profile
+from layerdropback.lab.profiling.report import as_text, parts, sentence
 from layerdropback.lab.profiling.saving import UNTIMED_PAIRS, Saving, saving_of
-from layerdropback.lab.profiling.telling import as_text, sentence
-from layerdropback.lab.saved import SavedBytes
 from zoo import ZOO
 
 FORWARD, ACTIVATIONS, WEIGHTS = 0.004, 0.008, 0.012  # seconds that a sleeping layer takes
@@ -243,6 +242,23 @@ def test_a_profile_of_ones_own_model_leaves_it_alone():
     json.dumps(found.as_dict())
 
 
+def test_what_was_printed_stays_as_more_comes_to_be_known():
+    block = BlockCost("b", 1e-3, 1e-3, flops=2 * 10**12, saved=2**31, parameters=1, n=5)
+    found = Profile("net", 1, blocks=[block])
+    stages = [parts(found)]
+    found.phases = Phases(forward=0.25, activations=0.25, weights=0.5, optimizer=0.0, n=3)
+    stages.append(parts(found))
+    found.savings.append(Saving(Uniform(0.5), 0.3, 0.2, 0.1, 0.05, 0.4, 0.05, 9))
+    stages.append(parts(found))
+    for before, after in itertools.pairwise(stages):
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+    assert stages[2][-1] == sentence(found)
+    assert "| 2,000  | 2,048 " in stages[0][0], "no size has an exponent"
+    assert "| backward, weights     | 500.00 | 50.0 %      |" in stages[1][-2]
+    assert stages[1][-1].startswith("A full step takes 1000.0 ms, of which the backward pass is 75")
+
+
 def test_the_best_setting_is_the_one_that_spares_the_most_for_sure():
     spared = [(0.10, 0.05), (0.30, -0.01), (0.20, 0.15)]
     found = Profile("net", 1, phases=Phases(1.0, 1.0, 1.0, 0.0, 3))
@@ -251,6 +267,6 @@ def test_the_best_setting_is_the_one_that_spares_the_most_for_sure():
         found.savings.append(Saving(strategy, 0.3, 0.2, measured, low, 0.4, 0.05, 9))
     assert found.best() is found.savings[2]
     text = sentence(found)
-    assert text.startswith("net would gain most from uniform 0.3: a drop step spares")
-    assert "spares 20 % of a full step's time" in text
+    assert text.startswith("net would gain most from uniform 0.3: a drop step saves")
+    assert "saves 20 % of a full step's time" in text
     assert "about 10 % less" in text

@@ -12,7 +12,7 @@ from layerdropback import UsageError
 from layerdropback.lab.packed import pack, text_of
 from layerdropback.lab.record import Record
 from layerdropback.lab.report.build import make_report
-from layerdropback.lab.tables import COLUMNS
+from layerdropback.lab.report.results import COLUMNS
 from pages import Checked
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]

@@ -9,7 +9,8 @@ import small_models  # noqa: F401 - registers the model
 from layerdropback import UsageError
 from layerdropback.lab.arms import PLAIN
 from layerdropback.lab.record import Record
-from layerdropback.lab.sweep import points, sweep_lines, sweep_rows
+from layerdropback.lab.sweep import COLUMNS, points, sweep_lines
+from layerdropback.lab.tables import rows_of
 from layerdropback.tasks.sweeping import sweep_arms
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
@@ -75,7 +76,7 @@ def test_the_pareto_front_is_of_all_arms():
     record = made_up({"fast": (4.0, 80.0), "above": (7.5, 88.5), "worse": (7.6, 88.4)})
     on = {name for name, point in found(record).items() if point.on_front}
     assert on == {"fast", "plain 0.5", "above", PLAIN}
-    assert [row[0] for row in sweep_rows(record)] == [
+    assert [row[0] for row in rows_of(COLUMNS, points(record))] == [
         "fast",
         "plain 0.5",
         "plain 0.75",

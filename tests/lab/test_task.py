@@ -108,7 +108,7 @@ def test_a_stopped_comparison_goes_on_from_the_last_epochs(tmp_path, monkeypatch
     """A run that is saved between epochs alone: stopped in one, it begins that one anew."""
     task, ways = study()
     whole = compare(task, ways, seeds=2, out=tmp_path / "whole")
-    monkeypatch.setattr("layerdropback.lab.saving.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("layerdropback.lab.storing.SAVE_EVERY", 0.0)
     monkeypatch.setattr(Stopping, "requested", None, raising=False)
 
     class Asked(LinesRun):

@@ -10,7 +10,8 @@ from command import stop_after
 from layerdropback.lab.arms import Arm
 from layerdropback.lab.plan import Plan
 from layerdropback.lab.record import Record
-from layerdropback.lab.tables import comparison_rows, comparison_table, tuning_lines
+from layerdropback.lab.report.results import COLUMNS, found_of, result_tables, tuning_lines
+from layerdropback.lab.tables import rows_of
 from layerdropback.lab.telling import SILENCE, Telling
 from layerdropback.runs.stopping import Stopped
 from layerdropback.tasks.arms import make_arms
@@ -134,7 +135,7 @@ def test_sentences_are_broken_between_words_on_a_terminal_and_nowhere_else():
 def test_the_table_has_what_matters_and_fits():
     record = record_of(4)
     play(record, Telling(Console(file=io.StringIO())), 4)
-    table, _, says = comparison_table(record).rpartition("\n")
+    table, _, says = result_tables(record).rpartition("\n")
     head, _, *rows = [line.strip("| ").split("|") for line in table.splitlines()]
     assert says == (
         "held MiB: tensors saved for the backward pass + gradients + optimizer states, "
@@ -150,15 +151,15 @@ def test_the_table_has_what_matters_and_fits():
     assert found["ldb"][2].startswith("+0.25 [-")
     assert found["ldb"][3] == "1.00 [1.00, 1.00]"
     assert [cells[-1] for cells in found.values()] == ["8", "3", "8"]
-    assert max(map(len, comparison_table(record).splitlines())) <= 100
+    assert max(map(len, result_tables(record).splitlines())) <= 100
 
 
 def test_a_report_has_both_kinds_of_steps_and_a_terminal_the_larger():
     record = record_of(saved={"plain": {"full": 2**20}, "ldb": {"full": 2**20, "drop": 2**19}})
     play(record, Telling(Console(file=io.StringIO())), 1)
-    assert [row[-2] for row in comparison_rows(record)] == ["1", "1 / 0.5", "1"]
-    assert [row[-1] for row in comparison_rows(record)] == ["", "", ""]  # not counted
-    assert "| 1        |" in comparison_table(record)
+    assert [row[-2] for row in rows_of(COLUMNS, found_of(record))] == ["1", "1 / 0.5", "1"]
+    assert [row[-1] for row in rows_of(COLUMNS, found_of(record))] == ["", "", ""]  # not counted
+    assert "| 1        |" in result_tables(record)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_report_has_both_kinds_of_steps_and_a_terminal_the_larger():
 )
 def test_no_size_needs_an_exponent(mebibytes, shown):
     record = record_of(saved={name: {"full": mebibytes * 2**20} for name in ("plain", "ldb")})
-    assert f"| {shown} " in comparison_table(record)
+    assert f"| {shown} " in result_tables(record)
 
 
 def test_gradients_and_states_are_counted_where_they_are_seen():
@@ -176,9 +177,13 @@ def test_gradients_and_states_are_counted_where_they_are_seen():
     for name, states in (("plain", 20), ("ldb", 2)):
         record.pilot[name] |= {"gradients": 10 * 2**20, "states": states * 2**20}
     record.rows("ldb", 0)[1]["state_bytes"] = 5 * 2**20
-    assert [row[-1] for row in comparison_rows(record)] == ["10 / 20", "10 / 5", "10 / 20"]
+    assert [row[-1] for row in rows_of(COLUMNS, found_of(record))] == [
+        "10 / 20",
+        "10 / 5",
+        "10 / 20",
+    ]
     for shown in ("| 8 + 10 + 20 |", "| 3 + 10 + 5  |"):
-        assert shown in comparison_table(record)
+        assert shown in result_tables(record)
 
 
 def test_tuning_is_a_line_for_each_arm():

@@ -1,5 +1,6 @@
 """The arms of a comparison: plain training, methods, and the controls of both."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -124,10 +125,8 @@ def require_other_names(arms: Iterable[Arm]) -> None:
     Raises:
         UsageError: two have one name.
     """
-    seen: set[str] = set()
-    for arm in arms:
-        if arm.name in seen:
-            fact = f"two arms are called {arm.name!r}"
+    for name, count in Counter(arm.name for arm in arms).items():
+        if count > 1:
             cause = "the tables would not tell them apart"
-            raise UsageError(explain(fact, cause, "give another NAME: before one's settings"))
-        seen.add(arm.name)
+            cure = "give another NAME: before one's settings"
+            raise UsageError(explain(f"two arms are called {name!r}", cause, cure))

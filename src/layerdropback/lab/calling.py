@@ -1,6 +1,7 @@
-"""Calling a user's model to look at it, as if nobody had."""
+"""Calling a user's model to look at it, as if nobody had, and for how long."""
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -64,3 +65,20 @@ def first_output(outputs: Any) -> Tensor:
         if tensor.is_floating_point():
             return tensor
     raise TypeError("the model's outputs hold no floating-point tensor; give a loss")
+
+
+def summed(outputs: Any) -> Tensor:
+    """The sum of the first floating-point tensor in a model's outputs, for want of a loss.
+
+    Example:
+        >>> summed({"logits": torch.ones(2, 3)})
+        tensor(6.)
+    """
+    return first_output(outputs).float().sum()
+
+
+def now(device: torch.device) -> float:
+    """Seconds on the wall clock, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

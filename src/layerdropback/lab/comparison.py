@@ -12,12 +12,11 @@ from ..errors import Diverged, UsageError, explain
 from ..runs.claim import claimed
 from ..runs.stopping import Stopping
 from .arms import Arm, arms_of, with_equal_time, with_shorter
-from .beginning import identity_of, new_record
 from .pilot import Timing, pilot, same_time
 from .plan import Place, Plan
 from .record import Record
 from .report.build import make_report
-from .saving import Saving
+from .storing import Storing
 from .task import Task
 from .telling import Telling
 from .tuning import Tuning
@@ -72,15 +71,7 @@ def compare(
 def carry_out(
     task: Task, arms: Sequence[Arm], plan: Plan, place: Place, console: Console | None = None
 ) -> Record:
-    """The same with every arm and control named, see `compare`.
-
-    Args:
-        task: what is to be learnt.
-        arms: plain training first.
-        plan: how to compare.
-        place: where everything is kept.
-        console: where to say what happens; standard output by default.
-    """
+    """The same with every arm and control named, plain training first; see `compare`."""
     plan.check()
     return _Comparison(task, arms, plan, place, Telling(console)).go()
 
@@ -94,7 +85,7 @@ class _Comparison:
         self.folder, self._resume = place.folder(), place.resume
         self.stopping = Stopping()
         self.players: list[Player] = []
-        self._saving = Saving(self.folder)
+        self._storing = Storing(self.folder)
 
     def go(self) -> Record:
         with ExitStack() as stack:
@@ -105,8 +96,8 @@ class _Comparison:
             if self._resume:
                 found, states = self._found()
             if found is None:
-                self._saving.begin_anew()
-            self.record = found or new_record(self.task, list(self.arms.values()), self.plan)
+                self._storing.begin_anew()
+            self.record = found or self.plan.new_record(self.task, list(self.arms.values()))
             stack.enter_context(self.stopping)
             stack.callback(self._close)
             stack.callback(self.telling.close)
@@ -116,7 +107,7 @@ class _Comparison:
                 if seed not in self.record.finished_seeds():
                     self._run(seed, states)
                     states = {}
-            self._saving.end()
+            self._storing.end()
         self.telling.ends(self.record, make_report([self.folder]))
         return self.record
 
@@ -189,7 +180,7 @@ class _Comparison:
     def _after_turn(self, player: Player, row: Row) -> None:
         self.record.epochs.append(_row(player, row))
         self.telling.epoch(self.record, player, row)
-        if self._saving.is_due:
+        if self._storing.is_due:
             self._save()
         self._stop_if_asked()
 
@@ -203,13 +194,13 @@ class _Comparison:
         whole = all(player.can_save for player in self.players)
         if whole:
             states = {player.arm.name: player.state_dict() for player in self.players}
-            self._saving.save(self.record, states)
+            self._storing.save(self.record, states)
         return whole
 
     def _found(self) -> tuple[Record | None, Mapping[str, Any]]:
         """What an earlier process saved: its record, and the states of runs under way."""
-        what = self.task, list(self.arms.values()), self.plan
-        record, players, problems = self._saving.found(identity_of(*what))
+        identity = self.plan.identity(self.task, list(self.arms.values()))
+        record, players, problems = self._storing.found(identity)
         for problem in problems:
             self.telling.say(f"checkpoint {problem}: set aside")
         if record is None:

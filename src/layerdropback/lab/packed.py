@@ -13,7 +13,8 @@ SUFFIX = ".gz"
 def pack(values: Any) -> bytes:
     """Compact JSON, compressed.
 
-    The same values give the same bytes: neither a time nor a name is in them.
+    The same values give the same bytes: neither a time nor a name is in them, nor the system, which
+    `gzip.compress` writes.
 
     Args:
         values: what JSON can hold.

@@ -5,29 +5,28 @@ What the paper leaves out comes with them: the controls of equal time, and seeds
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, explain
+from ..runs.reasons import require
 
 Run = Callable[[list[str]], None]
 
-# The paper's models, as timm names them; two of its sizes are not said and are ours.
-_MODELS = {
-    "vit": "vit_tiny_patch16_224",
-    "swin": "swin_tiny_patch4_window7_224",
-    "efficientnet": "efficientnet_b0",
-    "dla": "dla34",
-    "resnet": "resnet50",
-    "densenet": "densenet121",
-}
+# Stands in the commands for the folder that is written to.
+_OUT = "OUT"
 
-# Small enough to train in seconds on two cores, one with convolutions and one with attention.
-_TINY_MODELS = {"resnet": "test_resnet", "vit": "test_vit"}
-_TINY = ["--data", "digits", "--epochs", "4", "--batch-size", "32", "--no-flip", "--rotate", "0"]
-_TINY += ["--seeds", "2", "--limit-train", "720"]
-_DENSENET = ["--model-args", "growth_rate=8", "--model-args", "block_config=[2, 2, 2, 2]"]
+# The paper's models, as timm names them; two of its sizes are not said and are ours.
+_TRANSFORMERS = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
+_MODELS = (*_TRANSFORMERS, "efficientnet_b0", "dla34", "resnet50", "densenet121")
+
+# Small enough to train in seconds on two cores, one with convolutions and one with attention, whose
+# images must be divisible by its patches.
+_TINY_MODELS = {"test_resnet": "", "test_vit": "--image-size 32"}
+_TINY = "--data digits --epochs 4 --batch-size 32 --no-flip --rotate 0 --seeds 2 --limit-train 720"
+_DENSENET = "--model-args growth_rate=8 --model-args 'block_config=[2, 2, 2, 2]'"
+_START = "--data digits --limit-train 360 --epochs 4 --drop-rate 0"
 
 
 @dataclass(frozen=True)
@@ -41,123 +40,82 @@ class Experiment:
     """
 
     says: str
-    full: Callable[[Path], list[list[str]]]
-    tiny: Callable[[Path], list[list[str]]]
+    full: Sequence[str]
+    tiny: Sequence[str]
 
 
-def _figure1(out: Path) -> list[list[str]]:
+def _profiles(more: str) -> list[str]:
     return [
-        _profile(name, out, ["--image-size", "32", "--batch-size", "128", "--channels-last"])
+        f"profile --model {name} --classes 10 --image-size 32 {more} "
+        f"--out {_OUT}/{name} --overwrite"
         for name in ("resnet50", "densenet121")
     ]
 
 
-def _figure1_tiny(out: Path) -> list[list[str]]:
-    small = ["--image-size", "32", "--batch-size", "4", "--pairs", "3", "--rates", "0.5"]
-    return [_profile(name, out, small) for name in ("resnet50", "densenet121")]
+def _sweep(name: str, more: str) -> str:
+    ways = f"--strategies uniform --every 2 {more}"
+    return f"sweep --recipe paper-scratch --model {name} {ways} --out {_OUT}/{name} --resume"
 
 
-def _profile(name: str, out: Path, more: Sequence[str]) -> list[str]:
-    where = ["--out", str(out / name), "--overwrite"]
-    return ["profile", "--model", name, "--classes", "10", *more, *where]
+def _compare(recipe: str, name: str, more: str, place: str = "") -> str:
+    folder = f"{_OUT}/{place or name}"
+    return f"compare --recipe paper-{recipe} --model {name} {more} --out {folder} --resume"
 
 
-def _figure3(out: Path) -> list[list[str]]:
-    rates = ["--rates", "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", "--every", "2", "--seeds", "3"]
-    return [_sweep("dla34", out, ["--data", "cifar10", *rates])]
-
-
-def _figure3_tiny(out: Path) -> list[list[str]]:
-    return [_sweep("test_resnet", out, [*_TINY, "--rates", "0.25,0.75", "--every", "2"])]
-
-
-def _sweep(name: str, out: Path, more: Sequence[str]) -> list[str]:
-    ways = ["--strategies", "uniform"]
-    return ["sweep", "--recipe", "paper-scratch", "--model", name, *ways, *more, *_into(out / name)]
-
-
-def _figure4(out: Path) -> list[list[str]]:
-    return [_compare("densenet121", out, ["--data", "cifar10", "--seeds", "1"])]
-
-
-def _figure4_tiny(out: Path) -> list[list[str]]:
-    return [_compare("densenet121", out, [*_TINY, *_DENSENET])]
-
-
-def _scratch(out: Path) -> list[list[str]]:
+def _families(recipe: str, more: str = "") -> list[str]:
+    """All six on both data sets, and a report of them."""
+    cases = [(data, name) for data in ("cifar10", "cifar100") for name in _MODELS]
     runs = [
-        _compare(name, out / data, ["--data", data, "--seeds", "3"])
-        for data in ("cifar10", "cifar100")
-        for name in _MODELS.values()
+        _compare(recipe, name, f"{more} --data {data} --seeds 3", f"{data}/{name}")
+        for data, name in cases
     ]
-    return [*runs, _report(runs, out)]
+    return [*runs, _report(f"{data}/{name}" for data, name in cases)]
 
 
-def _scratch_tiny(out: Path) -> list[list[str]]:
-    runs = [_compare(name, out, [*_TINY, *_size(name)]) for name in _TINY_MODELS.values()]
-    return [*runs, _report(runs, out)]
+def _report(places: Iterable[str]) -> str:
+    return f"report {' '.join(f'{_OUT}/{place}' for place in places)} --out {_OUT}"
 
 
-def _finetune(out: Path) -> list[list[str]]:
-    runs = [
-        _compare(name, out / data, ["--pretrained", "--data", data, "--seeds", "3"], "finetune")
-        for data in ("cifar10", "cifar100")
-        for name in _MODELS.values()
-    ]
-    return [*runs, _report(runs, out)]
-
-
-def _finetune_tiny(out: Path) -> list[list[str]]:
+def _weights_first(name: str, size: str) -> list[str]:
     """Weights of some of the digits' images begin the training on others."""
-    runs, steps = [], []
-    for name in _TINY_MODELS.values():
-        first = out / f"{name}-weights"
-        start = ["--data", "digits", "--limit-train", "360", "--epochs", "4", "--drop-rate", "0"]
-        steps.append(["train", "--model", name, *start, *_size(name), *_into(first)])
-        more = ["--init", str(first / "weights.safetensors"), "--image-size", "16"]
-        more = [*_TINY, *more, *_size(name)]
-        runs.append(_compare(name, out, more, "finetune"))
-        steps.append(runs[-1])
-    return [*steps, _report(runs, out)]
+    weights = f"{_OUT}/{name}-weights"
+    more = f"--init {weights}/weights.safetensors --image-size 16 {_TINY} {size}"
+    train = f"train --model {name} {_START} {size} --out {weights} --resume"
+    return [train, _compare("finetune", name, more)]
 
 
-def _compare(name: str, out: Path, more: Sequence[str], recipe: str = "scratch") -> list[str]:
-    return ["compare", "--recipe", f"paper-{recipe}", "--model", name, *more, *_into(out / name)]
-
-
-def _size(name: str) -> list[str]:
-    """A vision transformer needs images that its patches divide."""
-    return ["--image-size", "32"] if "vit" in name else []
-
-
-def _into(folder: Path) -> list[str]:
-    return ["--out", str(folder), "--resume"]
-
-
-def _report(runs: Sequence[Sequence[str]], out: Path) -> list[str]:
-    folders = [run[list(run).index("--out") + 1] for run in runs]
-    return ["report", *folders, "--out", str(out)]
-
-
+_RATES = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9"
 EXPERIMENTS = {
     "figure1": Experiment(
         "where a step's time goes: backward is 87.2 % of ResNet-50's and 82.3 % of DenseNet-121's",
-        _figure1,
-        _figure1_tiny,
+        full=_profiles("--batch-size 128 --channels-last"),
+        tiny=_profiles("--batch-size 4 --pairs 3 --rates 0.5"),
     ),
     "figure3": Experiment(
-        "drop rate against accuracy and speed, DLA on CIFAR-10", _figure3, _figure3_tiny
+        "drop rate against accuracy and speed, DLA on CIFAR-10",
+        full=[_sweep("dla34", f"--data cifar10 --rates {_RATES} --seeds 3")],
+        tiny=[_sweep("test_resnet", f"{_TINY} --rates 0.25,0.75")],
     ),
-    "figure4": Experiment("loss curves, DenseNet-121 on CIFAR-10", _figure4, _figure4_tiny),
+    "figure4": Experiment(
+        "loss curves, DenseNet-121 on CIFAR-10",
+        full=[_compare("scratch", "densenet121", "--data cifar10 --seeds 1")],
+        tiny=[_compare("scratch", "densenet121", f"{_TINY} {_DENSENET}")],
+    ),
     "scratch": Experiment(
         "from scratch: 23.3 % less time on average, accuracy kept or better",
-        _scratch,
-        _scratch_tiny,
+        full=_families("scratch"),
+        tiny=[
+            *(_compare("scratch", name, f"{_TINY} {size}") for name, size in _TINY_MODELS.items()),
+            _report(_TINY_MODELS),
+        ],
     ),
     "finetune": Experiment(
         "fine-tuning: 16.93 % less time on average, accuracy kept or better",
-        _finetune,
-        _finetune_tiny,
+        full=_families("finetune", "--pretrained"),
+        tiny=[
+            *(line for case in _TINY_MODELS.items() for line in _weights_first(*case)),
+            _report(_TINY_MODELS),
+        ],
     ),
 }
 
@@ -171,7 +129,7 @@ def commands(name: str, scale: str, out: Path, more: Sequence[str] = ()) -> list
         name: of `EXPERIMENTS`.
         scale: of `SCALES`.
         out: a folder for what they write.
-        more: flags for every command but ``report``; they go before the experiment's own.
+        more: flags for every command but ``report``; they come last.
 
     Raises:
         UsageError: there is no such experiment or scale.
@@ -185,12 +143,12 @@ def commands(name: str, scale: str, out: Path, more: Sequence[str] = ()) -> list
     if name not in EXPERIMENTS:
         cure = f"give one of {', '.join(EXPERIMENTS)}"
         raise UsageError(explain(f"{name} is unknown", "no such experiment is known", cure))
-    if scale not in SCALES:
-        cause = f"it is one of {', '.join(SCALES)}"
-        raise UsageError(explain(f"--scale {scale} is not usable", cause, "give one"))
-    experiment = EXPERIMENTS[name]
-    found = (experiment.full if scale == "full" else experiment.tiny)(out)
-    return [command if command[0] == "report" else [*command, *more] for command in found]
+    require(scale in SCALES, f"--scale {scale}", f"it is one of {', '.join(SCALES)}")
+    found = []
+    for line in getattr(EXPERIMENTS[name], scale):
+        command = [word.replace(_OUT, str(out)) for word in shlex.split(line)]
+        found.append(command if command[0] == "report" else [*command, *more])
+    return found
 
 
 def reproduce(

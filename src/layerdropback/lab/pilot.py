@@ -2,18 +2,21 @@
 
 import itertools
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import AttachError, UsageError, explain
 from .arms import Arm
-from .moving import MovingBytes
-from .saved import SavedBytes
+from .calling import now
+from .held import MovingBytes, SavedBytes
 from .task import Run, Task, whole_epochs
-from .turns import Player, now
+from .turns import Player
 
 # Seconds of a slice, about: so short that the machine is the same for all arms of a round.
 SLICE = 0.1
@@ -24,6 +27,8 @@ ROUNDS, ENOUGH = (10, 200), 0.004
 # Of a normal distribution: its standard deviation over the median deviation, and the standard error
 # of the median over that of the mean.
 _NORMAL, _MEDIAN = 1.4826, 1.2533
+
+Numbers = NDArray[np.floating[Any]]
 
 # Drop epochs whose rate changes are timed in so many parts, those of like rates together.
 PARTS = 4
@@ -73,7 +78,7 @@ def pilot(
         arms: plain training, and what is to be compared with it.
         task: makes their runs.
         runs: how many times each arm will be run; it decides how long the pilot may take.
-        tell: is told how far it is.
+        tell: gets a line that says how far it is.
         left_out: gets the arms with which the model cannot be trained, with the reason; None for
             an error.
 
@@ -103,7 +108,7 @@ def pilot(
                 track.round()
             error = max(track.error(tracks[0]) for track in tracks)
             tell(f"pilot: {made} rounds, times known to {100 * error:.1f} %")
-            most = min(LONGEST, SHARE * runs * sum(sum(track.runs()[-1:]) for track in tracks))
+            most = min(LONGEST, SHARE * runs * sum(float(track.runs()[-1]) for track in tracks))
             late = time.perf_counter() - begun > most
             if made >= ROUNDS[0] and (error <= ENOUGH or made >= ROUNDS[1] or late):
                 break
@@ -142,14 +147,14 @@ class _Track:
         self.player = Player(replace(arm, epochs=whole), 0, task)
         run = self.player.run
         self._moving = MovingBytes(run.optimizer)
+        # The last epoch may be a part of one.
         self._parts = [
-            _Part(mode, epochs, sum(_share(e, arm) * run.steps_in(e) for e in epochs))
+            _Part(mode, epochs, sum(min(1.0, arm.epochs - e) * run.steps_in(e) for e in epochs))
             for mode, epochs in _parts_of(run, whole)
         ]
         # A median would take the steps that happen to be in the middle for all; where a mask lasts
         # for a period, and the periods' steps differ, all of them count.
-        mixed = any(part.mode == "mixed" for part in self._parts)
-        self._middle = statistics.fmean if mixed else statistics.median
+        self._mixed = any(part.mode == "mixed" for part in self._parts)
         for part in self._parts:
             if min(map(run.steps_in, part.epochs)) < 3:
                 fact = f"{arm.name} has less than 3 steps in a {part.mode} epoch"
@@ -158,6 +163,9 @@ class _Track:
 
     def prepare(self) -> None:
         """Warm up, count bytes, and find how many steps make a slice."""
+        ldb = self.player.run.ldb
+        # For so many steps a mask's layers stay the same.
+        period = 1 if ldb is None else ldb.settings.schedule.steps or 1
         for part in self._parts:
             # The very first step is recorded, and full, in an epoch that drops as well.
             timed_steps(self.player, part.epochs[0], 1)
@@ -165,52 +173,50 @@ class _Track:
                 timed_steps(self.player, next(part.turn), 4)
             part.saved = saved.total / saved.passes
             seconds = timed_steps(self.player, next(part.turn), 4)
-            part.count = max(2, _period(self.player.run), min(1000, math.ceil(SLICE / seconds)))
+            part.count = max(2, period, min(1000, math.ceil(SLICE / seconds)))
 
     def round(self) -> None:
         """One slice of each part."""
         for part in self._parts:
             part.found.append(timed_steps(self.player, next(part.turn), part.count))
 
-    def runs(self) -> list[float]:
+    def runs(self) -> Numbers:
         """Seconds of the whole run, as each round has it."""
-        rounds = zip(*(part.found for part in self._parts), strict=True)
-        steps = [part.steps for part in self._parts]
-        return [sum(n * s for n, s in zip(steps, found, strict=True)) for found in rounds]
+        found: Numbers = np.sum([p.steps * np.array(p.found) for p in self._parts], axis=0)
+        return found
+
+    def _middle(self, found: Numbers | Sequence[float]) -> float:
+        return float(np.mean(found) if self._mixed else np.median(found))
 
     def _by_mode(self, value: Callable[["_Part"], float]) -> dict[str, float]:
         """Means over steps."""
         found = {}
         for mode in dict.fromkeys(part.mode for part in self._parts):
             mine = [part for part in self._parts if part.mode == mode]
-            total = sum(part.steps for part in mine)
-            found[mode] = sum(part.steps * value(part) for part in mine) / total
+            weights = [part.steps for part in mine]
+            found[mode] = float(np.average([value(part) for part in mine], weights=weights))
         return found
 
-    def ratios(self, plain: "_Track") -> list[float]:
-        return [mine / its for mine, its in zip(self.runs(), plain.runs(), strict=True)]
-
     def error(self, plain: "_Track") -> float:
-        """Standard error of the median of the time's ratio to plain training's."""
-        ratios = self.ratios(plain)
+        """Standard error of the time's ratio to plain training's."""
+        ratios = self.runs() / plain.runs()
         if len(ratios) < 2:
             return math.inf
-        if self._middle is statistics.fmean:
-            return statistics.stdev(ratios) / math.sqrt(len(ratios))
+        if self._mixed:
+            return float(np.std(ratios, ddof=1)) / math.sqrt(len(ratios))
         # By the median deviation, as a median is not moved by the slices that were disturbed.
-        middle = self._middle(ratios)
-        spread = _NORMAL * statistics.median(abs(ratio - middle) for ratio in ratios)
+        spread = _NORMAL * float(np.median(np.abs(ratios - np.median(ratios))))
         return _MEDIAN * spread / math.sqrt(len(ratios))
 
     def timing(self, plain: "_Track") -> Timing:
-        ratios = self.ratios(plain)
+        runs = self.runs()
         return Timing(
-            seconds=self._middle(self.runs()),
+            seconds=self._middle(runs),
             per_step=self._by_mode(lambda part: self._middle(part.found)),
             saved=self._by_mode(lambda part: part.saved),
-            ratio=self._middle(ratios),
+            ratio=self._middle(runs / plain.runs()),
             error=self.error(plain),
-            n=len(ratios),
+            n=len(runs),
             epoch_steps=self.player.run.steps_in(0),
             gradients=self._moving.gradients,
             states=self._moving.states,
@@ -254,22 +260,9 @@ def _parts_of(run: Run, epochs: int) -> list[tuple[str, list[int]]]:
     for epoch in range(epochs):
         found.setdefault(run.mode(epoch), []).append(epoch)
     parts = []
+    changes = run.ldb is not None and run.ldb.settings.schedule.ramp != "constant"
     for mode, mine in found.items():
-        count = min(PARTS, len(mine)) if mode != "full" and _changes(run) else 1
+        count = min(PARTS, len(mine)) if mode != "full" and changes else 1
         ends = [number * len(mine) // count for number in range(count + 1)]
         parts += [(mode, mine[a:b]) for a, b in itertools.pairwise(ends)]
     return parts
-
-
-def _changes(run: Run) -> bool:
-    return run.ldb is not None and run.ldb.settings.schedule.ramp != "constant"
-
-
-def _period(run: Run) -> int:
-    """Steps for which a mask's layers stay the same, at least."""
-    return 1 if run.ldb is None else run.ldb.settings.schedule.steps or 1
-
-
-def _share(epoch: int, arm: Arm) -> float:
-    """Of an epoch, what the run has; the last may be a part of one."""
-    return min(1.0, arm.epochs - epoch)

@@ -1,5 +1,6 @@
 """All that a comparison did: what the tables, the report and a later process need of it."""
 
+import itertools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ class Record:
             uneven (`judge`); it was not so before it was decided on.
         kind: ``"comparison"``, or ``"sweep"``, whose test is on training samples held out.
         margin: in points: accuracies that differ by less are equal.
-        target: test accuracy whose time is told; None: plain training's mean less the margin.
+        target: test accuracy whose time is reported; None: plain training's mean less the margin.
         held_out: training samples held out to tune on, or None.
         trials: of the learning rates: arm, lr, seed, accuracy (on those held out), loss.
         tuned: the learning rate chosen for each arm; empty where none was tuned.
@@ -111,6 +112,20 @@ class Record:
         """What the data is counted in; earlier releases compared images alone."""
         return str(self.data.get("unit", "images"))
 
+    @property
+    def plain(self) -> str:
+        """The name of plain training."""
+        return self.names("plain")[0]
+
+    @property
+    def least_spread(self) -> float:
+        """In points, one test sample's worth: no spread below it is believed."""
+        return float(100 / self.data["test"])
+
+    def arm(self, name: str) -> dict[str, Any]:
+        """The entry of an arm."""
+        return next(arm for arm in self.arms if arm["name"] == name)
+
     def names(self, role: str | None = None) -> list[str]:
         """The arms' names; with a role those that have it."""
         return [arm["name"] for arm in self.arms if role in (None, arm["role"])]
@@ -131,7 +146,7 @@ class Record:
     def measured(self, arm: str) -> Measured:
         """Final accuracies and times of an arm's finished runs, by seed."""
         runs = [self.rows(arm, seed) for seed in self.finished_seeds()]
-        settings = next(entry["settings"] for entry in self.arms if entry["name"] == arm)
+        settings = self.arm(arm)["settings"]
         # What changes from epoch to epoch is no disturbance then; earlier releases had a strategy
         # that followed the training.
         changing = settings.get("ramp", "constant") != "constant"
@@ -150,38 +165,33 @@ class Record:
         """What was shown of each method."""
         equal = {arm["of"]: arm["name"] for arm in self.arms if arm["role"] == "same time"}
         return judge(
-            self.measured(self.names("plain")[0]),
+            self.measured(self.plain),
             {
-                name: (
-                    self.measured(name),
-                    self.measured(equal[name]) if name in equal else None,
-                )
+                name: (self.measured(name), self.measured(equal[name]) if name in equal else None)
                 for name in self.names("method")
             },
             self.front() if self.by_front else (),
             margin=self.margin,
-            least_spread=100 / self.data["test"],
+            least_spread=self.least_spread,
         )
 
     def target_accuracy(self) -> float:
-        """The test accuracy whose time is told."""
+        """The test accuracy whose time is reported."""
         if self.target is not None:
             return self.target
-        return statistics.mean(self.measured(self.names("plain")[0]).accuracy) - self.margin
+        return statistics.mean(self.measured(self.plain).accuracy) - self.margin
 
     def seconds_to(self, arm: str, accuracy: float) -> list[float | None]:
         """Training seconds until the test accuracy first came to this, for each seed.
 
-        None where it never did. Epochs are as fine as it can be told.
+        None where it never did. Epochs are as fine as it can be said.
         """
         found: list[float | None] = []
         for seed in self.finished_seeds():
-            passed, reached = 0.0, None
-            for row in self.rows(arm, seed):
-                passed += row["seconds"]
-                if reached is None and row["test_accuracy"] >= accuracy:
-                    reached = passed
-            found.append(reached)
+            rows = self.rows(arm, seed)
+            times = itertools.accumulate(row["seconds"] for row in rows)
+            pairs = zip(times, rows, strict=True)
+            found.append(next((t for t, row in pairs if row["test_accuracy"] >= accuracy), None))
         return found
 
 
@@ -218,11 +228,11 @@ def run_seconds(rows: Sequence[Mapping[str, Any]], changing: bool = False) -> fl
     apart = [row for row in rows if row["mode"] in (("drop", "mixed") if changing else ("mixed",))]
     rows = [row for row in rows if row not in apart]
     total: float = sum(row["seconds"] for row in apart)
-    steps: dict[str, int] = {}
-    warm: dict[str, list[float]] = {}
-    for number, row in enumerate(rows):
-        mode = row["mode"]
-        steps[mode] = steps.get(mode, 0) + row["steps"]
-        if number > 0 or all(other["mode"] != mode for other in rows[1:]):
-            warm.setdefault(mode, []).append(row["seconds"] / row["steps"])
-    return total + sum(steps[mode] * statistics.median(found) for mode, found in warm.items())
+    by_mode = 0.0
+    for mode in dict.fromkeys(row["mode"] for row in rows):
+        mine = [row for row in rows if row["mode"] == mode]
+        # The run's first epoch, in which things warm up, has a part only where it is the only one.
+        warm = mine[1:] if mine[0] is rows[0] and len(mine) > 1 else mine
+        step = statistics.median(row["seconds"] / row["steps"] for row in warm)
+        by_mode += sum(row["steps"] for row in mine) * step
+    return total + by_mode

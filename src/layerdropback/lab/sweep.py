@@ -12,6 +12,7 @@ from typing import Any
 from .front import at_time
 from .record import Record
 from .statistics import ERROR, Interval, chance, holm, interval
+from .tables import Columns, counted
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,9 @@ class Point:
 
 def points(record: Record) -> list[Point]:
     """Every arm of a sweep, the fastest first."""
-    least = 100 / record.data["test"]
     measured = {name: record.measured(name) for name in record.names()}
     seconds = {name: fmean(found.seconds) for name, found in measured.items()}
-    whole = seconds[record.names("plain")[0]]
+    whole, least = seconds[record.plain], record.least_spread
     arms = {arm["name"]: arm for arm in record.arms}
     plain = record.front()
     over: dict[str, Interval] = {}
@@ -85,36 +85,22 @@ def _kind(arm: Mapping[str, Any]) -> str:
     return f"{settings['strategy']}, every {settings['every']}{ramp}"
 
 
-COLUMNS = (
-    "arm",
-    "n",
-    "time, of plain's",
-    "final accuracy, %",
-    "over plain's front, points",
-    "Pareto front",
-)
-
-
-def sweep_rows(record: Record) -> list[list[str]]:
-    """A row of `COLUMNS` for each arm, the fastest first."""
-    return [
-        [
-            point.name,
-            str(point.accuracy.n),
-            f"{point.time:.3f}",
-            point.accuracy.as_text(".2f"),
-            "" if point.over_plain is None else point.over_plain.as_text("+.2f"),
-            "yes" if point.on_front else "",
-        ]
-        for point in points(record)
-    ]
+COLUMNS: Columns[Point] = {
+    "arm": lambda point: point.name,
+    "n": lambda point: str(point.accuracy.n),
+    "time, of plain's": lambda point: f"{point.time:.3f}",
+    "final accuracy, %": lambda point: point.accuracy.as_text(".2f"),
+    "over plain's front, points": (
+        lambda point: "" if point.over_plain is None else point.over_plain.as_text("+.2f")
+    ),
+    "Pareto front": lambda point: "yes" if point.on_front else "",
+}
 
 
 def sweep_lines(record: Record) -> list[str]:
     """What the sweep shows, in sentences."""
     found = points(record)
     tried = record.names("method")
-    n = len(record.finished_seeds())
     lines = [
         f"{point.name}: above plain training's front by {point.over_plain.as_text('+.2f')} points "
         f"in {point.time:.2f} of plain's time"
@@ -127,9 +113,10 @@ def sweep_lines(record: Record) -> list[str]:
             "training's own front (plain runs of 1, 3/4 and 1/2 of the epochs)"
         )
     lines += [f"{name} is left out: {why}" for name, why in record.left_out.items()]
+    seeds = counted(len(record.finished_seeds()), "seed")
     lines.append(
-        f"n = {n} seed{'s' if n != 1 else ''}; 95 % t intervals over seeds, paired, Holm over "
-        f"{len(tried)} settings. Accuracies are on {record.data['test']:,} training {record.unit} "
-        "held out: a sweep chooses, and ldb compare, with other seeds and the test's, confirms."
+        f"n = {seeds}; 95 % t intervals over seeds, paired, Holm over {len(tried)} settings. "
+        f"Accuracies are on {record.data['test']:,} training {record.unit} held out: a sweep "
+        "chooses, and ldb compare, with other seeds and the test's, confirms."
     )
     return lines

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from .record import Record
-from .tables import plan_lines, result_lines, result_tables, tuning_lines
+from .report.page import say
+from .report.results import data_text, plan_lines, result_lines, result_tables, tuning_lines
+from .tables import counted
 from .task import whole_epochs
 from .turns import Player, Row
 
@@ -44,27 +46,14 @@ class Telling:
         self._said = clock()
 
     def say(self, text: str, wrap: bool = False) -> None:
-        """One line.
-
-        Args:
-            text: what to say.
-            wrap: whether a terminal gets it between words, in several lines; a command or a table
-                is to stay whole.
-        """
-        whole = not (wrap and self._console.is_terminal)
-        self._console.print(text, markup=False, highlight=False, soft_wrap=whole)
+        """One line; `wrap` lets a terminal break it between words, which no command stands."""
+        say(self._console, text, whole=not (wrap and self._console.is_terminal))
         self._said = self._clock()
 
     def begins(self, record: Record, folder: Path) -> None:
         """The comparison begins, or goes on."""
-        data, seeds = record.data, len(record.seeds)
-        text = (
-            f"comparing {', '.join(record.names())} on {data['name']}: {data['train']:,} training "
-            f"and {data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} "
-            f"{record.unit}, "
-            f"{seeds} seed{'s' if seeds > 1 else ''}; in {folder}"
-        )
-        self.say(text, wrap=True)
+        compared, seeds = ", ".join(record.names()), counted(len(record.seeds), "seed")
+        self.say(f"comparing {compared} on {data_text(record)}, {seeds}; in {folder}", wrap=True)
         self._bar.start()
 
     def close(self) -> None:
@@ -90,7 +79,7 @@ class Telling:
 
     def epoch(self, record: Record, player: Player, row: Row) -> None:
         """One epoch of one run is done."""
-        self._done += _of_an_epoch(record)[player.arm.name]
+        self._done += _expected(record)[player.arm.name]
         share, left = self._left(record)
         self._bar.update(self._task, completed=share, left=left)
         self.passing(
@@ -100,9 +89,10 @@ class Telling:
 
     def _left(self, record: Record) -> tuple[float, str]:
         """The share that is done, and how long the rest will take at the pace so far."""
-        each = _of_an_epoch(record)
+        each = _expected(record)
         done = sum(each[row["arm"]] for row in record.epochs)
-        left = max(0.0, expected_seconds(record) - done)
+        runs = [each[arm["name"]] * whole_epochs(arm["settings"]["epochs"]) for arm in record.arms]
+        left = max(0.0, sum(runs) * len(record.seeds) - done)
         # Tests and savings included; a seed whose runs another process ended has taken none here.
         pace = (self._clock() - self._begun) / self._done if self._done else 1.0
         return done / (done + left), f"{timedelta(seconds=round(left * pace))} left"
@@ -115,11 +105,9 @@ class Telling:
             self.say(f"seed {seed} done, {done} of {all_of_them}{more}")
 
     def stopped(self, record: Record, whole: bool) -> None:
-        """On a signal; what is done is saved.
+        """On a signal; what is done is saved, and `whole` the runs under way, too.
 
-        Args:
-            record: of the comparison.
-            whole: whether the runs under way are, too; else they go on from an earlier epoch.
+        Else these go on from an earlier epoch.
         """
         self._bar.stop()
         if record.finished_seeds():
@@ -143,25 +131,12 @@ class Telling:
         self.say(f"the report is {page}")
 
 
-def expected_seconds(record: Record) -> float:
-    """Of all the training, by the pilot."""
-    return sum(_of_a_run(record).values()) * len(record.seeds)
-
-
-def _of_a_run(record: Record) -> dict[str, float]:
-    """Seconds that the pilot expects of a run of each arm."""
-    pilot, plain = record.pilot, record.names("plain")[0]
-    methods = {arm["name"]: arm["of"] for arm in record.arms if arm["role"] == "same time"}
-    return {
-        name: pilot[plain]["seconds"] * pilot[methods.get(name, name)]["ratio"]
-        for name in record.names()
-    }
-
-
-def _of_an_epoch(record: Record) -> dict[str, float]:
-    """The same of an epoch, as if all of a run's were equally long."""
-    runs = _of_a_run(record)
-    return {
-        arm["name"]: runs[arm["name"]] / whole_epochs(arm["settings"]["epochs"])
-        for arm in record.arms
-    }
+def _expected(record: Record) -> dict[str, float]:
+    """Seconds that the pilot expects of an epoch of each arm, as if all of a run's were equal."""
+    plain = record.pilot[record.plain]["seconds"]
+    found = {}
+    for arm in record.arms:
+        timed = arm["of"] if arm["role"] == "same time" else arm["name"]
+        epochs = whole_epochs(arm["settings"]["epochs"])
+        found[arm["name"]] = plain * record.pilot[timed]["ratio"] / epochs
+    return found

@@ -1,8 +1,9 @@
 """Each arm's learning rate, chosen on training samples held out; the test set is not looked at."""
 
+import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -44,7 +45,7 @@ class Tuning:
         after: Callable[[Mapping[str, Any]], None],
         on_step: OnStep | None = None,
     ) -> None:
-        """Try what has to be tried.
+        """Try what has to be tried, and add it to the trials.
 
         Args:
             arms: to be tuned.
@@ -76,35 +77,23 @@ class Tuning:
     ) -> list[tuple[Arm, float, int]]:
         """Trials that are still to be made: of the grid, and beyond an edge that is the best."""
         made = {(trial["arm"], trial["lr"], trial["seed"]) for trial in trials}
-        missing = [
-            (arm, rate, seed)
-            for rate in self._grid
-            for seed in self._seeds
-            for arm in arms
-            if (arm.name, rate, seed) not in made
-        ]
+
+        def left(arm: Arm, rates: Iterable[float]) -> list[tuple[Arm, float, int]]:
+            every = itertools.product(rates, self._seeds)
+            return [(arm, *trial) for trial in every if (arm.name, *trial) not in made]
+
+        missing = [trial for arm in arms for trial in left(arm, self._grid)]
         if missing:
             return missing
         for arm in arms:
-            scores = self._scores(arm.name, trials)
-            rates = sorted(scores)
-            half = [rate for rate in rates if (arm.name, rate, self._seeds[-1]) not in made]
-            best = self.best(arm.name, trials)
-            if half:
-                beyond = half[0]
-            elif best == rates[0]:
-                beyond = rates[0] * (rates[0] / rates[1])
-            elif best == rates[-1]:
-                beyond = rates[-1] * (rates[-1] / rates[-2])
-            else:
-                continue
-            if len(rates) >= len(self._grid) + WIDER and not half:
+            rates, best = sorted(self._scores(arm.name, trials)), self.best(arm.name, trials)
+            begun = left(arm, rates)
+            beyond = None if begun else _beyond(rates, best)
+            if beyond is not None and len(rates) >= len(self._grid) + WIDER:
                 fact = f"the best learning rate of {arm.name} is {best:g}, at the edge of its grid"
                 cause = f"widening the grid {WIDER} times has not helped"
                 raise UsageError(explain(fact, cause, "give another --lr-grid"))
-            missing += [
-                (arm, beyond, seed) for seed in self._seeds if (arm.name, beyond, seed) not in made
-            ]
+            missing += begun if beyond is None else left(arm, [beyond])
         return missing
 
     def _scores(
@@ -123,6 +112,13 @@ class Tuning:
             )
             for rate, made in found.items()
         }
+
+
+def _beyond(rates: Sequence[float], best: float) -> float | None:
+    """The rate beyond the best one, where that is at an end."""
+    if best == rates[0]:
+        return rates[0] * (rates[0] / rates[1])
+    return rates[-1] * (rates[-1] / rates[-2]) if best == rates[-1] else None
 
 
 def _trial(player: Player, rate: float) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import Diverged, UsageError, explain
 from ..runs.randomness import generator_states, seed_all, set_generator_states
 from .arms import Arm
-from .moving import state_bytes
+from .calling import now
+from .held import state_bytes
 from .task import Run, Task, whole_epochs
 
 OnStep = Callable[[], None]
@@ -202,13 +202,6 @@ class Player:
     def close(self) -> None:
         """End what runs beside it."""
         self.run.close()
-
-
-def now(device: torch.device) -> float:
-    """Seconds on the wall clock, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def take_turns(

@@ -90,9 +90,9 @@ def judge(
     difference to plain training of the same time lies above 0. Both are corrected for the number
     of arms (Holm). Where neither a gain nor its absence is shown, more seeds are needed.
 
-    A pilot tells beforehand how much plain training takes an arm's time. Where that came out as
+    A pilot finds beforehand how much plain training takes an arm's time. Where that came out as
     another, by more than `SAME_TIME`, plain training's front takes its place (`at_time`); where
-    the arm's time is beyond that, nothing is told of an arm that this could favour.
+    the arm's time is beyond that, nothing is said of an arm that this could favour.
 
     Args:
         plain: plain training.

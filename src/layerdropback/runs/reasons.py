@@ -1,6 +1,8 @@
-"""Another library's error, as a part of one of our lines."""
+"""Errors in one line: another library's, and those of values that make no sense."""
 
 import textwrap
+
+from ..errors import UsageError, explain
 
 
 def reason(error: BaseException) -> str:
@@ -14,3 +16,25 @@ def reason(error: BaseException) -> str:
     """
     text = textwrap.shorten(str(error), 400, placeholder=" ...").rstrip(".")
     return text or type(error).__name__
+
+
+def require(good: bool, fact: str, cause: str) -> None:
+    """Refuse a value of the user's unless it is good.
+
+    Args:
+        good: whether it is.
+        fact: the flag and the value.
+        cause: what is needed.
+
+    Raises:
+        UsageError: it is not.
+
+    Example:
+        >>> require(3 > 5, "--seeds 3", "five are needed")
+        Traceback (most recent call last):
+        ...
+        layerdropback.errors.UsageError: --seeds 3 is not usable. Cause: five are needed. \
+Cure: give one.
+    """
+    if not good:
+        raise UsageError(explain(f"{fact} is not usable", cause, "give one"))

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from ..lab.profiling import telling
 from ..lab.profiling.bench import Bench
-from ..lab.profiling.page import write_files
 from ..lab.profiling.profile import Profile, fill
+from ..lab.profiling.report import parts, write_files
 from ..lab.profiling.trying import PROFILED, RATES, tried
+from ..lab.report.page import say
 from ..runs.device import find_device
 from ..runs.folder import writable
 from ..runs.machine import command_line, machine
 from ..runs.memory import is_out_of_memory
+from ..runs.reasons import require
 from ..strategies.base import Strategy
 from .compiling import compile_blocks
 from .config import TrainConfig
@@ -58,21 +59,15 @@ class Plan:
             layerdropback.errors.UsageError: --pairs 1 is not usable. Cause: \
 a whole number from 3 to 10000 is needed. Cure: give one.
         """
-        found = [
-            (f"--rates {rate:g}", 0 < rate < 1, "drop rates in (0, 1) are needed")
-            for rate in self.rates
-        ]
-        found += [
-            (f"--strategies {name}", name in PROFILED, f"it is one of {', '.join(PROFILED)}")
-            for name in self.strategies
-        ]
+        for rate in self.rates:
+            require(0 < rate < 1, f"--rates {rate:g}", "drop rates in (0, 1) are needed")
+        for name in self.strategies:
+            known = f"it is one of {', '.join(PROFILED)}"
+            require(name in PROFILED, f"--strategies {name}", known)
         good = 3 <= self.pairs <= 10_000
-        found += [(f"--pairs {self.pairs}", good, "a whole number from 3 to 10000 is needed")]
+        require(good, f"--pairs {self.pairs}", "a whole number from 3 to 10000 is needed")
         good = 2 <= self.classes <= 1_000_000
-        found += [(f"--classes {self.classes}", good, "a whole number from 2 on is needed")]
-        for fact, good, cause in found:
-            if not good:
-                raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+        require(good, f"--classes {self.classes}", "a whole number from 2 on is needed")
 
     def tried(self, config: TrainConfig) -> list[Strategy]:
         """Every strategy with every rate."""
@@ -115,8 +110,7 @@ def profile_model(config: TrainConfig, plan: Plan, console: Console | None = Non
         raise UsageError(explain(fact, "the memory has run out", cure)) from None
     finally:
         if folder is not None and found.blocks:  # also on Ctrl-C: what there is
-            page = write_files(found, command_line(), folder)
-            console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"the page is {write_files(found, command_line(), folder)}")
     return found
 
 
@@ -141,14 +135,11 @@ def _bench(config: TrainConfig, plan: Plan, found: Profile, console: Console) ->
     settings = config.as_dict()
     found.about = {name: settings[name] for name in (*names, "compile", "unit", "keep", "seed")}
     found.about |= {"classes": plan.classes, "stem": stem, **machine(device)}
-    console.print(
+    say(
+        console,
         f"{config.model} ({found.parameters / 1e6:.1f} M parameters), {config.batch_size} images "
-        f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}\n",
     )
-    console.print()
     precision = Precision(config.precision, device)
     return Bench(model, images, _loss, make_optimizer(config, model), precision.autocast)
 
@@ -195,8 +186,7 @@ class _Screen:
         self._status.update(text)
 
     def _print(self, found: Profile) -> None:
-        parts = telling.parts(found)
-        for text in parts[self._said :]:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-            self._console.print()
-        self._said = len(parts)
+        known = parts(found)
+        for text in known[self._said :]:
+            say(self._console, f"{text}\n")
+        self._said = len(known)

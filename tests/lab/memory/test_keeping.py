@@ -6,7 +6,7 @@ import torch
 import memory_models as models
 from layerdropback import Blocks, LayerDropBack, Schedule
 from layerdropback.lab import count_memory, predict_memory
-from layerdropback.lab.memory.keeping import make_states_of_all_turns
+from layerdropback.lab.memory.steps import make_states_of_all_turns
 
 
 def adamw(model):

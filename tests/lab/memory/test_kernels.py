@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import memory_models as models
 from layerdropback.lab import count_memory, predict_memory
-from layerdropback.lab.memory.kernels import like_cuda
+from layerdropback.lab.memory.fakes import like_cuda
 
 ROWS, WIDTH = 64, 128
 

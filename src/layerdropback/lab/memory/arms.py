@@ -1,6 +1,6 @@
 """The ways to train that ``ldb memory`` puts side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,27 +54,20 @@ class Training:
 
 
 def predict_arm(arm: str, subject: Subject, how: Training, rows: int) -> Prediction:
-    """What a step of one arm takes, at its worst.
-
-    Args:
-        arm: one of `ARMS`.
-        subject: what is trained.
-        how: it is trained.
-        rows: samples of a batch.
+    """What a step of one of `ARMS` takes, at its worst, with so many samples in a batch.
 
     Raises:
         UsageError: the model cannot be trained so.
         AttachError: nor with the arm's strategy.
     """
     weights, autocast, master = PRECISIONS[how.precision]
-    change, strategy = _variant(arm, how)
 
     def make_model() -> nn.Module:
         with _default_type(weights):
             model = subject.make_model()
         if how.checkpointing:
             checkpoint(model)
-        return change(model)
+        return adapt(model, how.rank) if arm == "lora" else model
 
     def make_batch() -> object:
         with _default_type(weights):
@@ -83,33 +76,18 @@ def predict_arm(arm: str, subject: Subject, how: Training, rows: int) -> Predict
     def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
         return optimizer_of(model, how.optimizer, master)
 
-    given = (make_model, make_optimizer, make_batch, strategy)
+    given = (make_model, make_optimizer, make_batch, _strategy(arm, how))
     return predict_memory(*given, loss=subject.loss, autocast=autocast)
 
 
-_Change = Callable[[nn.Module], nn.Module]
-
-
-def _variant(arm: str, how: Training) -> tuple[_Change, Strategy | None]:
-    """How the model is changed, and the strategy."""
+def _strategy(arm: str, how: Training) -> Strategy | None:
     if arm == "truncate":
-        return _as_it_is, Truncate(how.share)
-    if arm == "blocks":
-        return _as_it_is, _blocks(how.active, ())
-    if arm == "lisa":
-        return _as_it_is, _blocks(how.active, ("embedding", "head", "norm"))
-    if arm == "lora":
-        return lambda model: adapt(model, how.rank), None
-    return _as_it_is, None
-
-
-def _blocks(active: int, train: tuple[str, ...]) -> Strategy:
-    """What ``state="offload"`` holds on a GPU: here the CPU stands for it, and all would stay."""
-    return Blocks(active, train=train, state="release")
-
-
-def _as_it_is(model: nn.Module) -> nn.Module:
-    return model
+        return Truncate(how.share)
+    kept: dict[str, tuple[str, ...]] = {"blocks": (), "lisa": ("embedding", "head", "norm")}
+    if arm not in kept:
+        return None
+    # What ``state="offload"`` holds on a GPU: here the CPU stands for it, and all would stay.
+    return Blocks(how.active, train=kept[arm], state="release")
 
 
 @contextmanager

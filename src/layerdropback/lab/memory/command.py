@@ -1,7 +1,8 @@
 """``ldb memory``: what a training step takes, before anyone rents a GPU."""
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,15 @@ from rich.console import Console
 from ...errors import AttachError, LayerDropBackError, UsageError, explain
 from ...runs.folder import writable
 from ...runs.machine import command_line
-from . import telling
+from ...runs.reasons import reason, require
+from ..report.page import say
 from .arms import ARMS, PRECISIONS, Training, predict_arm
 from .fakes import on_meta
 from .fitting import budget_of, largest_batch
 from .optimizers import OPTIMIZERS
-from .page import write_files
 from .predict import Prediction
+from .report import Found, as_text, write_files
 from .subjects import Subject, config_subject, timm_subject
-from .telling import Found
 
 
 @dataclass(frozen=True)
@@ -81,29 +82,18 @@ a whole number from 1 on is needed. Cure: give one.
     counts = {"batch-size": asked.batch_size, "image-size": asked.image_size}
     counts |= {"tokens": asked.tokens, "classes": asked.classes}
     counts |= {"active-blocks": how.active, "rank": how.rank}
-    wrong = [
-        (f"--{name} {value}", "a whole number from 1 on is needed")
-        for name, value in counts.items()
-        if value is not None and value < 1
-    ]
-    if not 0 < how.share < 1:
-        wrong.append((f"--drop-rate {how.share:g}", "a number in (0, 1) is needed"))
+    for name, value in counts.items():
+        cause = "a whole number from 1 on is needed"
+        require(value is None or value >= 1, f"--{name} {value}", cause)
+    require(0 < how.share < 1, f"--drop-rate {how.share:g}", "a number in (0, 1) is needed")
     words: list[tuple[str, str, Collection[str]]] = [("arms", arm, ARMS) for arm in asked.arms]
     words += [("optimizer", how.optimizer, OPTIMIZERS), ("precision", how.precision, PRECISIONS)]
     for name, word, known in words:
-        if word not in known:
-            wrong.append((f"--{name} {word}", f"it is one of {', '.join(known)}"))
-    for fact, cause in wrong:
-        raise UsageError(explain(f"{fact} is not usable", cause, "give one"))
+        require(word in known, f"--{name} {word}", f"it is one of {', '.join(known)}")
 
 
 def predict(asked: Asked, how: Training, console: Console | None = None) -> Found:
     """Predict every arm, print a table, and write the page that is asked for.
-
-    Args:
-        asked: the model, its batch, and the arms.
-        how: it is trained.
-        console: where to say what is found; standard output by default.
 
     Raises:
         UsageError: something cannot be followed.
@@ -114,33 +104,31 @@ def predict(asked: Asked, how: Training, console: Console | None = None) -> Foun
     subject = asked.subject()
     console = console or Console()
     rows = asked.batch_size or (32 if "images" in subject.sample else 1)
-    model = _made(subject, how)
+    with _in_words(f"cannot build {subject.name}", "choose another model"):
+        model = sum(p.numel() for p in on_meta(subject.make_model).parameters())
     about = {"batch": f"{rows} {subject.sample}", "precision": how.precision}
     about |= {"optimizer": how.optimizer, "checkpointing": "on" if how.checkpointing else "off"}
     found = Found(subject.name, model, about, budget=budget)
-    _say(console, f"{found.name} ({model / 1e6:,.1f} M parameters), {_words(about)}")
+    say(console, f"{found.name} ({model / 1e6:,.1f} M parameters), {found.about_text}")
     with console.status("predicting") as status:
         for arm in asked.arms or tuple(ARMS):
             status.update(f"predicting {arm}")
             _fill(found, arm, subject, how, rows, explicit=bool(asked.arms))
-    _say(console, telling.table(found))
-    for line in [*telling.comparison(found), *telling.lines_of(found)]:
-        _say(console, line)
+    say(console, as_text(found))
     if folder is not None:
-        page = write_files(found, command_line(), folder)
-        _say(console, f"the page is {page}")
+        say(console, f"the page is {write_files(found, command_line(), folder)}")
     return found
 
 
-def _made(subject: Subject, how: Training) -> int:
-    """Make the model once, and count its parameters."""
+@contextmanager
+def _in_words(fact: str, cure: str) -> Iterator[None]:
+    """While a model is run: it may fail in many ways on what it was not made for."""
     try:
-        model = on_meta(subject.make_model)
+        yield
     except LayerDropBackError:
         raise
-    except Exception as error:  # models fail in many ways on what they were not made for
-        raise _cannot(f"cannot build {subject.name}", error, "choose another model") from error
-    return sum(parameter.numel() for parameter in model.parameters())
+    except Exception as error:
+        raise UsageError(explain(fact, reason(error), cure)) from error
 
 
 def _fill(
@@ -149,13 +137,9 @@ def _fill(
     """Predict one arm; one that nobody has asked for by name may be left out."""
 
     def predicted(count: int) -> Prediction:
-        try:
+        fact = f"{found.name} cannot be trained on {count} {subject.sample}"
+        with _in_words(fact, "choose another size or model"):
             return predict_arm(arm, subject, how, count)
-        except LayerDropBackError:
-            raise
-        except Exception as error:
-            fact = f"{found.name} cannot be trained on {count} {subject.sample}"
-            raise _cannot(fact, error, "choose another size or model") from error
 
     def needed(count: int) -> int:
         try:
@@ -181,17 +165,3 @@ def _largest(needed: Callable[[int], int], budget: int, rows: int, known: Predic
         return 0
     growing = max(1, known.phases["forward"] - lasting)
     return largest_batch(needed, budget, rows, max(1, rows * (budget - lasting) // growing))
-
-
-def _cannot(fact: str, error: Exception, cure: str) -> UsageError:
-    text = str(error).strip().splitlines()
-    cause = text[0].rstrip(".") if text else type(error).__name__
-    return UsageError(explain(fact, cause, cure))
-
-
-def _words(about: dict[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in about.items())
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

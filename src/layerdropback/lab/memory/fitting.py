@@ -33,13 +33,8 @@ def largest_batch(
 ) -> int:
     """The most samples of a batch with which a step's peak is within the budget; 0 for none.
 
-    Peaks grow nearly in proportion, so that a few are enough.
-
-    Args:
-        peak: of a batch of so many samples, in bytes; never less for more of them.
-        budget: in bytes.
-        start: samples to look at first.
-        guess: to look at next.
+    Peaks grow nearly in proportion, so that a few are enough: that of `start` samples, then that of
+    a guess. They never fall with more samples.
 
     Example:
         >>> largest_batch(lambda rows: 1000 + 7 * rows, 2000)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...interop.private import TorchDispatchMode
+from ...model.graph import output_tensors
 
 # What bytes are for. "saved" is what lives at the end of a forward pass and is nothing else:
 # activations for the backward pass. "temporary" is the rest: gradients of activations, what
@@ -58,7 +59,7 @@ class _Entry(weakref.ref[torch.UntypedStorage]):
 
 
 class _High:
-    """A peak that may be told later what its tensors were for."""
+    """A peak that may learn later what its tensors were for."""
 
     __slots__ = ("kinds", "op", "time", "total")
 
@@ -212,8 +213,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def assign_states(self, optimizer: Optimizer) -> None:
         """After an optimizer's step."""
-        for state in optimizer.state.values():
-            self.assign(_leaves(state), "states")
+        self.assign(output_tensors([*optimizer.state.values()]), "states")
 
     def settle(self) -> None:
         """A forward pass has ended: what lives now, and is nothing else, was saved by it."""
@@ -274,15 +274,3 @@ def _inner(tensor: Tensor) -> list[Any]:
     if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
         return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
     return []  # of a wrapper what is in it is seen; of oneDNN's layout nothing is known
-
-
-def _leaves(value: Any) -> Iterator[Tensor]:
-    """The tensors in an optimizer's entry."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _leaves(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _leaves(entry)

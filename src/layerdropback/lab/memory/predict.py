@@ -16,11 +16,9 @@ from ...schedule import Schedule
 from ...strategies import Strategy, strategy_of
 from ...strategies.odds import Mask
 from ..calling import Loss
-from .fakes import FakeLedger, fake_twin, on_meta, without_data
-from .keeping import make_states_of_all_turns
-from .kernels import like_cuda
+from .fakes import FakeLedger, fake_twin, like_cuda, on_meta, without_data
 from .ledger import Ledger
-from .steps import Counted, Work, orderly, own_loss, step
+from .steps import Counted, Work, make_states_of_all_turns, orderly, own_loss, step
 from .worst import By, worst_of
 
 # The allocator and kernels that are taken for granted, and to what sizes are rounded up.
@@ -64,13 +62,8 @@ class Prediction:
         return max(self.peak, self.first or 0)
 
     @property
-    def gb(self) -> float:
-        """The peak in 1,000,000,000 bytes."""
-        return self.peak / 1e9
-
-    @property
     def gib(self) -> float:
-        """The peak in 2**30 bytes, as GPUs' memory is mostly told."""
+        """The peak in 2**30 bytes, as GPUs' memory is mostly given."""
         return self.peak / 2**30
 
     def as_dict(self) -> dict[str, Any]:
@@ -165,7 +158,8 @@ def predict_memory(
         >>> found.kinds["parameters"], found.kinds["gradients"], found.kinds["states"]
         (4000000, 4000000, 4000000)
     """
-    plan = _plan(make_optimizer, make_batch, strategy, schedule, loss, autocast)
+    given = make_optimizer, make_batch, _strategy(strategy), schedule
+    plan = _Plan(*given, loss or own_loss, autocast)
 
     def run(by: By, chosen: dict[By, Mask]) -> Prediction:
         model = on_meta(make_model)
@@ -189,13 +183,13 @@ def count_memory(
     """Count what `predict_memory` predicts for ``device="cpu"``, on two real steps.
 
     Args:
-        make_model: see `predict_memory`, as for all the others.
-        make_optimizer: see there.
-        make_batch: see there.
-        strategy: see there.
-        schedule: see there.
-        loss: see there.
-        autocast: see there.
+        make_model: see `predict_memory`, as are all the others.
+        make_optimizer: makes the optimizer.
+        make_batch: makes the batch.
+        strategy: None: plain training.
+        schedule: of the strategy.
+        loss: of the outputs.
+        autocast: type of the forward pass.
 
     Returns:
         What was counted in the second step.
@@ -212,7 +206,8 @@ def count_memory(
         >>> found.kinds["batch"], found.phases["step"]
         (4000, 8004004)
     """
-    plan = _plan(make_optimizer, make_batch, strategy, schedule, loss, autocast)
+    given = make_optimizer, make_batch, _strategy(strategy), schedule
+    plan = _Plan(*given, loss or own_loss, autocast)
 
     def run(by: By, chosen: dict[By, Mask]) -> Prediction:
         return plan.run(Ledger(), make_model(), by, chosen)
@@ -220,16 +215,8 @@ def count_memory(
     return plan.worst(run)
 
 
-def _plan(
-    make_optimizer: MakeOptimizer,
-    make_batch: MakeBatch,
-    strategy: Strategy | str | None,
-    schedule: Schedule | None,
-    loss: Loss | None,
-    autocast: torch.dtype | None,
-) -> _Plan:
-    chosen = None if strategy is None else strategy_of(strategy)
-    return _Plan(make_optimizer, make_batch, chosen, schedule, loss or own_loss, autocast)
+def _strategy(given: Strategy | str | None) -> Strategy | None:
+    return None if given is None else strategy_of(given)
 
 
 def _second(ledger: Ledger, work: Work, ldb: LayerDropBack | None = None) -> tuple[int, Counted]:
@@ -251,16 +238,15 @@ def _positions(schedule: Schedule) -> tuple[float, ...]:
 def _prediction(
     ledger: Ledger, model: nn.Module, counted: Counted, first: int | None
 ) -> Prediction:
-    peak = ledger.peak()
-    phases = {name: ledger.peak(name).bytes for name in ("forward", "backward", "step")}
+    peak, phases = ledger.peak(), ("forward", "backward", "step")
     return Prediction(
-        peak.bytes,
-        peak.phase,
-        peak.op,
-        peak.kinds,
-        phases,
-        counted.saved,
-        sum(parameter.numel() for parameter in model.parameters()),
-        counted.trained,
-        first,
+        peak=peak.bytes,
+        phase=peak.phase,
+        op=peak.op,
+        kinds=peak.kinds,
+        phases={name: ledger.peak(name).bytes for name in phases},
+        saved=counted.saved,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trained=counted.trained,
+        first=first,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, explain
+from ...runs.reasons import reason
 from ..calling import Loss
 
 
@@ -65,13 +66,12 @@ def timm_subject(name: str, image_size: int | None, classes: int) -> Subject:
         model: nn.Module = timm.create_model(name, num_classes=classes, **more)
         return model
 
-    return Subject(
-        name,
-        f"images of {size}x{size} pixels",
-        make_model,
-        lambda rows: torch.randn(rows, 3, size, size, dtype=torch.get_default_dtype()),
-        _cross_entropy,
-    )
+    sample = f"images of {size}x{size} pixels"
+    return Subject(name, sample, make_model, lambda rows: _pixels(rows, 3, size), _cross_entropy)
+
+
+def _pixels(rows: int, channels: int, side: int) -> Tensor:
+    return torch.randn(rows, channels, side, side, dtype=torch.get_default_dtype())
 
 
 def _cross_entropy(outputs: Tensor) -> Tensor:
@@ -98,19 +98,20 @@ def config_subject(path: Path, tokens: int, image_size: int | None, classes: int
     name = _name(path)
     maker, kind = _maker(config, path)
     config.use_cache = False  # of keys and values for generating
-    if kind == "language":
-        longest = _longest(config)
-        if longest is not None and tokens > longest:
+    if kind == "images":
+        config.num_labels = classes
+        side = getattr(config, "image_size", None) if image_size is None else image_size
+        side = side if isinstance(side, int) else 224
+        return Subject(name, f"images of {side}x{side} pixels", maker, _images(config, side))
+    if kind == "sentences":
+        config.num_labels = classes
+    else:
+        longest = getattr(config, "max_position_embeddings", None)
+        if isinstance(longest, int) and 0 < longest < tokens:
             fact, cause = f"--tokens {tokens} is too long", f"the config of {name} says {longest}"
             raise UsageError(explain(fact, cause, f"give at most {longest}"))
-        return Subject(name, f"rows of {tokens:,} tokens", maker, _language(config, tokens))
-    config.num_labels = classes
-    if kind == "sentences":
-        made = _sentences(config, tokens)
-        return Subject(name, f"sentences of {tokens:,} tokens", maker, made)
-    side = getattr(config, "image_size", None) if image_size is None else image_size
-    side = side if isinstance(side, int) else 224
-    return Subject(name, f"images of {side}x{side} pixels", maker, _images(config, side))
+    made = _tokens(config, tokens, one_label=kind == "sentences")
+    return Subject(name, f"{kind} of {tokens:,} tokens", maker, made)
 
 
 def _name(path: Path) -> str:
@@ -148,16 +149,16 @@ def _read(path: Path) -> Any:
         cure = "install a newer transformers, or give the config of a model that it has"
         raise UsageError(explain(fact, cause, cure)) from None
     except Exception as error:  # values that make no sense fail in many ways
-        cause = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UsageError(explain(f"{flag} cannot be used", cause, "correct the config")) from None
+        cure = "correct the config"
+        raise UsageError(explain(f"{flag} cannot be used", reason(error), cure)) from None
 
 
 def _maker(config: Any, path: Path) -> tuple[Callable[[], nn.Module], str]:
-    """What makes the model, and what it is trained on."""
+    """What makes the model, and what it is trained on: rows of text, sentences or images."""
     import transformers as hf
 
     found: list[tuple[Any, str]] = [
-        (hf.AutoModelForCausalLM, "language"),
+        (hf.AutoModelForCausalLM, "rows"),
         (hf.AutoModelForImageClassification, "images"),
         (hf.AutoModelForSequenceClassification, "sentences"),
     ]
@@ -189,32 +190,18 @@ def _writes(config: Any) -> bool:
     return type(config) not in hf.AutoModelForMaskedLM._model_mapping
 
 
-def _longest(config: Any) -> int | None:
-    longest = getattr(config, "max_position_embeddings", None)
-    return longest if isinstance(longest, int) and longest > 0 else None
-
-
-def _language(config: Any, tokens: int) -> Callable[[int], Any]:
+def _tokens(config: Any, tokens: int, one_label: bool) -> Callable[[int], Any]:
     def make(rows: int) -> dict[str, Tensor]:
         numbers = torch.randint(0, config.vocab_size, (rows, tokens))
-        return {"input_ids": numbers, "labels": numbers}
-
-    return make
-
-
-def _sentences(config: Any, tokens: int) -> Callable[[int], Any]:
-    def make(rows: int) -> dict[str, Tensor]:
-        numbers = torch.randint(0, config.vocab_size, (rows, tokens))
-        return {"input_ids": numbers, "labels": torch.zeros(rows, dtype=torch.long)}
+        labels = torch.zeros(rows, dtype=torch.long) if one_label else numbers
+        return {"input_ids": numbers, "labels": labels}
 
     return make
 
 
 def _images(config: Any, side: int) -> Callable[[int], Any]:
-    channels = getattr(config, "num_channels", 3)
-
     def make(rows: int) -> dict[str, Tensor]:
-        images = torch.randn(rows, channels, side, side, dtype=torch.get_default_dtype())
+        images = _pixels(rows, getattr(config, "num_channels", 3), side)
         return {"pixel_values": images, "labels": torch.zeros(rows, dtype=torch.long)}
 
     return make

@@ -23,25 +23,17 @@ By = Literal["depth", "parameters"]
 
 @dataclass(frozen=True)
 class One:
-    """Odds of one mask, which stands for those of others.
+    """Odds of one mask, with the chances of those for which it stands; see `Odds`.
 
     Attributes:
         mask: that is always drawn.
-        others: whose chances these are.
+        chances: of the others.
+        mean_rate: the same.
     """
 
     mask: Mask
-    others: Odds
-
-    @property
-    def chances(self) -> Rates:
-        """See `Odds`."""
-        return self.others.chances
-
-    @property
-    def mean_rate(self) -> float:
-        """See `Odds`."""
-        return self.others.mean_rate
+    chances: Rates
+    mean_rate: float
 
     def draw(self, numbers: Draw, turn: int = 0) -> Mask:
         """See `Odds`."""
@@ -58,7 +50,7 @@ def worst_of(
     """The same strategy, but it always draws the mask that needs the most memory.
 
     Args:
-        strategy: any.
+        strategy: stays as it is.
         positions: of its drop rate, at which it may draw.
         by: what makes a mask the worst.
         chosen: gets the worst mask by either.
@@ -71,7 +63,8 @@ def worst_of(
             masks = np.concatenate([_masks(drawn_from(facts, place)) for place in positions])
             chosen["depth"] = masks[_order(facts, masks, first="depth")]
             chosen["parameters"] = masks[_order(facts, masks, first="parameters")]
-            return One(chosen[by], drawn_from(facts, position))
+            others = drawn_from(facts, position)
+            return One(chosen[by], others.chances, others.mean_rate)
 
     made: Strategy = copy.copy(strategy)
     object.__setattr__(made, "__class__", Worst)

@@ -1,9 +1,10 @@
-"""Steps of one model on one batch, timed."""
+"""Steps of one model on one batch, timed whole and by phase (the paper's Figure 1)."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...model.graph import output_tensors
-from ..calling import Loss, call
+from ..calling import Loss, call, now, summed
 from .cost import activations_only
-from .trial import summed
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,13 @@ class Bench:
         for group in self.optimizer.param_groups:
             group["lr"] = torch.zeros_like(rate) if isinstance(rate := group["lr"], Tensor) else 0.0
         self.device = output_tensors(batch)[0].device
+        self.clock = partial(now, self.device)  # once the device has done all of its work
 
-    def step(self) -> StepTimes:
-        """One step of training."""
+    def step(self, batch: Any = None) -> StepTimes:
+        """One step of training, on its batch or on another one."""
         start = self.clock()
         with self.autocast():
-            value = self.loss(call(self.model, self.batch))
+            value = self.loss(call(self.model, self.batch if batch is None else batch))
         forward = self.clock()
         value.backward()  # type: ignore[no-untyped-call]
         backward = self.clock()
@@ -91,18 +92,72 @@ class Bench:
         end = self.clock()
         return StepTimes(forward - start, backward - forward, end - backward, forward, backward)
 
-    @contextmanager
-    def activations_only(self) -> Iterator[None]:
-        """While a backward pass computes the gradients of activations alone; the input's too."""
-        batch = self.batch
-        with activations_only(self.model, batch, self.loss) as self.batch:
-            try:
-                yield
-            finally:
-                self.batch = batch
 
-    def clock(self) -> float:
-        """Seconds, once the device has done all of its work."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+@dataclass(frozen=True)
+class Phases:
+    """Seconds of a full step by phase, medians over the steps.
+
+    Attributes:
+        forward: the forward pass and the loss.
+        activations: the backward pass with all weights frozen and the input's gradient asked for.
+        weights: what the whole backward pass takes beyond that.
+        optimizer: its step.
+        n: full steps, each with one of frozen weights beside it.
+    """
+
+    forward: float
+    activations: float
+    weights: float
+    optimizer: float
+    n: int
+
+    @property
+    def total(self) -> float:
+        """A step's seconds.
+
+        Example:
+            >>> Phases(1.0, 1.5, 0.5, 0.25, n=3).total
+            3.25
+        """
+        return self.forward + self.activations + self.weights + self.optimizer
+
+    @property
+    def backward(self) -> float:
+        """The backward pass's part of a step.
+
+        Example:
+            >>> Phases(1.0, 1.5, 0.5, 1.0, n=3).backward
+            0.5
+        """
+        return (self.activations + self.weights) / self.total
+
+    def shares(self) -> dict[str, float]:
+        """Each phase's part of a step, by its name in tables."""
+        return {
+            "forward": self.forward / self.total,
+            "backward, activations": self.activations / self.total,
+            "backward, weights": self.weights / self.total,
+            "optimizer": self.optimizer / self.total,
+        }
+
+
+def time_phases(bench: Bench, steps: int = 10, warmup: int = 2) -> Phases:
+    """Time so many full steps, and backward passes with frozen weights, in turns."""
+    found: list[tuple[StepTimes, float]] = []
+    for number in range(warmup + steps):
+        full = bench.step()
+        with activations_only(bench.model, bench.batch, bench.loss) as batch:
+            frozen = bench.step(batch).backward
+        if number >= warmup:
+            found.append((full, frozen))
+    backward = statistics.median(full.backward for full, _ in found)
+    # The median of the differences, as the two of a pair met the same machine.
+    weights = statistics.median(full.backward - frozen for full, frozen in found)
+    weights = min(max(0.0, weights), backward)
+    return Phases(
+        forward=statistics.median(full.forward for full, _ in found),
+        activations=backward - weights,
+        weights=weights,
+        optimizer=statistics.median(full.optimizer for full, _ in found),
+        n=steps,
+    )

@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...model.graph import output_tensors
 from ...model.layers import find_layers
+from ..held import own_memory
 from .bench import Bench
 from .corrections import corrections
-from .trial import Trial
+from .cost import Trial
 
 REST = "(outside)"
 
@@ -95,7 +96,7 @@ def block_costs(bench: Bench, steps: int = 5, warmup: int = 2) -> list[BlockCost
 
 
 def _flops(bench: Bench) -> Counter[str]:
-    """FLOPs of each block in both passes, told apart in the same way as its time."""
+    """FLOPs of each block in both passes, kept apart in the same way as its time."""
     trial = Trial(bench.model, bench.batch, bench.loss)
     with (
         torch.random.fork_rng(),
@@ -132,15 +133,14 @@ class _Watch:
     Args:
         blocks: by name.
         model: that holds them.
-        meter: tells what has been spent until now: seconds, or FLOPs.
+        meter: gives what has been spent until now: seconds, or FLOPs.
     """
 
     def __init__(
         self, blocks: Mapping[str, nn.Module], model: nn.Module, meter: Callable[[], float]
     ):
         self._blocks, self._meter = blocks, meter
-        own = [*model.parameters(), *model.buffers()]
-        self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
+        self._own = own_memory(model)
         self.order: list[str] = []
         self.saved: Counter[str] = Counter()
 
@@ -169,9 +169,7 @@ class _Watch:
     def end(self, forward_end: float, backward_end: float) -> tuple[Counter[str], Counter[str]]:
         """What the step spent in the forward and the backward pass of each block.
 
-        Args:
-            forward_end: what the meter said when the forward pass was over.
-            backward_end: what it said when the backward pass was over.
+        It is given what the meter said when each pass was over.
         """
         self._forward[REST] += forward_end - self._since  # type: ignore[assignment]
         stamps = [(forward_end, REST), *self._stamps]

@@ -1,4 +1,4 @@
-"""What torch's FLOP counter must be told to watch whole steps.
+"""What torch's FLOP counter lacks to watch whole steps.
 
 Besides what `layerdropback.model.flops` has, it lacks the backward passes of fused layers, and
 the weights' gradient of a grouped convolution is a dense one's to it.
@@ -45,7 +45,7 @@ def attention_backward(
 
 
 def recurrent_layer_backward(*shapes: Any, **_: object) -> int:
-    """Every gradient, wanted or not: oneDNN is never told which are."""
+    """Every gradient, wanted or not: oneDNN does not know which are."""
     return 2 * recurrent_layer(*shapes)
 
 

@@ -1,10 +1,11 @@
-"""What a step costs, and what a setting spares of it, counted before anything is trained.
+"""What a step costs, and what a setting saves of it, counted before anything is trained.
 
 FLOPs come from `torch.utils.flop_counter`, corrected, on a copy of the model that has shapes and no
 data, with the library's own masks: so they hold for every strategy, unit and rate without a formula
 for each.
 """
 
+import copy
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,48 @@ from ...model.layers import find_layers
 from ...model.nested import map_tensors
 from ...schedule import Schedule
 from ...strategies.base import Strategy
-from ..calling import Loss
+from ..calling import Loss, call, summed
 from .corrections import corrections
-from .trial import Trial
+
+
+class Trial:
+    """A copy of a model and a batch, without data where that is possible.
+
+    Its arguments are those of `step_costs`.
+
+    Example:
+        >>> Trial(nn.Linear(2, 2), torch.ones(1, 2), None).forward().device
+        device(type='meta')
+    """
+
+    def __init__(self, model: nn.Module, batch: Any, loss: Loss | None):
+        self.loss = loss or summed
+        self.model = _without_data(model).train()
+        self.batch = map_tensors(lambda tensor: tensor.detach().to("meta"), batch)
+        try:
+            self.forward()
+        except RuntimeError:
+            # A loss that holds labels of its own, or a forward pass that looks at numbers.
+            self.model = copy.deepcopy(model).train()
+            self.batch = map_tensors(Tensor.detach, batch)
+
+    def forward(self) -> Tensor:
+        """The loss."""
+        return self.loss(call(self.model, self.batch))
+
+
+def _without_data(model: nn.Module) -> nn.Module:
+    """A deep copy on the ``meta`` device; tied parameters stay tied."""
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(_empty(parameter), parameter.requires_grad)
+        for parameter in model.parameters()
+    }
+    memo |= {id(buffer): _empty(buffer) for buffer in model.buffers()}
+    return copy.deepcopy(model, memo)
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="meta")
 
 
 @dataclass(frozen=True)
@@ -106,7 +146,7 @@ def step_costs(
 
     with torch.random.fork_rng():
         with ldb.epoch(None, 0):
-            # Torch's counter would hang hooks on the activations, which a cut would have to spare.
+            # Torch's counter would put hooks on the activations, which a cut would have to respect.
             with ForwardFlops() as counter:
                 value = trial.forward()
             full = StepCost(counter.total, *backward(value))
@@ -121,11 +161,7 @@ def activations_only(model: nn.Module, batch: Any, loss: Loss | None = None) -> 
     """While no weight has a gradient and the inputs have one; gives such inputs.
 
     Where the inputs are no floating-point numbers (tokens), what uses them first stays trainable.
-
-    Args:
-        model: whose flags are put back at the end.
-        batch: see `step_costs`.
-        loss: see `step_costs`.
+    At the end the model's flags are as before.
 
     Example:
         >>> model = nn.Linear(3, 2)

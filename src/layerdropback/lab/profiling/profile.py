@@ -1,4 +1,4 @@
-"""Where one model's step spends its time, and what each way of dropping would spare of it."""
+"""Where one model's step spends its time, and what each way of dropping would save of it."""
 
 import contextlib
 import copy
@@ -15,9 +15,8 @@ from ...model.branches import ResidualBranch
 from ...strategies.base import Strategy
 from ..branches import find_branches
 from ..calling import Loss
-from .bench import Bench
+from .bench import Bench, Phases, time_phases
 from .blocks import BlockCost, block_costs
-from .phases import Phases, time_phases
 from .saving import Saving, saving_of
 from .trying import as_setting, label, tried
 
@@ -47,7 +46,7 @@ class Profile:
     about: dict[str, Any] = field(default_factory=dict)
 
     def best(self) -> Saving | None:
-        """The strategy that spares the most time, if any does so measurably.
+        """The strategy that saves the most time, if any does so measurably.
 
         That is where three quarters of the pairs of steps were faster with it.
         """
@@ -88,7 +87,7 @@ def profile(
         autocast: makes a context for each forward pass.
 
     Returns:
-        The profile; ``telling.as_text()`` makes tables of it.
+        The profile; ``report.as_text()`` makes tables of it.
 
     Example:
         >>> import torch
@@ -115,11 +114,11 @@ def fill(
     compiled: Callable[[nn.Module], object] = lambda model: None,
     tell: Callable[[Profile], None] = lambda found: None,
 ) -> None:
-    """Measure everything, part by part.
+    """Measure everything, part by part; see `profile`.
 
     Args:
         found: gets it.
-        bench: whose model trains; see `Bench`.
+        bench: whose model trains.
         strategies: the ways to drop.
         pairs: of steps, for each of them.
         seed: of the masks.
@@ -128,7 +127,7 @@ def fill(
         tell: is called after each part.
     """
     found.blocks = block_costs(bench)
-    with contextlib.suppress(AttachError):  # told where a setting wants branches
+    with contextlib.suppress(AttachError):  # reported where a setting wants branches
         found.branches = list(find_branches(bench.model, bench.batch, bench.loss))
     tell(found)
     compiled(bench.model)

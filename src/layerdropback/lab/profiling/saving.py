@@ -1,4 +1,4 @@
-"""What a way of dropping spares of a step: from FLOPs, predicted, and measured."""
+"""What a way of dropping saves of a step: from FLOPs, predicted, and measured."""
 
 import itertools
 import math
@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from ...controller import LayerDropBack
 from ...schedule import Schedule
 from ...strategies.base import Strategy
-from ..saved import SavedBytes
-from .bench import Bench
+from ..held import SavedBytes
+from .bench import Bench, Phases
 from .cost import StepCost, step_costs
-from .phases import Phases
 from .trying import label
 
-# So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they spare
+# So many masks are drawn, spread evenly over what can be drawn, and used in turns: what they save
 # is so different (of cuts above all) that only the mean over the same ones can be compared.
 MASKS = 5
 
@@ -30,7 +29,7 @@ UNTIMED_PAIRS = 4 * MASKS
 
 @dataclass(frozen=True)
 class OfMask:
-    """What one mask spares, as shares of a full step's.
+    """What one mask saves, as shares of a full step's.
 
     Attributes:
         dropped: layers.
@@ -49,7 +48,7 @@ class OfMask:
 
 @dataclass(frozen=True)
 class Saving:
-    """What one way to drop spares of a drop step; every number is a share of a full step's.
+    """What one way to drop saves of a drop step; every number is a share of a full step's.
 
     Attributes:
         strategy: of which.
@@ -99,7 +98,7 @@ class Saving:
 def saving_of(
     strategy: Strategy, bench: Bench, phases: Phases, pairs: int = 15, seed: int = 0
 ) -> Saving:
-    """Predict and measure what a strategy spares.
+    """Predict and measure what a strategy saves.
 
     Args:
         strategy: the way to drop; it draws from a pool of `MASKS` masks.
@@ -144,15 +143,10 @@ def _of_mask(mask: bytes, ratios: Sequence[float], saved: Mapping[bytes, Sequenc
 
 
 def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
-    """Share of a step's time that a drop step spares.
+    """Share of a step's time that a drop step saves.
 
     What the gradients of weights take, and those of activations, shrinks with the FLOPs of each;
     the optimizer's step with the parameters that it moves. The forward pass stays.
-
-    Args:
-        phases: seconds of a full step.
-        full: a full step's FLOPs.
-        drop: a drop step's.
 
     Example:
         >>> phases = Phases(forward=1.0, activations=1.0, weights=1.0, optimizer=0.0, n=1)
@@ -171,19 +165,10 @@ def predict(phases: Phases, full: StepCost, drop: StepCost) -> float:
 def _measure(
     bench: Bench, strategy: Strategy, seed: int, turns: int
 ) -> tuple[dict[bytes, list[float]], dict[bytes, list[int]]]:
-    """Time of drop steps over that of the full steps before them, and bytes saved for backward.
+    """By mask: drop steps' times over those of the full steps before them, and bytes saved.
 
     All steps are of one epoch, whose every second step drops: each new epoch would be looked at
-    anew.
-
-    Args:
-        bench: whose steps.
-        strategy: LayerDropBack's, with a pool of masks.
-        seed: of the masks.
-        turns: through the masks, that are timed.
-
-    Returns:
-        Both by mask.
+    anew. So many turns through the masks are timed.
     """
     every_second = Schedule(every=2, start=1, steps=1)
     ldb = LayerDropBack(bench.model, bench.optimizer, strategy, every_second, seed=seed)

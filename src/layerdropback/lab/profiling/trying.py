@@ -36,7 +36,7 @@ def tried(
 ) -> list[Strategy]:
     """Every strategy with every rate.
 
-    Cuts lie at many depths, so that the table of depths has them; on average they spare the same.
+    Cuts lie at many depths, so that the table of depths has them; on average they save the same.
 
     Args:
         names: of strategies.

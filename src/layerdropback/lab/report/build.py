@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,24 @@ from ...runs.atomic import replace_atomically
 from ...runs.folder import flat
 from ...runs.paths import home
 from .. import sweep
-from ..page import Page, today
 from ..record import Record
-from ..tables import COLUMNS, comparison_rows, plan_lines, verdict_lines
+from ..tables import Columns
 from . import plots
-from .reading import Source, read_sources
+from .page import Page, today
+from .reading import Run, Source, read_source
+from .results import COLUMNS, data_text, found_of, plan_lines, verdict_lines
 
 NAME, TABLE = "report", "epochs.csv"
+
+RUNS: Columns[Run] = {
+    "arm": lambda run: run.label,
+    "seed": lambda run: str(run.seed),
+    "epochs": lambda run: str(len(run.rows)),
+    "steps": lambda run: str(run.steps),
+    "training time, s": lambda run: f"{sum(row['seconds'] for row in run.rows):.4g}",
+    "final accuracy, %": lambda run: f"{run.rows[-1]['test_accuracy']:.2f}",
+    "training loss": lambda run: f"{run.rows[-1]['train_loss']:.4f}",
+}
 
 
 def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -38,7 +50,7 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if out is None and folders[0].is_file():
         fact, cause = f"{folders[0]} is a file", "a report goes into its run's folder"
         raise UsageError(explain(fact, cause, "give a folder with --out"))
-    sources = _named_apart(read_sources(folders))
+    sources = _named_apart([read_source(folder) for folder in folders])
     page = _page(sources)
     target = folders[0] if out is None else home(out, "--out ")
     try:
@@ -63,19 +75,20 @@ def _page(sources: Sequence[Source]) -> Page:
     if len(runs) > len(labels):
         band = " Lines are means over seeds, bands from the lowest seed to the highest."
     caption = f"Training loss, by optimizer steps and by training time.{band}"
-    page.plot(plots.loss_curves(runs), caption)
+    page.plot(partial(plots.loss_curves, runs), caption)
     target = None if record is None else record.target_accuracy()
     dotted = "" if target is None else f" The dotted line is the target, {target:.2f} %."
     page.plot(
-        plots.accuracy_by_time(runs, target),
+        partial(plots.accuracy_by_time, runs, target),
         f"Test accuracy after each epoch by training time; a dot is an arm's end.{band}{dotted}",
     )
     page.heading("Where a step's time goes")
-    page.plot(plots.phases(runs), f"Medians over epochs, the first left out; n = {len(runs)} runs.")
-    updates = plots.updates(runs)
-    if updates is not None:
+    caption = f"Medians over epochs, the first left out; n = {len(runs)} runs."
+    page.plot(partial(plots.phases, runs), caption)
+    if any(run.dropped for run in runs):
         page.heading("How often each layer was updated")
-        page.plot(updates, "Share of all optimizer steps; layers in the order of the model.")
+        caption = "Share of all optimizer steps; layers in the order of the model."
+        page.plot(partial(plots.updates, runs), caption)
     page.heading("How to repeat it")
     for source in sources:
         page.code(source.command)
@@ -101,7 +114,7 @@ def _settings(page: Page, settings: Mapping[str, Mapping[str, Any]]) -> None:
 def _result(page: Page, source: Source) -> None:
     if source.record is None:
         page.heading(f"Result of {source.folder.resolve().name}")
-        _runs(page, source)
+        page.table(RUNS, source.runs)
         page.paragraph("n = 1 run: no comparison, and no claim.")
         return
     record = source.record
@@ -112,37 +125,38 @@ def _result(page: Page, source: Source) -> None:
     for line in plan_lines(record):
         page.paragraph(line)
     page.heading("Every run")
-    _runs(page, source, folded=f"{len(source.runs)} runs")
+    page.table(RUNS, source.runs, folded=f"{len(source.runs)} runs")
     if record.trials:
         page.heading("Learning rates tried")
-        head = ["arm", "learning rate", "seed", f"accuracy on held-out {record.unit}, %"]
-        tried = [
-            [
-                trial["arm"],
-                f"{trial['lr']:g}",
-                str(trial["seed"]),
-                "diverged" if trial["accuracy"] is None else f"{trial['accuracy']:.2f}",
-            ]
-            for trial in record.trials
-        ]
-        page.table(head, tried, folded=f"{len(tried)} trials")
+        page.table(_trials(record), record.trials, folded=f"{len(record.trials)} trials")
+
+
+def _trials(record: Record) -> Columns[Mapping[str, Any]]:
+    def accuracy(trial: Mapping[str, Any]) -> str:
+        return "diverged" if trial["accuracy"] is None else f"{trial['accuracy']:.2f}"
+
+    return {
+        "arm": lambda trial: str(trial["arm"]),
+        "learning rate": lambda trial: f"{trial['lr']:g}",
+        "seed": lambda trial: str(trial["seed"]),
+        f"accuracy on held-out {record.unit}, %": accuracy,
+    }
 
 
 def _data(record: Record) -> str:
     """What was trained on, in a sentence; not every task has a model's name, or pixels."""
-    data, kind = record.data, "held-out" if record.kind == "sweep" else "test"
+    data = record.data
     model = f"{record.settings['model']} on " if "model" in record.settings else ""
     size = f" of {data['size']} pixels" if "size" in data else ""
     classes = f", {data['classes']} classes" if "classes" in data else ""
-    counts = f"{data['train']:,} training and {data['test']:,} {kind} {record.unit}"
-    return f"{model}{data['name']}: {counts}{size}{classes}."
+    return f"{model}{data_text(record)}{size}{classes}."
 
 
 def _verdicts(page: Page, record: Record) -> None:
     for name, verdict in record.verdicts().items():
         page.verdict(f"{name}: {verdict.text}", verdict.gain)
     page.paragraph(verdict_lines(record)[-1])
-    page.table(COLUMNS, comparison_rows(record))
+    page.table(COLUMNS, found_of(record))
 
 
 def _sweep(page: Page, record: Record) -> None:
@@ -151,30 +165,12 @@ def _sweep(page: Page, record: Record) -> None:
     for line in shown:
         page.verdict(line, gain=any(point.shown for point in found))
     page.paragraph(last)
-    page.table(sweep.COLUMNS, sweep.sweep_rows(record))
+    page.table(sweep.COLUMNS, found)
     page.plot(
-        plots.front(found),
+        partial(plots.front, found),
         f"Accuracy on held-out {record.unit} by training time, with 95 % intervals. The curve "
         "joins plain runs of several lengths; ringed arms are on the Pareto front of all.",
     )
-
-
-def _runs(page: Page, source: Source, folded: str = "") -> None:
-    """All runs, losers too."""
-    head = ("arm", "seed", "epochs", "steps", "training time, s", "final accuracy, %")
-    rows = [
-        [
-            run.label,
-            str(run.seed),
-            str(len(run.rows)),
-            str(run.steps),
-            f"{sum(row['seconds'] for row in run.rows):.4g}",
-            f"{run.rows[-1]['test_accuracy']:.2f}",
-            f"{run.rows[-1]['train_loss']:.4f}",
-        ]
-        for run in source.runs
-    ]
-    page.table((*head, "training loss"), rows, folded)
 
 
 def _machine(facts: dict[str, Any]) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from ..front import Measured, at_time
 from ..sweep import Point
+from .drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from .reading import Run
+
+# Characters of layers' names that have room in a figure, of all panels together.
+_LABEL = 80
 
 # Colour alone does not say to everyone which arm a line is.
 _LINES = ("-", "--", "-.")
@@ -48,14 +51,7 @@ def accuracy_by_time(runs: Sequence[Run], target: float | None = None) -> str:
 
 
 def _curves(axes: Any, runs: Sequence[Run], x: str, y: str) -> None:
-    """A line for each label, with a dot at its end, and a band round it.
-
-    Args:
-        axes: to draw on.
-        runs: of all labels.
-        x: what adds up over the epochs.
-        y: what is measured after each.
-    """
+    """A line for each label, with a dot at its end, and a band round it; see `curves`."""
     for number, (label, curve) in enumerate(curves(runs, x, y).items()):
         at, mean, low, high = zip(*curve, strict=True)
         colour, dashes = COLOURS[number % len(COLOURS)], _LINES[number % len(_LINES)]
@@ -159,12 +155,12 @@ def phases(runs: Sequence[Run]) -> str:
 
 
 def _parts(row: dict[str, Any]) -> dict[str, float]:
-    """Seconds by phase; a task that does not tell phases has whole steps."""
+    """Seconds by phase; a task that reports no phases has whole steps."""
     return row.get("phases") or {"step": row["seconds"]}
 
 
-def updates(runs: Sequence[Run]) -> str | None:
-    """Share of a run's steps that updated each layer; None where no run dropped any.
+def updates(runs: Sequence[Run]) -> str:
+    """Share of a run's steps that updated each layer, of the arms that drop any.
 
     Of many arms, as a sweep has, the first four: more have no room beside each other.
     """
@@ -172,8 +168,6 @@ def updates(runs: Sequence[Run]) -> str | None:
     for run in runs:
         if run.dropped:
             known.setdefault(run.label, []).append(run)
-    if not known:
-        return None
     known = dict(list(known.items())[:4])
     layers = max((len(run.dropped or {}) for found in known.values() for run in found), default=1)
     figure, panels = new_figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
@@ -183,9 +177,26 @@ def updates(runs: Sequence[Run]) -> str | None:
             statistics.mean(1 - (run.dropped or {})[name] / max(1, run.steps) for run in found)
             for name in names
         ]
-        axes.barh(names, [100 * share for share in shares], color=COLOURS[0])
+        places = range(len(names))
+        axes.barh(places, [100 * share for share in shares], color=COLOURS[0])
+        axes.set_yticks(places, shortened(names, _LABEL // len(known)))
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.tick_params(axis="y", labelsize=5)
         axes.set(xlabel="% of steps", title=label, xlim=(0, 100))
     return as_svg(figure, "Share of the steps in which each layer was updated")
+
+
+def shortened(names: Sequence[str], most: int) -> list[str]:
+    """Layers' names without the modules that all are in, and of long ones the end.
+
+    Example:
+        >>> shortened(["bert.encoder.0.query", "bert.encoder.10.value"], 8)
+        ['0.query', '…0.value']
+    """
+    parts = [name.split(".") for name in names]
+    shared = 0
+    while len({part[shared] for part in parts}) == 1 < min(map(len, parts)) - shared:
+        shared += 1
+    rest = [".".join(part[shared:]) for part in parts]
+    return [name if len(name) <= most else f"…{name[1 - most :]}" for name in rest]

@@ -1,7 +1,6 @@
 """Runs from their folders: those of ``ldb train`` and of ``ldb compare``."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +53,12 @@ class Source:
     record: Record | None
 
 
-def read_sources(folders: Sequence[Path]) -> list[Source]:
-    """Read folders; a label that comes twice gets its folder's name before it.
+def read_source(folder: Path) -> Source:
+    """Read a folder, or a record's file.
 
     Raises:
-        UsageError: a folder holds no run, or nothing that was finished.
+        UsageError: it holds no run, or nothing that was finished.
     """
-    return [_read(folder) for folder in folders]
-
-
-def _read(folder: Path) -> Source:
     if folder.is_file() or file_of(folder).exists():
         return _comparison(folder)
     if (folder / LINES).exists() and (folder / SETTINGS).exists():

@@ -15,7 +15,7 @@ from .record import PACKED, RECORD, Record, file_of
 SAVE_EVERY = 60.0
 
 
-class Saving:
+class Storing:
     """A comparison's record and its runs under way, on the disk."""
 
     def __init__(self, folder: Path):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from layerdropback import Blocks, LayerDropBack, Schedule, Truncate
-from layerdropback.lab.moving import MovingBytes, state_bytes
+from layerdropback.lab.held import MovingBytes, state_bytes
 
 WIDTH, DEPTH = 6, 4
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import UsageError, explain
+from ...errors import UsageError, explain
 
 # Wide enough to read on paper; a page scales it down on a phone.
 _WIDTH, _HEIGHT = 6.0, 3.4
@@ -17,11 +17,7 @@ COLOURS = ("#2f7fc1", "#cf5f0c", "#2a9134", "#8f62c4", "#d2474a", "#138a9c", "#c
 
 
 def new_figure(columns: int = 1, height: float = _HEIGHT) -> tuple[Any, list[Any]]:
-    """An empty figure and its panels.
-
-    Args:
-        columns: panels side by side.
-        height: in inches.
+    """An empty figure of a height in inches, and its panels, side by side.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -50,10 +46,10 @@ def stacked_bars(
     title: str,
     limit: tuple[float, str] | None = None,
 ) -> str:
-    """A bar for each name, of parts one after another, as `as_svg` makes it.
+    """A bar for each name, from the top, of parts one after another, as `as_svg` makes it.
 
     Args:
-        names: of the bars, from the top.
+        names: of the bars.
         parts: a value for each bar.
         unit: of the values.
         title: for those who cannot see it.
@@ -79,11 +75,7 @@ def stacked_bars(
 def as_svg(figure: Any, title: str) -> str:
     """A figure's SVG element, without a size and a ground of its own.
 
-    The same figure is the same text.
-
-    Args:
-        figure: of `new_figure`.
-        title: for those who cannot see it.
+    The same figure is the same text. The title is for those who cannot see it.
     """
     import matplotlib
 

@@ -3,16 +3,17 @@
 import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from rich.console import Console
 
-from ..runs.atomic import write_atomically
-from .tables import markdown_table
+from ...runs.atomic import write_atomically
+from ..tables import Columns, T, markdown_table, rows_of
 
 
 @dataclass
@@ -49,13 +50,14 @@ class Page:
         """A sentence that stands out."""
         self._add(f"> {text}", kind="verdict", text=text, gain=gain)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], folded: str = "") -> None:
+    def table(self, columns: Columns[T], things: Sequence[T], folded: str = "") -> None:
         """A table; on the page a long one is folded under a line that says what it is."""
+        head, rows = list(columns), rows_of(columns, things)
         self._add(markdown_table(head, rows), kind="table", head=head, rows=rows, folded=folded)
 
-    def plot(self, svg: str, caption: str) -> None:
-        """A picture, in the HTML alone."""
-        self.parts.append({"kind": "plot", "svg": svg, "caption": caption})
+    def plot(self, draw: Callable[[], str], caption: str) -> None:
+        """A picture, in the HTML alone, for which it is drawn."""
+        self.parts.append({"kind": "plot", "draw": draw, "caption": caption})
 
     def code(self, text: str) -> None:
         """A command."""
@@ -75,6 +77,10 @@ class Page:
         text = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
         template = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
         return template.from_string(text).render(title=self.title, parts=self.parts)
+
+    def as_texts(self) -> list[str]:
+        """The parts as Markdown, without headings, plots and quotation marks: a terminal's."""
+        return [text.removeprefix("> ") for text in self.markdown if not text.startswith("## ")]
 
     def as_markdown(self) -> str:
         """The whole text, without the headings of sections that have plots alone."""
@@ -104,6 +110,11 @@ class Page:
         for kind, text in texts.items():
             write_atomically(folder / f"{name}.{kind}", text)
         return folder / f"{name}.html"
+
+
+def say(console: Console, text: str, whole: bool = True) -> None:
+    """Some lines as they are; unless they are to stay whole, a terminal breaks them at words."""
+    console.print(text, markup=False, highlight=False, soft_wrap=whole)
 
 
 def today() -> str:
