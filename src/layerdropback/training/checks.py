@@ -45,7 +45,9 @@ def _numbers(config: TrainConfig) -> Iterator[tuple[str, bool, str]]:
     def within(names: str, low: float, high: float, cause: str) -> Iterator[tuple[str, bool, str]]:
         for name in names.split():
             value = getattr(config, name)
-            yield name, value is None or low <= value <= high, cause
+            high_up = high >= _MANY - 1 and value is not None and value > high
+            told = f"a number up to {high:g} is needed" if high_up else cause
+            yield name, value is None or low <= value <= high, told
 
     tiny = 5e-324  # the least number above 0
     yield from within("epochs", tiny, _MANY, _POSITIVE)
