@@ -6,10 +6,10 @@ from layerdropback.runs.parsing import of_json, of_yaml
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("!!bool maybe", "a value is not of the type of its tag"),
-        ("!!int ''", "a value is not of the type of its tag"),
-        ("!!float ''", "a value is not of the type of its tag"),
-        ("!!timestamp soon", "a value is not of the type of its tag"),
+        ("!!bool maybe", "a value is not of the type that its tag"),
+        ("!!int ''", "a value is not of the type that its tag"),
+        ("!!float ''", "a value is not of the type that its tag"),
+        ("!!timestamp soon", "a value is not of the type that its tag"),
         ("2001-13-45", "month must be in 1..12"),
         ("a: !!map 3", "expected a mapping node"),
         ("[" * 3000, "it is nested too deeply"),
