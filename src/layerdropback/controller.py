@@ -80,8 +80,8 @@ class LayerDropBack:
         chosen = strategy_of(strategy)
         self.settings = Settings(chosen, schedule, lr_scale, batch_scale, seed, verify)
         self._traffic: Traffic | None = None
-        several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
-        given: Sequence[object] = optimizer if several else (optimizer,)  # type: ignore[assignment]
+        one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence)
+        given = (optimizer,) if one else optimizer
         self._engine = attach(model, given, self.settings)
         self._epoch = OpenEpoch(self, self._engine.traces)
 

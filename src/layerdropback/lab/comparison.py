@@ -128,18 +128,20 @@ class _Comparison:
         """The pilot, the epochs of plain training of equal time, and the learning rates."""
         record = self.record
         timed = [arm for arm in self.arms.values() if arm.role != "same time"]
-        if not record.pilot:
+        new = not record.pilot
+        if new:
             left_out = record.left_out if self.plan.kind == "sweep" else None
             found = pilot(timed, self.task, len(self.plan.seeds), self._passing, left_out)
             record.pilot = {name: asdict(timing) for name, timing in found.items()}
             _require_plain(timed[0].name, found[timed[0].name])
-            self._save()
         for name in record.left_out:
             del self.arms[name]
         if all(arm.role != "method" for arm in self.arms.values()):
             fact, reasons = "nothing is left to compare", "; ".join(record.left_out.values())
             reason = reasons.rstrip(".") or "there is no method beside plain training"
             raise UsageError(explain(fact, reason, "give another method"))
+        if new:  # and nothing is left of what is refused
+            self._save()
         timings = {name: Timing(**values) for name, values in record.pilot.items()}
         for arm in list(self.arms.values()):
             if arm.role == "same time" and arm.of is not None:

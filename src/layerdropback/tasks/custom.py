@@ -129,7 +129,10 @@ def _made(make: Callable[..., Study], spec: str, values: Mapping[str, Any]) -> S
 def _told(error: BaseException) -> str:
     """What the user's own code has raised, and where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(last.filename).name}, line {last.lineno}"
+    place, line = last.filename, last.lineno
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        place, line = error.filename, error.lineno
+    where = f"{Path(place).name}, line {line}"
     return f"{type(error).__name__}: {reason(error)} ({where})"
 
 

@@ -94,16 +94,13 @@ def _from_checkpoint(
         done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
     except KeyError as error:
         raise cannot_use(path, f"it has no part {error}", state["version"]) from None
-    except (TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise cannot_use(path, reason(error), state["version"]) from None
     with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
         model, _ = build_model(spec)
     try:
         model.load_state_dict(weights)
-    except (
-        RuntimeError,
-        TypeError,
-    ) as error:  # timm, or our small stems, name its parts in another way
+    except (RuntimeError, TypeError) as error:  # timm, or we, name its parts in another way
         raise cannot_use(path, reason(error), state["version"]) from None
     return model, metadata, f"{path.name}, after {done}"
 
