@@ -79,7 +79,8 @@ class Settings:
             cause = "a loader's batch size changes between epochs only"
             yield explain(fact, cause, "give one of them")
         kind, cause = type(self.strategy).__name__, "it has no drop rate"
-        if self.lr_scale == "inverse" and not getattr(self.strategy, "has_rate", True):
+        inverse = isinstance(self.lr_scale, str) and self.lr_scale == "inverse"
+        if inverse and not getattr(self.strategy, "has_rate", True):
             yield explain(f"lr_scale='inverse' is not usable with {kind}()", cause, "give a number")
         ramp = getattr(self.schedule, "ramp", "constant")
         if ramp != "constant" and getattr(self.strategy, "resting", None) is not None:

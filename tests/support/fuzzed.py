@@ -32,7 +32,7 @@ from layerdropback.training.images.decoding import decode
 from layerdropback.training.initial import _weights, initial_inputs
 from layerdropback.training.model_args import parse_model_args
 from layerdropback.training.resuming import PARTS, find_checkpoint
-from layerdropback.training.settings_file import read_settings
+from layerdropback.training.settings_file import PLACES, read_settings
 
 # What parsers stumble over.
 WORDS = [b"\0", b"\xff\xfe", b"!!bool x", b"!!int ''", b"!!timestamp x", b"- " * 9, b"[" * 2000]
@@ -62,15 +62,18 @@ def _as_bytes(content):
 
 
 def _settings(folder):
-    known = TrainConfig().as_dict()
+    known = {n: v for n, v in TrainConfig().as_dict().items() if n not in PLACES}
+
+    def read_one(path, content):
+        path.write_bytes(_as_bytes(content))
+        values = read_settings(path)
+        values.pop("recipe", None)
+        TrainConfig.from_dict(values).check()
 
     def read(content):
-        for suffix in (".yaml", ".toml"):
-            path = folder / f"settings{suffix}"
-            path.write_bytes(_as_bytes(content))
-            values = read_settings(path)
-            values.pop("recipe", None)
-            TrainConfig.from_dict(values).check()
+        with suppress(LayerDropBackError):
+            read_one(folder / "settings.toml", content)
+        read_one(folder / "settings.yaml", content)
 
     whole = [yaml.safe_dump(known).encode(), b"epochs = 3\nkeep = ['a']\nlr = 1e-3\n"]
     return Target(read, [*whole, json.dumps(known).encode()], known)
@@ -129,7 +132,7 @@ def _checkpoint(folder):
         (place / "new").rename(place / name)
         try:
             checkpoints = Checkpoints(place, 2, parts=PARTS)
-            find_checkpoint(folder / "run", checkpoints, {"lr": 0.1}, lambda text: None)
+            find_checkpoint(folder / "run", checkpoints, plain["run"], lambda text: None)
         finally:
             for left in place.iterdir():
                 left.unlink()
@@ -204,12 +207,11 @@ def _run(folder):
     (place / "settings.yaml").write_text("epochs: 1\n")
 
     def read(content):
-        values = content if isinstance(content, dict) else good
-        parts = {"metrics.jsonl": values.get("row"), "machine.json": values.get("machine")}
-        for name, part in parts.items():
-            text = json.dumps(part).encode() if values is content else content
+        values = content if isinstance(content, dict) else dict.fromkeys(good, content)
+        texts = {"metrics.jsonl": values.get("row"), "machine.json": values.get("machine")}
+        for name, text in texts.items():
             for other, usual in (("metrics.jsonl", row), ("machine.json", machine)):
-                (place / other).write_bytes(text if other == name else json.dumps(usual).encode())
+                (place / other).write_bytes(_as_bytes(text if other == name else usual))
             read_sources([place])
 
     return Target(read, [json.dumps(row).encode(), json.dumps(machine).encode()], good)

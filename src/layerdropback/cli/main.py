@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from itertools import pairwise
 from typing import Any
 
 from ..__main__ import fail
@@ -53,7 +54,7 @@ _PATHS = ("--out", "--init", "--config", "--data-dir", "--to", "--hf-config")
 
 def _require_paths(arguments: list[str]) -> None:
     """Refuse an empty path, of a shell's empty variable: it would be the working folder."""
-    for flag, value in zip(arguments, [*arguments[1:], None], strict=True):
+    for flag, value in pairwise([*arguments, "-"]):
         name = flag.removesuffix("=").replace("_", "-")
         if name in _PATHS and (value == "" or flag.endswith("=")):
             cure = "give one, or leave the flag out"

@@ -179,7 +179,9 @@ def _sweep(
     names = [] if strategies in (None, "all") else strategies.replace(" ", "").split(",")
     shown = ("" if arm else "0.25,0.5,0.75") if rates is None else rates
     chosen_rates = numbers(shown, "--rates") if shown else ()
-    arms = sweep_arms(config, chosen_rates, names, numbers(every or "1,2", "--every"), arm)
+    arms = sweep_arms(
+        config, chosen_rates, names, numbers("1,2" if every is None else every, "--every"), arm
+    )
     plan = Plan(seeds_from(config.seed, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
     with stoppable():
         compare_images(plain, arms, plan)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..errors import UsageError, explain
 from ..option import is_count, is_number
-from ..runs.folder import SETTINGS, writable
+from ..runs.folder import CHECKPOINTS, SETTINGS, writable
+from ..runs.leaving import LOCK
+from .record import PACKED, RECORD
 
 _FEW = "a whole number from 1 to 1000 is needed"
 
@@ -106,9 +108,12 @@ class Place:
         if self.out is None:
             return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
         folder = writable(self.out, self.resume or self.overwrite, "--resume, or --overwrite")
-        if self.resume and (folder / SETTINGS).exists():
-            fact, cause = f"--out {self.out} holds no comparison", "a run of ldb train is in it"
-            raise UsageError(explain(fact, cause, "give another folder"))
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        ours = {RECORD, PACKED, CHECKPOINTS, LOCK}
+        if self.resume and there and (SETTINGS in there or not there & ours):
+            kind = "a run of ldb train" if SETTINGS in there else "something else"
+            fact = f"--out {self.out} holds no comparison"
+            raise UsageError(explain(fact, f"{kind} is in it", "give another folder"))
         return folder
 
 

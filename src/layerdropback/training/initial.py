@@ -63,10 +63,10 @@ def _weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         weights: dict[str, Tensor] = load_file(path)
+        wrong = [name for name, value in weights.items() if not _is_finite(value)]
     except Exception as error:  # of types that this torch does not have, say
         fact = f"cannot read {path}"
         raise UsageError(explain(fact, reason(error), "give another file")) from None
-    wrong = [name for name, value in weights.items() if not _is_finite(value)]
     if wrong:
         fact = f"--init {path} is not usable"
         cause = f"there are NaN or infinities in {name_some(wrong)}"

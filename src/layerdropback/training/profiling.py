@@ -66,6 +66,9 @@ a whole number from 3 to 10000 is needed. Cure: give one.
             (f"--strategies {name}", name in PROFILED, f"it is one of {', '.join(PROFILED)}")
             for name in self.strategies
         ]
+        for flag, values in (("rates", self.rates), ("strategies", self.strategies)):
+            shown = f"--{flag} {','.join(map(str, values))}"
+            found.append((shown, len(set(values)) == len(values), "one comes twice"))
         good = 3 <= self.pairs <= 10_000
         found += [(f"--pairs {self.pairs}", good, "a whole number from 3 to 10000 is needed")]
         good = 2 <= self.classes <= 1_000_000

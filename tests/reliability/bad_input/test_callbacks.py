@@ -186,7 +186,10 @@ LIGHTNING_ROWS = {
         AllFrozen,
         "the model has no trainable parameter. Cause: every parameter has...",
     ),
-    "another optimizer": (OfAnother, "trainable parameters are in no optimizer: 'net.0.weight'..."),
+    "another optimizer": (
+        OfAnother,
+        "optimizer SGD has no layer to keep. Cause: it holds no pa...",
+    ),
 }
 
 

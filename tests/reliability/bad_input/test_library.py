@@ -464,7 +464,7 @@ ALL = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("row", ALL)
 def test_what_is_wrong_is_refused(row):
     call, expected = ALL[row]

@@ -204,6 +204,19 @@ SETTINGS_ROWS = {
         "settings/control.yaml is no YAML. Cause: unacceptable character #x0007: special "
         "characters are not allowed... Cure: mend the file."
     ),
+    "nul-init.yaml": (
+        "cannot read ...a\u0000b. Cause: No such file or directory: ...a\u0000b. Cure: give "
+        "another file."
+    ),
+    "nul-data.yaml": "no folder a\x00b. Cause: --data folder:DIR names it. Cure: give another.",
+    "nul-dir.yaml": (
+        "no cifar10 in a\u0000b. Cause: there is no a\u0000b/cifar-10-batches-py. Cure: give "
+        "--download, or --data-dir with the folder that has it."
+    ),
+    "surrogate.yaml": (
+        "--model \ud800 is unknown. Cause: timm has no model of that name. Cure: see "
+        "timm.list_models()."
+    ),
     "strategy.yaml": (
         "--strategy 'truncated' is not usable. Cause: there is no such strategy. Cure: "
         "give one of uniform, truncate, branch, blocks, control."

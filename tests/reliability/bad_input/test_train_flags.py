@@ -49,12 +49,21 @@ TRAIN_ROWS = {
     "--image-size -8": (
         "--image-size -8 is not usable. Cause: a whole number from 1 on is needed. Cure: give one."
     ),
+    "--image-size 2147483647": (
+        "cannot build test_resnet for 2147483647x2147483647 images. Cause: Storage size "
+        "calculation overflowed with sizes=[2, 1, 2147483647, 2147483647]. Cure: choose "
+        "another --model or --image-size."
+    ),
     "--image-size 2147483648": (
         "--image-size 2147483648 is not usable. Cause: a number up to 2,147,483,647 is "
         "needed. Cure: give one."
     ),
     "--limit-train 0": (
         "--limit-train 0 is not usable. Cause: a whole number from 1 on is needed. Cure: give one."
+    ),
+    "--limit-train 1": (
+        "--batch-size 8 is more than the 1 training images. Cause: there would be no "
+        "batch. Cure: use a smaller one."
     ),
     "--limit-test 0": (
         "--limit-test 0 is not usable. Cause: a whole number from 1 on is needed. Cure: give one."
@@ -286,6 +295,11 @@ TRAIN_ROWS = {
     "--strategy blocks --active-blocks 0": (
         "--active-blocks 0 is not usable. Cause: blocks are counted. Cure: give 1 or more."
     ),
+    "--strategy blocks --active-blocks 999": (
+        "--active-blocks 999 leaves no block to rest: there are 4. Cause: a block counts "
+        "where it trains, is reached by the loss, and is not kept. Cure: give fewer active "
+        "ones, or train without LayerDropBack."
+    ),
     "--strategy blocks --train-part body": (
         "--train-part ('body',) is not usable. Cause: the parts are head, norm, embedding. "
         "Cure: give a list of some of them; keep is for names of layers."
@@ -318,8 +332,57 @@ TRAIN_ROWS = {
         "--unit '' is not usable. Cause: there is no such unit. Cure: give one of layer, "
         "block, tensor."
     ),
+    "--keep ''": (
+        "--keep '' matches nothing. Cause: no layer or parameter has a name like it; there "
+        "are 'conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6' and 26 more. Cure: give "
+        "names as in find_layers(model), wildcards allowed."
+    ),
+    "--keep '['": (
+        "--keep '[' matches nothing. Cause: no layer or parameter has a name like it; "
+        "there are 'conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6' and 26 more. "
+        "Cure: give names as in find_layers(model), wildcards allowed."
+    ),
+    "--keep '*.nothing'": (
+        "--keep '*.nothing' matches nothing. Cause: no layer or parameter has a name like "
+        "it; there are 'conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6' and 26 more. "
+        "Cure: give names as in find_layers(model), wildcards allowed."
+    ),
     "--stem big": (
         "--stem big is not usable. Cause: it is one of auto, small, original. Cure: give one."
+    ),
+    "--stem small --model test_mambaout": (
+        "no small stem is known for test_mambaout. Cause: the families are beit, convnext, "
+        "deit, densenet, dla, efficientnet, mobilenetv3, regnet, resnet, senet, "
+        "swin_transformer, vision_transformer. Cure: leave out --stem small."
+    ),
+    "--model ''": (
+        "--model is unknown. Cause: timm has no model of that name. Cure: see timm.list_models()."
+    ),
+    "--model resnet18.no_tag --pretrained": (
+        "--pretrained: no weights resnet18.no_tag. Cause: timm has 'resnet18.a1_in1k', "
+        "'resnet18.a2_in1k', 'resnet18.a3_in1k', 'resnet18.fb_ssl_yfcc100m_ft_in1... Cure: "
+        "choose one of these."
+    ),
+    "--model resnet18.no_tag": (
+        "cannot build resnet18.no_tag for 8x8 images. Cause: Invalid pretrained tag "
+        "(no_tag) for resnet18. Cure: choose another --model or --image-size."
+    ),
+    "--model timm/resnet18": (
+        "--model timm/resnet18 is unknown. Cause: timm has no model of that name. Cure: "
+        "did you mean resnet18, resnet18d, skresnet18."
+    ),
+    "--model hf_hub:timm/resnet18": (
+        "--model hf_hub:timm/resnet18 is unknown. Cause: timm has no model of that name. "
+        "Cure: see timm.list_models()."
+    ),
+    "--model hf-hub:timm/nothing": (
+        "--model hf-hub:timm/nothing is unknown. Cause: timm has no model of that name. "
+        "Cure: see timm.list_models()."
+    ),
+    "--model inception_v3 --image-size 8": (
+        "cannot build inception_v3 for 8x8 images. Cause: Given input size: (64x1x1). "
+        "Calculated output size: (64x0x0). Output size is too small. Cure: choose another "
+        "--model or --image-size."
     ),
     "--model-args drop_path_rate": (
         "--model-args drop_path_rate is not usable. Cause: it is KEY=VALUE. Cure: give it "
@@ -333,9 +396,18 @@ TRAIN_ROWS = {
         "--model-args 1x=3 is not usable. Cause: it is KEY=VALUE. Cure: give it as in "
         "drop_path_rate=0.1."
     ),
+    "--model-args no_such=3": (
+        "cannot build test_resnet for 8x8 images. Cause: ResNet.__init__() got an "
+        "unexpected keyword argument 'no_such'. Cure: choose another --model, --model-args "
+        "or --image-size."
+    ),
     "--model-args num_classes=5": (
         "--model-args num_classes=5 is not usable. Cause: num_classes follows from the "
         "data or from another flag. Cure: leave it out."
+    ),
+    "--model-args drop_path_rate=a": (
+        "cannot build test_resnet for 8x8 images. Cause: unsupported operand type(s) for "
+        "/: 'str' and 'int'. Cure: choose another --model, --model-args or --image-size."
     ),
     "--model-args drop_path_rate=[1": (
         "--model-args drop_path_rate=[1 is not usable. Cause: '[1' is no value. Cure: give "
@@ -353,12 +425,46 @@ TRAIN_ROWS = {
         "--model-args drop_path_rate=0.2 is not usable. Cause: drop_path_rate is given "
         "twice. Cure: give it once."
     ),
+    "--model-args channels=[-1,2,3,4]": (
+        "cannot build test_resnet for 8x8 images. Cause: Trying to create tensor with "
+        "negative dimension -1: [-1, 32, 1, 1]. Cure: choose another --model, --model-args "
+        "or --image-size."
+    ),
+    "--model-args layers=[]": (
+        "cannot build test_resnet for 8x8 images. Cause: 'ResNet' object has no attribute "
+        "'layer1'. Cure: choose another --model, --model-args or --image-size."
+    ),
+    "--model-args depths=1000000": (
+        "cannot build test_resnet for 8x8 images. Cause: ResNet.__init__() got an "
+        "unexpected keyword argument 'depths'. Cure: choose another --model, --model-args "
+        "or --image-size."
+    ),
     "--optimizer ''": (
         "--optimizer needs --lr. Cause: defaults are known for sgd and adamw alone. Cure: give one."
     ),
     "--optimizer SGD": (
         "--optimizer SGD needs --lr. Cause: defaults are known for sgd and adamw alone. "
         "Cure: give one."
+    ),
+    "--optimizer sgdd --lr 1": (
+        "--optimizer sgdd is unknown. Cause: timm has no optimizer of that name. Cure: did "
+        "you mean sgd, sgdw, sgdp."
+    ),
+    "--optimizer lbfgs --lr 1": (
+        "--optimizer lbfgs is unknown. Cause: timm has no optimizer of that name. Cure: "
+        "see timm.optim.list_optimizers()."
+    ),
+    "--optimizer lookahead_sgd --lr 1": (
+        "--optimizer lookahead_sgd is unknown. Cause: timm has no optimizer of that name. "
+        "Cure: see timm.optim.list_optimizers()."
+    ),
+    "--optimizer bnbadam --lr 1": (
+        "--optimizer bnbadam cannot be made. Cause: CUDA required for bitsandbytes "
+        "optimizers. Cure: choose another one."
+    ),
+    "--optimizer fusedadam --lr 1": (
+        "--optimizer fusedadam cannot be made. Cause: CUDA required for APEX optimizers. "
+        "Cure: choose another one."
     ),
     "--schedule cos": (
         "--schedule cos is not usable. Cause: it is one of cosine, linear, steps, "
@@ -367,11 +473,29 @@ TRAIN_ROWS = {
     "--precision half": (
         "--precision half is not usable. Cause: it is one of fp32, bf16, fp16. Cure: give one."
     ),
+    "--device cuda": (
+        "--device cuda is not usable. Cause: torch sees no GPU. Cure: use --device cpu."
+    ),
     "--device cuda:0": (
         "--device cuda:0 is not usable. Cause: it is one of auto, cpu, cuda. Cure: give one."
     ),
     "--device mps": (
         "--device mps is not usable. Cause: it is one of auto, cpu, cuda. Cure: give one."
+    ),
+    "--parallel ddp": (
+        "--parallel ddp has no workers. Cause: this process was not started by torchrun. "
+        "Cure: use torchrun --nproc-per-node N -m layerdropback train ..., or --parallel "
+        "no."
+    ),
+    "--parallel fsdp": (
+        "--parallel fsdp has no workers. Cause: this process was not started by torchrun. "
+        "Cure: use torchrun --nproc-per-node N -m layerdropback train ..., or --parallel "
+        "no."
+    ),
+    "--parallel ddp --parallel fsdp": (
+        "--parallel fsdp has no workers. Cause: this process was not started by torchrun. "
+        "Cure: use torchrun --nproc-per-node N -m layerdropback train ..., or --parallel "
+        "no."
     ),
     "--parallel dp": (
         "--parallel dp is not usable. Cause: it is one of no, ddp, fsdp. Cure: give one."
@@ -383,6 +507,10 @@ TRAIN_ROWS = {
         "--compile blocks is not usable with --unit layer. Cause: torch would compile a "
         "graph for each mask inside a block, and soon give up. Cure: use --unit block, or "
         "--drop-rate 0."
+    ),
+    "--in-memory no": (
+        "--in-memory no is not usable. Cause: --data digits is always in memory. Cure: "
+        "leave it out."
     ),
     "--in-memory maybe": (
         "--in-memory maybe is not usable. Cause: it is one of auto, yes, no. Cure: give one."
@@ -424,8 +552,23 @@ TRAIN_ROWS = {
         "cannot read weights/good.safetensors. Cause: 'utf-8' codec can't decode... Cure: "
         "give another file."
     ),
+    "--out runs/a-file": (
+        "--out runs/a-file is a file. Cause: a run needs a folder. Cure: give another name."
+    ),
+    "--out runs/done": (
+        "--out runs/done already has settings.yaml. Cause: it would be lost. Cure: give "
+        "another folder, or --resume, or --overwrite."
+    ),
+    "--out runs/a-file/inner": (
+        "cannot use runs/a-file/inner. Cause: Not a directory. Cure: check the path, its "
+        "rights and room."
+    ),
     "--out ''": (
         "--out '' is not usable. Cause: it names no place. Cure: give one, or leave the flag out."
+    ),
+    "--out runs/done --overwrite --init runs/done": (
+        "--init runs/done would be removed by --overwrite. Cause: it is in --out "
+        "runs/done. Cure: copy it elsewhere."
     ),
     "--overwrite --resume --out new": (
         "--resume and --overwrite exclude each other. Cause: one keeps what is there. "
@@ -444,6 +587,10 @@ TRAIN_ROWS = {
         "give one of them."
     ),
     "--no-such": "No such option: --no-such. Cure: see ldb --help or ldb COMMAND --help.",
+    "--data-dir nowhere --data cifar10": (
+        "no cifar10 in nowhere. Cause: there is no nowhere/cifar-10-batches-py. Cure: give "
+        "--download, or --data-dir with the folder that has it."
+    ),
     "extra": (
         "Got unexpected extra argument(s) (extra). Cure: see ldb --help or ldb COMMAND --help."
     ),
@@ -459,8 +606,17 @@ TRAIN_ROWS = {
     "--lr 0.1 0.2": (
         "Got unexpected extra argument(s) (0.2). Cure: see ldb --help or ldb COMMAND --help."
     ),
+    "--lr 1e30": "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr.",
+    "--lr 1000000": (
+        "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr."
+    ),
     "--tf32=1": (
         "Option '--tf32' does not take a value. Cure: see ldb --help or ldb COMMAND --help."
+    ),
+    "--epochs 2 --strategy blocks --active-blocks 4": (
+        "--active-blocks 4 leaves no block to rest: there are 4. Cause: a block counts "
+        "where it trains, is reached by the loss, and is not kept. Cure: give fewer active "
+        "ones, or train without LayerDropBack."
     ),
     "--out= ": (
         "--out '' is not usable. Cause: it names no place. Cure: give one, or leave the flag out."
@@ -483,6 +639,10 @@ TRAIN_ROWS = {
     "--batch-scale 0.1": (
         "--batch-scale 0.1 is not usable. Cause: with --batch-size 8 a drop epoch's batch "
         "would have less than two images. Cure: give a larger one."
+    ),
+    "--batch-scale 9": (
+        "--batch-size 8 times --batch-scale 9 is more than the 32 training images. Cause: "
+        "there would be no batch. Cure: use a smaller one."
     ),
     "--model-args '{a: 1}'": (
         "--model-args {a: 1} is not usable. Cause: it is KEY=VALUE. Cure: give it as in "
@@ -521,6 +681,18 @@ TRAIN_ROWS = {
     ),
     "--learning-rate 0.1": (
         "No such option: --learning-rate. Cause: it is Hugging Face's name. Cure: give --lr."
+    ),
+    "--out runs/done --overwrite --init runs/done/weights.safetensors": (
+        "--init runs/done/weights.safetensors would be removed by --overwrite. Cause: it "
+        "is in --out runs/done. Cure: copy it elsewhere."
+    ),
+    "--out /dev/null": (
+        "cannot use /dev/null. Cause: File exists. Cure: check the path, its rights and room."
+    ),
+    "--init weights/good.safetensors --model resnet10t": (
+        "--init ...weights/good.safetensors does not fit the model. Cause: model "
+        "test_resnet there and resnet10t here. Cure: give the same --model, --stem and "
+        "kind of images, or another file."
     ),
 }
 
