@@ -6,7 +6,7 @@ import warnings
 from itertools import pairwise
 from typing import Any
 
-from ..__main__ import fail
+from ..__main__ import fail, one_line
 from ..errors import AttachError, LayerDropBackError, UsageError, WorkerError, explain
 from ..training.dropping import as_flags
 from . import memory, runs, studies  # noqa: F401 - they give the app its commands
@@ -67,4 +67,4 @@ def _another_tells() -> bool:
 
 
 def _warn(message: Warning | str, *details: Any, **more: Any) -> None:
-    print(f"ldb: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"ldb: warning: {one_line(str(message))}", file=sys.stderr)

@@ -1,6 +1,10 @@
 """Another library's error, as a part of one of our lines."""
 
+import re
 import textwrap
+
+# What colours a terminal's text.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason(error: BaseException) -> str:
@@ -12,5 +16,6 @@ def reason(error: BaseException) -> str:
         >>> reason(MemoryError())
         'MemoryError'
     """
-    text = textwrap.shorten(str(error), 400, placeholder=" ...").rstrip(".")
+    plain = _COLOURS.sub("", str(error))
+    text = textwrap.shorten(plain, 400, placeholder=" ...").rstrip(".")
     return text or type(error).__name__

@@ -81,7 +81,7 @@ def _sentences(**values: Any) -> Study:
 def _function(spec: str) -> Callable[..., Study]:
     """The user's function."""
     module, colon, name = spec.partition(":")
-    if not colon or not module or not name:
+    if not colon or not module or not name or module.startswith("."):
         cause = f"it is {SENTENCES}, or MODULE:FUNCTION of your own"
         raise UsageError(explain(f"--task {spec} is unknown", cause, "give one of these"))
     try:
@@ -129,11 +129,9 @@ def _made(make: Callable[..., Study], spec: str, values: Mapping[str, Any]) -> S
 def _told(error: BaseException) -> str:
     """What the user's own code has raised, and where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    place, line = last.filename, last.lineno
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        place, line = error.filename, error.lineno
-    where = f"{Path(place).name}, line {line}"
-    return f"{type(error).__name__}: {reason(error)} ({where})"
+    where = f" ({Path(last.filename).name}, line {last.lineno})"
+    where = "" if isinstance(error, SyntaxError) else where  # its own text has it
+    return f"{type(error).__name__}: {reason(error)}{where}"
 
 
 def _arm(task: Task, name: str, keys: dict[str, Any]) -> Arm:

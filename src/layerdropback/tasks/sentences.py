@@ -117,6 +117,9 @@ class SentenceTask(Task):
         training, testing = read_sentences(settings.data)
         names = labels_of(training, settings.data)
         tokenizer = from_pretrained("AutoTokenizer", settings.model)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            fact, cause = f"model={settings.model} is not usable", "its tokenizer knows no words"
+            raise UsageError(explain(fact, cause, "give the tokenizer's files, too"))
         train, test = (
             tokenized(tokenizer, p, names, settings.longest) for p in (training, testing)
         )

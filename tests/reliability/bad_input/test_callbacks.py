@@ -1,17 +1,16 @@
 """Wrong arguments of both callbacks, wrong saved states, and trainers that cannot use them."""
 
-import re
-
 import pytest
 from torch import nn
 
 import lightning_runs
 import trainer_runs
 from layerdropback import Schedule, Uniform
-from layerdropback.errors import AttachError, LayerDropBackError
+from layerdropback.errors import LayerDropBackError
 from layerdropback.integrations.chosen import from_state
 from layerdropback.integrations.lightning import LayerDropBackCallback as ForLightning
 from layerdropback.integrations.transformers import LayerDropBackCallback as ForTransformers
+from wrong_calls import refused
 
 SETTINGS = {"strategy": {"name": "uniform"}, "schedule": {}}
 
@@ -120,16 +119,6 @@ SAVED_ROWS = {
     ),
     "seed": (SETTINGS | {"seed": "x"}, "seed='x' is not usable. Cause: it keys the masks..."),
 }
-
-
-def refused(call, expected):
-    with pytest.raises(LayerDropBackError) as error:
-        call()
-    problems = error.value.problems if isinstance(error.value, AttachError) else [str(error.value)]
-    pattern = ".*".join(map(re.escape, expected.split("...")))
-    assert re.fullmatch(pattern, problems[0]), problems
-    assert "\n" not in problems[0]
-    assert re.search(r"\. Cause: .+\. Cure: .+\.$", problems[0]), problems
 
 
 @pytest.mark.parametrize("kind", [ForTransformers, ForLightning], ids=["transformers", "lightning"])

@@ -205,16 +205,16 @@ SETTINGS_ROWS = {
         "characters are not allowed... Cure: mend the file."
     ),
     "nul-init.yaml": (
-        "cannot read ...a\u0000b. Cause: No such file or directory: ...a\u0000b. Cure: give "
+        "cannot read ...a\\x00b. Cause: No such file or directory: ...a\\x00b. Cure: give "
         "another file."
     ),
-    "nul-data.yaml": "no folder a\x00b. Cause: --data folder:DIR names it. Cure: give another.",
+    "nul-data.yaml": "no folder a\\x00b. Cause: --data folder:DIR names it. Cure: give another.",
     "nul-dir.yaml": (
-        "no cifar10 in a\u0000b. Cause: there is no a\u0000b/cifar-10-batches-py. Cure: give "
+        "no cifar10 in a\\x00b. Cause: there is no a\\x00b/cifar-10-batches-py. Cure: give "
         "--download, or --data-dir with the folder that has it."
     ),
     "surrogate.yaml": (
-        "--model \ud800 is unknown. Cause: timm has no model of that name. Cure: see "
+        "--model \\ud800 is unknown. Cause: timm has no model of that name. Cure: see "
         "timm.list_models()."
     ),
     "strategy.yaml": (
