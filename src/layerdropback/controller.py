@@ -80,8 +80,8 @@ class LayerDropBack:
         chosen = strategy_of(strategy)
         self.settings = Settings(chosen, schedule, lr_scale, batch_scale, seed, verify)
         self._traffic: Traffic | None = None
-        one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence)
-        given = (optimizer,) if one else optimizer
+        word = isinstance(optimizer, str)  # which is a sequence, too
+        given = optimizer if isinstance(optimizer, Sequence) and not word else (optimizer,)
         self._engine = attach(model, given, self.settings)
         self._epoch = OpenEpoch(self, self._engine.traces)
 
