@@ -616,8 +616,3 @@ def make_models(folder, good):
     for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
         (no_words / name).unlink(missing_ok=True)
     (copy("tokenizer-words") / "tokenizer.json").write_text("no JSON")
-
-
-def unreadable_for_us():
-    """Whether rights mean anything here: root ignores them."""
-    return hasattr(os, "geteuid") and os.geteuid() != 0
