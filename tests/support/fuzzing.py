@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import fuzzed
-from layerdropback.errors import LayerDropBackError
+from layerdropback.errors import AttachError, LayerDropBackError
 
 # What a reader must never come to: these are told by Python itself.
 _FORBIDDEN = {"pickle.find_class", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn"}
@@ -108,7 +108,7 @@ def execute(target, content, count):
         count["taken"] += 1
     except LayerDropBackError as error:
         count["refused"] += 1
-        told = str(error)
+        told = error.problems[0] if isinstance(error, AttachError) else str(error)
     finally:
         WATCH.armed = False
     assert ". Cause: " in told, f"the error names no cause: {told}"
