@@ -14,6 +14,10 @@ def test_a_text_has_a_fact_a_cause_and_a_cure():
     assert text == "rate is 2. Cause: a rate is a chance. Cure: give one in [0, 1)."
 
 
+def test_it_is_one_line_whatever_a_name_is_made_of():
+    assert explain("no file a\nb", "c\r\nd", "e") == "no file a b. Cause: c d. Cure: e."
+
+
 @pytest.mark.parametrize(
     ("names", "text"),
     [

@@ -31,8 +31,22 @@ _EXTRA |= {"safetensors", "PIL", "yaml"}
 
 def fail(text: str) -> NoReturn:
     """One line on standard error, and exit code 2."""
-    print(f"ldb: error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"ldb: error: {one_line(text)}", file=sys.stderr)
     sys.exit(2)
+
+
+def one_line(text: str) -> str:
+    r"""A text in one line that a terminal shows as it is, whatever a file's name is made of.
+
+    Example:
+        >>> print(one_line("no file\n a\x1b[1mb"))
+        no file a\x1b[1mb
+    """
+    signs = " ".join(text.split())
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in signs
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from numbers import Integral
 from typing import Any, Self, TypeVar
 
 from torch import nn
@@ -17,6 +16,7 @@ from .epoch import Epoch, OpenEpoch
 from .errors import EpochError, explain
 from .interop.wrappers import canonical_name
 from .model.layers import Layer, fingerprint
+from .option import is_count
 from .schedule import Schedule
 from .settings import LRScale, Settings
 from .strategies import Strategy, strategy_of
@@ -80,7 +80,8 @@ class LayerDropBack:
         chosen = strategy_of(strategy)
         self.settings = Settings(chosen, schedule, lr_scale, batch_scale, seed, verify)
         self._traffic: Traffic | None = None
-        given = optimizer if isinstance(optimizer, Sequence) else (optimizer,)
+        word = isinstance(optimizer, str)  # which is a sequence, too
+        given = optimizer if isinstance(optimizer, Sequence) and not word else (optimizer,)
         self._engine = attach(model, given, self.settings)
         self._epoch = OpenEpoch(self, self._engine.traces)
 
@@ -155,7 +156,7 @@ class LayerDropBack:
             LoaderError: see `epoch`.
             AttachError: see `epoch`.
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, Integral) or epoch < 0:
+        if not is_count(epoch):
             cause = "epochs are counted from 0"
             raise EpochError(explain(f"epoch={epoch!r} is no epoch", cause, "give its number"))
         self._epoch.require_attached()
@@ -198,7 +199,11 @@ class LayerDropBack:
 
         Raises:
             LoaderError: see `epoch`.
+            EpochError: `epochs` is no number of epochs.
         """
+        if not is_count(epochs):
+            fact = f"epochs={epochs!r} is no number of epochs"
+            raise EpochError(explain(fact, "epochs are counted", "give 0 or more"))
         dropping = sum(map(self.settings.has_drop_batch, range(epochs)))
         scale = self.settings.batch_scale
         return self._epoch.total_batches(loader, epochs - dropping, dropping, scale)

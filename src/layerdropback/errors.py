@@ -54,8 +54,8 @@ class WorkerError(UsageError):
 
 
 def explain(fact: str, cause: str, cure: str) -> str:
-    """Put an error's three parts into one line."""
-    return f"{fact}. Cause: {cause}. Cure: {cure}."
+    """Put an error's three parts into one line, whatever the user's own words in them hold."""
+    return " ".join(f"{fact}. Cause: {cause}. Cure: {cure}.".splitlines())
 
 
 def name_some(names: Sequence[str], most: int = 5) -> str:

@@ -39,7 +39,8 @@ def unusable(good: bool, name: str, value: object, cause: str, cure: str) -> Ite
 def unknown(choices: tuple[str, ...], name: str, value: object) -> Iterator[str]:
     """The problem of a word that is none of some."""
     cure = f"give one of {', '.join(choices)}"
-    yield from unusable(value in choices, name, value, f"there is no such {name}", cure)
+    good = isinstance(value, str) and value in choices
+    yield from unusable(good, name, value, f"there is no such {name}", cure)
 
 
 def pool_problems(pool: object) -> Iterator[str]:

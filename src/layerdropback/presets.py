@@ -43,7 +43,7 @@ def changed(preset: str, **changes: Any) -> Settings:
 
 def preset_of(name: str) -> Settings:
     """The settings of a preset, by its name in `PRESETS`."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         cure = f"give one of {', '.join(PRESETS)}"
         raise AttachError([explain(f"preset={name!r} is unknown", "no such preset exists", cure)])
     return PRESETS[name]

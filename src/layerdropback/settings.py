@@ -58,7 +58,7 @@ class Settings:
         cause = f"it is a {type(self.schedule).__name__}"
         yield from unusable(good, "schedule", self.schedule, cause, cure)
         lr, batch = self.lr_scale, self.batch_scale
-        good = lr == "inverse" or (is_number(lr) and lr > 0)
+        good = (isinstance(lr, str) and lr == "inverse") or (is_number(lr) and lr > 0)
         cause = "it multiplies the learning rate in drop epochs"
         cure = "give a number above 0, or 'inverse' for 1 / (1 - the drop rate)"
         yield from unusable(good, "lr_scale", lr, cause, cure)
@@ -68,6 +68,8 @@ class Settings:
         good = is_count(self.seed) and self.seed < 2**64
         cure = "give an integer in [0, 2**64)"
         yield from unusable(good, "seed", self.seed, "it keys the masks", cure)
+        good, cause = isinstance(self.verify, bool), "it is asked for, or not"
+        yield from unusable(good, "verify", self.verify, cause, "give True or False")
         yield from self._conflicts()
 
     def _conflicts(self) -> Iterator[str]:
@@ -77,7 +79,8 @@ class Settings:
             cause = "a loader's batch size changes between epochs only"
             yield explain(fact, cause, "give one of them")
         kind, cause = type(self.strategy).__name__, "it has no drop rate"
-        if self.lr_scale == "inverse" and not getattr(self.strategy, "has_rate", True):
+        inverse = isinstance(self.lr_scale, str) and self.lr_scale == "inverse"
+        if inverse and not getattr(self.strategy, "has_rate", True):
             yield explain(f"lr_scale='inverse' is not usable with {kind}()", cause, "give a number")
         ramp = getattr(self.schedule, "ramp", "constant")
         if ramp != "constant" and getattr(self.strategy, "resting", None) is not None:

@@ -127,7 +127,9 @@ def test_a_cards_record_is_reported_by_itself(run, tmp_path):
 
 
 def test_a_plain_record_comes_before_a_compressed_one(tmp_path):
-    pair = [Record("ldb compare", {}, {"test": 9}, {}, {}, [], [n], margin=0.5) for n in (1, 2)]
+    plain = {"name": "plain", "role": "plain", "of": None, "says": "", "settings": {"epochs": 1}}
+    data = {"name": "lines", "train": 9, "test": 9}
+    pair = [Record("ldb", {}, data, {}, {}, [plain], [n], margin=0.5) for n in (1, 2)]
     values = json.loads(pair[1].as_text())
     (tmp_path / "comparison.json.gz").write_bytes(pack(values))
     assert Record.read(tmp_path).seeds == [2]

@@ -104,7 +104,7 @@ OWN = ["--task", "made_up_task:study"]
         ),
         ([*WORDS, "--task-arg", "lr=-1e-4"], "lr=-0.0001 is not usable. Cause: it is a number"),
         ([*WORDS, "--task-arg", "limit_train=0"], "limit_train=0 is not usable."),
-        ([*WORDS, "--task-arg", "model=7"], "model=7 is not usable. Cause: a folder or a name"),
+        ([*WORDS, "--task-arg", "model=7"], "is not usable. Cause: model is given twice. Cure: "),
         ([*OWN, "--margin", "0"], "--margin 0 is not usable."),
         (["--task-arg", "x=1"], "--task-arg x=1 is not usable. Cause: no --task is given."),
         (["--task", "sentences"], "--task sentences cannot be made. Cause: missing a required"),

@@ -83,6 +83,16 @@ def test_a_rare_label_stays_in_training(folders):
     assert not set(map(tuple, held.splits[0].tokens)) >= set(map(tuple, rare.tokens))
 
 
+def test_marks_tabs_and_other_ends_of_lines_are_no_part_of_a_label(tmp_path):
+    text = "\ufeffpos\ta good film\r\nneg a bad\u2028 play,\x85 too\n\n  pos  fine \n"
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_bytes(text.encode())
+    pairs = read_sentences(str(tmp_path))[0]
+    assert [label for label, _ in pairs] == ["pos", "neg", "pos"]
+    assert pairs[0] == ("pos", "a good film")
+    assert pairs[1][1].endswith("too")
+
+
 @pytest.mark.parametrize(
     ("values", "trained"),
     [

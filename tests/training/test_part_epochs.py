@@ -107,4 +107,5 @@ def test_whole_numbers_of_epochs_read_as_such(run, tmp_path):
 def test_no_number_of_epochs(run, epochs):
     code, _, errors = run("train", *FLAGS, "--epochs", epochs)
     assert code == 2
-    assert "is not usable. Cause: a number above 0 is needed. Cure: give one." in errors
+    wanted = "up to 2,147,483,648" if epochs == "inf" else "above 0"
+    assert f"is not usable. Cause: a number {wanted} is needed. Cure: give one." in errors

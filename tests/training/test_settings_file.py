@@ -120,13 +120,16 @@ WRONG = {
     "word": ("model: 18", "sets model to 18. Cause: a word is needed"),
     "list": ("milestones: 3: 4", "is no YAML"),
     "nothing but a word": ("hello", "holds no settings"),
-    "list as words": ("keep: {a: 1}", "sets keep to {'a': 1}. Cause: a list is needed"),
+    "list as words": ("keep: {a: 1}", "sets keep to {'a': 1}. Cause: a list of words is needed"),
     "twice": ("lr: 1\nlr: 2", "is no YAML. Cause: lr is set twice"),
     "two spellings": ("batch-size: 8\nbatch_size: 9", "sets 'batch_size' twice"),
     "no day": ("epochs: 2024-99-99", "is no YAML. Cause: month must be in 1..12"),
     "deep": ("[" * 3000, "is no YAML"),
     "null": ("epochs:", "sets epochs to None"),
-    "list of words": ("milestones: [a]", "sets milestones to ['a']. Cause: a list is needed"),
+    "list of words": (
+        "milestones: [a]",
+        "sets milestones to ['a']. Cause: a list of numbers is needed",
+    ),
 }
 
 

@@ -3,10 +3,11 @@
 import os
 import sys
 import warnings
+from itertools import pairwise
 from typing import Any
 
-from ..__main__ import fail
-from ..errors import AttachError, LayerDropBackError, WorkerError, explain
+from ..__main__ import fail, one_line
+from ..errors import AttachError, LayerDropBackError, UsageError, WorkerError, explain
 from ..training.dropping import as_flags
 from . import memory, runs, studies  # noqa: F401 - they give the app its commands
 from .app import app as app
@@ -17,6 +18,7 @@ def main() -> None:
     """Run the command line; what the user got wrong is one line, and exit code 2."""
     warnings.showwarning = _warn
     try:
+        _require_paths(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name="ldb", standalone_mode=False)
     except LayerDropBackError as error:
         if _another_tells() and not isinstance(error, WorkerError):
@@ -44,7 +46,19 @@ def _of_the_parser(error: Any) -> str:
     if found is not None:
         whose, flag = found
         return explain(f"No such option: {name}", f"it is {whose}'s name", f"give {flag}")
-    return f"{error.format_message().rstrip('.')}. Cure: see ldb --help or ldb COMMAND --help."
+    return f"{error.format_message().rstrip('.?')}. Cure: see ldb --help or ldb COMMAND --help."
+
+
+_PATHS = ("--out", "--init", "--config", "--data-dir", "--to", "--hf-config")
+
+
+def _require_paths(arguments: list[str]) -> None:
+    """Refuse an empty path, of a shell's empty variable: it would be the working folder."""
+    for flag, value in pairwise([*arguments, "-"]):
+        name = flag.removesuffix("=").replace("_", "-")
+        if name in _PATHS and (value == "" or flag.endswith("=")):
+            cure = "give one, or leave the flag out"
+            raise UsageError(explain(f"{name} '' is not usable", "it names no place", cure))
 
 
 def _another_tells() -> bool:
@@ -53,4 +67,4 @@ def _another_tells() -> bool:
 
 
 def _warn(message: Warning | str, *details: Any, **more: Any) -> None:
-    print(f"ldb: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"ldb: warning: {one_line(str(message))}", file=sys.stderr)

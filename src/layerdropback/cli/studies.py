@@ -28,10 +28,6 @@ _TaskArgs = Annotated[
 ]
 
 
-def _seeds(config: TrainConfig, count: int) -> tuple[int, ...]:
-    return tuple(range(config.seed, config.seed + max(0, count)))
-
-
 def _rates(lr_grid: str | None) -> tuple[float, ...]:
     return () if lr_grid is None else numbers(lr_grid, "--lr-grid")
 
@@ -77,11 +73,11 @@ def _compare(
     _require_no_arguments(task_arg)
     config = TrainConfig.from_dict(layered(given))
     config.check()
-    from ..lab.plan import Plan
+    from ..lab.plan import Plan, seeds_from
     from ..tasks.arms import make_arms
     from ..tasks.images import compare_images
 
-    plan = Plan(_seeds(config, seeds), margin, _rates(lr_grid), tune_seeds, target)
+    plan = Plan(seeds_from(config.seed, seeds), margin, _rates(lr_grid), tune_seeds, target)
     with stoppable():
         compare_images(config, make_arms(config, arm), plan)
 
@@ -111,14 +107,16 @@ def _compare_task(
         cause = "it is a setting of ldb train's images"
         cure = "give the task its own, by --task-arg KEY=VALUE or --arm"
         raise UsageError(explain(fact, cause, cure))
+    # The flags that are the lab's own have the same bounds as elsewhere.
+    TrainConfig.from_dict({n: v for n, v in values.items() if n in _OF_THE_LAB}).check()
     import torch
 
+    from ..lab.plan import seeds_from
     from ..tasks.custom import compare_study
 
     if "threads" in values:
         torch.set_num_threads(values.pop("threads"))
-    first = values.pop("seed", 0)
-    chosen = tuple(range(first, first + max(0, seeds)))
+    chosen = seeds_from(values.pop("seed", 0), seeds)
     with stoppable():
         compare_study(task, task_args, arms, seeds=chosen, **values, **how)
 
@@ -171,7 +169,7 @@ def _sweep(
         return
     _require_no_arguments(task_arg)
     config = TrainConfig.from_dict(layered(given))
-    from ..lab.plan import Plan
+    from ..lab.plan import Plan, seeds_from
     from ..tasks.arms import plain_of
     from ..tasks.images import compare_images
     from ..tasks.sweeping import sweep_arms
@@ -181,8 +179,10 @@ def _sweep(
     names = [] if strategies in (None, "all") else strategies.replace(" ", "").split(",")
     shown = ("" if arm else "0.25,0.5,0.75") if rates is None else rates
     chosen_rates = numbers(shown, "--rates") if shown else ()
-    arms = sweep_arms(config, chosen_rates, names, numbers(every or "1,2", "--every"), arm)
-    plan = Plan(_seeds(config, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
+    arms = sweep_arms(
+        config, chosen_rates, names, numbers("1,2" if every is None else every, "--every"), arm
+    )
+    plan = Plan(seeds_from(config.seed, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
     with stoppable():
         compare_images(plain, arms, plan)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import AttachError, StateError, explain
 from ..presets import changed
 from ..schedule import Schedule
 from ..settings import Settings
@@ -30,13 +31,21 @@ def from_state(state: Mapping[str, Any]) -> Settings:
 
     Raises:
         AttachError: a value makes no sense.
+        StateError: they are no settings.
 
     Example:
         >>> settings = chosen("finetune", "uniform", seed=3)
         >>> from_state(settings.to_state()) == settings
         True
     """
-    fields = dict(state["strategy"])
-    kind = type(strategy_of(fields.pop("name", "")))
-    own = {"strategy": kind(**fields), "schedule": Schedule(**state["schedule"])}
-    return Settings(**{**state, **own})
+    try:
+        fields = dict(state["strategy"])
+        kind = type(strategy_of(fields.pop("name", "")))
+        own = {"strategy": kind(**fields), "schedule": Schedule(**state["schedule"])}
+        return Settings(**{**state, **own})
+    except AttachError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        fact = "the saved settings of LayerDropBack cannot be used"
+        cause = f"they were cut or changed ({' '.join(str(error).split())})"
+        raise StateError(explain(fact, cause, "load an intact checkpoint")) from None

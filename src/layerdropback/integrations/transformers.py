@@ -124,9 +124,10 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
         name = type(self).__name__
         kept = (state.stateful_callbacks or {}).get(name) or {}
         kept = kept[0] if isinstance(kept, list) else kept
+        kept = kept.get("attributes") if isinstance(kept, Mapping) else None
         # The trainer updates this entry when it saves, and fails where there is none.
         state.stateful_callbacks[name] = {"args": {}, "attributes": {}}
-        saved = self._saved or kept.get("attributes", {}).get("saved")
+        saved = self._saved or (kept.get("saved") if isinstance(kept, Mapping) else None)
         self._saved = None
         if saved and state.global_step > 0 and self.ldb is not None:
             self.ldb.load_state_dict(saved)
@@ -180,8 +181,9 @@ class LayerDropBackCallback(TrainerCallback, ExportableState):
 
     @saved.setter
     def saved(self, value: Mapping[str, Any]) -> None:
+        settings = value.get("settings") if isinstance(value, Mapping) else None
+        self.settings = from_state(settings or {})
         self._saved = value
-        self.settings = from_state(value["settings"])
 
 
 def _first_epoch(args: Any, state: Any, loader: Any) -> int:

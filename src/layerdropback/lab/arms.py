@@ -61,7 +61,7 @@ def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
         ways: a way for the task, or an `Arm` of another length or learning rate.
 
     Raises:
-        UsageError: there are fewer than two.
+        UsageError: there are fewer than two, or a name is no text.
 
     Example:
         >>> from types import SimpleNamespace
@@ -75,6 +75,10 @@ def arms_of(task: Task, ways: Mapping[str, Any]) -> list[Arm]:
         else Arm(name, way, task.epochs, task.lr)
         for name, way in ways.items()
     ]
+    wrong = next((name for name in ways if not isinstance(name, str)), None)
+    if wrong is not None:
+        fact, cause = f"an arm is called {wrong!r}", "tables name arms by texts"
+        raise UsageError(explain(fact, cause, "give it a name"))
     if len(found) < 2:
         cause = f"there {'is one arm' if found else 'is no arm'}"
         cure = "give two: plain training first, then a method"

@@ -10,14 +10,15 @@ from rich.console import Console
 
 from ..errors import Diverged, UsageError, explain
 from ..runs.claim import claimed
+from ..runs.leaving import nothing_left
 from ..runs.stopping import Stopping
 from .arms import Arm, arms_of, with_equal_time, with_shorter
 from .pilot import Timing, pilot, same_time
-from .plan import Place, Plan
+from .plan import Place, Plan, seeds_from
 from .record import Record
 from .report.build import make_report
 from .storing import Storing
-from .task import Task
+from .task import Task, require_task
 from .telling import Telling
 from .tuning import Tuning
 from .turns import Player, Row, take_turns
@@ -60,8 +61,9 @@ def compare(
     Example:
         See docs/compare.md, whose example is run by a test.
     """
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    chosen = seeds_from(0, seeds) if isinstance(seeds, int) else tuple(seeds)
     plan, place = Plan(chosen, **more), Place(None if out is None else Path(out), overwrite, resume)
+    require_task(task)
     swept = plan.kind == "sweep"
     task, controls = (task.held_out(), with_shorter) if swept else (task, with_equal_time)
     made = controls(arms_of(task, arms)) if isinstance(arms, Mapping) else list(arms)
@@ -73,6 +75,7 @@ def carry_out(
 ) -> Record:
     """The same with every arm and control named, plain training first; see `compare`."""
     plan.check()
+    require_task(task)
     return _Comparison(task, arms, plan, place, Telling(console)).go()
 
 
@@ -89,6 +92,7 @@ class _Comparison:
 
     def go(self) -> Record:
         with ExitStack() as stack:
+            stack.enter_context(nothing_left(self.folder))
             self.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(self.folder))
             states: Mapping[str, Any] = {}
@@ -115,20 +119,21 @@ class _Comparison:
         """The pilot, the epochs of plain training of equal time, and the learning rates."""
         record = self.record
         timed = [arm for arm in self.arms.values() if arm.role != "same time"]
-        if not record.pilot:
+        new = not record.pilot
+        if new:
             left_out = record.left_out if self.plan.kind == "sweep" else None
             found = pilot(timed, self.task, len(self.plan.seeds), self._passing, left_out)
             record.pilot = {name: asdict(timing) for name, timing in found.items()}
-            self._save()
+            _require_plain(timed[0].name, found[timed[0].name])
         for name in record.left_out:
             del self.arms[name]
         if all(arm.role != "method" for arm in self.arms.values()):
-            raise UsageError(" ".join(record.left_out.values()))
+            fact, reasons = "nothing is left to compare", "; ".join(record.left_out.values())
+            reason = reasons.rstrip(".") or "there is no method beside plain training"
+            raise UsageError(explain(fact, reason, "give another method"))
+        if new:  # and nothing is left of what is refused
+            self._save()
         timings = {name: Timing(**values) for name, values in record.pilot.items()}
-        if set(timings[timed[0].name].per_step) != {"full"}:
-            fact = f"the first arm, {timed[0].name!r}, drops layers"
-            cause = "it is the plain training that all others are compared with"
-            raise UsageError(explain(fact, cause, "put plain training first"))
         for arm in list(self.arms.values()):
             if arm.role == "same time" and arm.of is not None:
                 self.arms[arm.name] = same_time(arm, timings[arm.of], timings[timed[0].name])
@@ -217,6 +222,13 @@ class _Comparison:
         for player in self.players:
             player.close()
         self.players.clear()
+
+
+def _require_plain(name: str, timing: Timing) -> None:
+    if set(timing.per_step) != {"full"}:
+        fact = f"the first arm, {name!r}, drops layers"
+        cause = "it is the plain training that all others are compared with"
+        raise UsageError(explain(fact, cause, "put plain training first"))
 
 
 def _row(player: Player, row: Row) -> dict[str, Any]:

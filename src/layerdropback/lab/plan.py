@@ -6,12 +6,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runs.folder import writable
+from ..errors import UsageError, explain
+from ..option import is_count, is_number
+from ..runs.folder import CHECKPOINTS, SETTINGS, writable
+from ..runs.leaving import LOCK
 from ..runs.machine import command_line, machine
 from ..runs.reasons import require
 from .arms import Arm
-from .record import Record
+from .record import PACKED, RECORD, Record
 from .task import Task
+
+_FEW = "a whole number from 1 to 1000 is needed"
+
+
+def seeds_from(first: int, count: int) -> tuple[int, ...]:
+    """Some seeds, one after the other.
+
+    Raises:
+        UsageError: they are too many, or none.
+
+    Example:
+        >>> seeds_from(3, 2)
+        (3, 4)
+    """
+    require(1 <= count <= 1000, f"--seeds {count}", _FEW)
+    return tuple(range(first, first + count))
 
 
 @dataclass(frozen=True)
@@ -47,16 +66,20 @@ class Plan:
             layerdropback.errors.UsageError: --seeds 0 is not usable. Cause: \
 a whole number from 1 to 1000 is needed. Cure: give one.
         """
-        number = "a whole number from 1 to 1000 is needed"
-        require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", number)
-        require(1 <= self.tune_seeds <= 1000, f"--tune-seeds {self.tune_seeds}", number)
-        good = 0 < self.margin <= 100
-        require(good, f"--margin {self.margin:g}", "points in (0, 100] are needed")
-        good = self.target is None or 0 < self.target <= 100
+        require(1 <= len(self.seeds) <= 1000, f"--seeds {len(self.seeds)}", _FEW)
+        good = all(is_count(seed) and seed < 2**64 for seed in self.seeds)
+        shown = f"seeds={list(self.seeds)!r}"
+        require(good, shown, "they are whole numbers in [0, 2**64)")
+        require(len(set(self.seeds)) == len(self.seeds), shown, "one comes twice")
+        good = is_count(self.tune_seeds, 1) and self.tune_seeds <= 1000
+        require(good, f"--tune-seeds {self.tune_seeds}", _FEW)
+        good = is_number(self.margin) and 0 < self.margin <= 100
+        require(good, f"--margin {_shown(self.margin)}", "points in (0, 100] are needed")
+        good = self.target is None or (is_number(self.target) and 0 < self.target <= 100)
         require(good, f"--target {self.target}", "a percentage in (0, 100] is needed")
         grid = self.lr_grid
-        shown = f"--lr-grid {','.join(format(rate, 'g') for rate in grid)}"
-        good = not grid or (len(grid) >= 3 and all(0 < rate < 1e30 for rate in grid))
+        shown = f"--lr-grid {','.join(map(_shown, grid))}"
+        good = all(is_number(rate) and 0 < rate < 1e30 for rate in grid) and len(grid) not in (1, 2)
         require(good, shown, "three learning rates above 0, or more, are needed")
         require(list(grid) == sorted(set(grid)), shown, "they are to rise")
         known = self.kind in ("comparison", "sweep")
@@ -123,4 +146,15 @@ class Place:
         """
         if self.out is None:
             return Path("runs") / f"compare-{time.strftime('%Y%m%d-%H%M%S')}"
-        return writable(self.out, self.resume or self.overwrite, "--resume, or --overwrite")
+        folder = writable(self.out, self.resume or self.overwrite, "--resume, or --overwrite")
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        ours = {RECORD, PACKED, CHECKPOINTS, LOCK}
+        if self.resume and there and (SETTINGS in there or not there & ours):
+            kind = "a run of ldb train" if SETTINGS in there else "something else"
+            fact = f"--out {self.out} holds no comparison"
+            raise UsageError(explain(fact, f"{kind} is in it", "give another folder"))
+        return folder
+
+
+def _shown(number: object) -> str:
+    return format(number, "g") if isinstance(number, int | float) else repr(number)

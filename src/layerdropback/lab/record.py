@@ -10,8 +10,10 @@ from typing import Any
 
 from ..errors import UsageError, explain
 from ..runs.atomic import write_atomically
+from ..runs.parsing import of_json
 from .front import Measured
 from .packed import SUFFIX, text_of
+from .schema import unusable_part
 from .verdict import Verdict, judge
 
 RECORD = "comparison.json"
@@ -74,16 +76,22 @@ class Record:
         """The inverse of `as_text`.
 
         Raises:
-            ValueError: it is none of ours, or another release's.
+            ValueError: it is none of ours, another release's, or damaged.
         """
         try:
-            values = json.loads(text)
+            values = of_json(text, finite=True)
             known = values.pop("format")
-            if known == FORMAT:
-                return cls(**values)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise ValueError("it is no comparison of ldb") from None
-        raise ValueError(f"its format is {known!r}, and this release reads {FORMAT}")
+        if known != FORMAT:
+            raise ValueError(f"its format is {known!r}, and this release reads {FORMAT}")
+        wrong = unusable_part(values)
+        if wrong is not None:
+            raise ValueError(f"it has no usable {wrong!r}")
+        try:
+            return cls(**values)
+        except TypeError:
+            raise ValueError("it is no comparison of ldb") from None
 
     def write(self, folder: Path) -> None:
         """Write ``comparison.json``."""

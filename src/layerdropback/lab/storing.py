@@ -20,8 +20,10 @@ class Storing:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._checkpoints = Checkpoints(folder / CHECKPOINTS, keep=1, kind="comparison")
-        self._at, self._number = time.monotonic(), 0
+        self._checkpoints = Checkpoints(
+            folder / CHECKPOINTS, 1, "comparison", parts={"record": str, "players": dict}
+        )
+        self._at, self._number, self._stale = time.monotonic(), 0, False
 
     @property
     def is_due(self) -> bool:
@@ -29,13 +31,16 @@ class Storing:
         return time.monotonic() - self._at > SAVE_EVERY
 
     def begin_anew(self) -> None:
-        """Remove what an earlier comparison left."""
-        self._checkpoints.clear()
-        for name in (RECORD, PACKED):
-            (self._folder / name).unlink(missing_ok=True)
+        """Let what is saved first replace what an earlier comparison left; until then it stays."""
+        self._stale = True
 
     def save(self, record: Record, players: Mapping[str, Any]) -> None:
         """Write both."""
+        if self._stale:
+            self._checkpoints.clear()
+            for name in (RECORD, PACKED):
+                (self._folder / name).unlink(missing_ok=True)
+            self._stale = False
         self._number += 1
         state = {"record": record.as_text(), "players": players}
         self._checkpoints.save(state, self._number)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
+from ..option import is_count, is_number
 from ..schedule import Schedule
 from ..strategies.base import Strategy
 
@@ -171,6 +172,29 @@ class Task(ABC):
     def facts(self) -> dict[str, Any]:
         """For the record and the report."""
         return {"name": self.name, "train": self.train, "test": self.test, "unit": self.unit}
+
+
+def require_task(task: object) -> None:
+    """Make sure that a task says what the lab must know.
+
+    Raises:
+        UsageError: it is none, or something is missing.
+    """
+    if not isinstance(task, Task):
+        fact = f"{task!r} is no task"
+        cause = "it is a class" if isinstance(task, type) else f"it is a {type(task).__name__}"
+        raise UsageError(explain(fact, cause, "give an object of a subclass of lab.Task"))
+    lr = task.lr
+    for name, good, wanted in (
+        ("name", isinstance(getattr(task, "name", None), str), "a text"),
+        ("train", is_count(getattr(task, "train", None), 1), "a whole number from 1 on"),
+        ("test", is_count(getattr(task, "test", None), 1), "a whole number from 1 on"),
+        ("epochs", is_number(task.epochs) and 0 < task.epochs <= 2**31, "a number above 0"),
+        ("lr", lr is None or (is_number(lr) and lr > 0), "a number above 0, or None"),
+    ):
+        if not good:
+            fact = f"the task {type(task).__name__} has {name}={getattr(task, name, None)!r}"
+            raise UsageError(explain(fact, f"{wanted} is needed", "set it"))
 
 
 def dropped(strategy: Strategy, schedule: Schedule | None = None) -> str:

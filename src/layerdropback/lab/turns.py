@@ -58,6 +58,10 @@ class Player:
         try:
             seed_all(seed)
             self.run: Run = task.start(arm.way, seed, arm.epochs, arm.lr)
+            if not isinstance(self.run, Run):
+                fact = f"start() of the task {task.name} returned {type(self.run).__name__}"
+                cause = "the lab drives a layerdropback.lab.Run"
+                raise UsageError(explain(fact, cause, "return an object of a subclass of it"))
             self._generators = generator_states(self.device)
             if state is not None:
                 self._load(state)

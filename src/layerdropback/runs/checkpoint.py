@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import pickle
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -38,6 +41,7 @@ class Checkpoints:
         folder: made with the first checkpoint.
         keep: how many.
         kind: of what they are, in a word: those of something else are not believed.
+        parts: what each has, with its type.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -49,8 +53,14 @@ class Checkpoints:
         (1, 2)
     """
 
-    def __init__(self, folder: Path, keep: int, kind: str = "training"):
-        self.folder, self._keep, self._kind = folder, keep, kind
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        kind: str = "training",
+        parts: Mapping[str, type] = MappingProxyType({}),
+    ):
+        self.folder, self._keep, self._kind, self._parts = folder, keep, kind, parts
 
     def save(self, state: Mapping[str, Any], step: int) -> Path:
         """Write a state, made of tensors and plain values.
@@ -91,11 +101,12 @@ class Checkpoints:
 
         Raises:
             UsageError: there are checkpoints, and none can be used; or the newest is of another
-                release's format, and stays as it is: an older one would lose what the run did.
+                release's format, or without one of the parts, and stays as it is: an older one
+                would lose what the run did.
         """
         problems: dict[Path, str] = {}
         for path in reversed(self._found()):
-            state = _usable(path, self._kind, refuse)
+            state = _usable(path, self._kind, self._parts, refuse)
             if not isinstance(state, str):
                 for bad in problems:
                     bad.rename(bad.with_name(f"{bad.name}.unusable"))
@@ -157,24 +168,37 @@ def _read(path: Path) -> dict[str, Any] | str:
             return "is empty"
         if _checksum(path) != match[2]:
             return f"is damaged ({size:,} bytes that do not have the checksum in its name)"
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of files that no version of torch has written
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path) and "Unsupported" in str(error):  # class, global, operand
+            cause = "it holds more than tensors and plain values, and loading that could run code"
+            cure = "find out where it comes from; nothing was changed"
+            raise UsageError(explain(f"{path} cannot be used", cause, cure)) from None
+        return "is no checkpoint"
     except Exception as error:  # intact, yet nothing that torch saved: it may fail in any way
         if is_out_of_memory(error):
             raise
         if zipfile.is_zipfile(path):  # as torch writes them, and named as this library does
             raise cannot_use(path, f"torch {torch.__version__} does not load it", None) from None
         return "is no checkpoint"
-    known = isinstance(state, dict) and {"format", "step"} <= state.keys()
+    kinds = {"format": int, "step": int, "kind": str, "version": str}
+    known = isinstance(state, dict) and all(
+        isinstance(state.get(name), kind) for name, kind in kinds.items()
+    )
     return state if known else "is no checkpoint of ldb"
 
 
-def _usable(path: Path, kind: str, refuse: _Refuse) -> dict[str, Any] | str:
+def _usable(
+    path: Path, kind: str, parts: Mapping[str, type], refuse: _Refuse
+) -> dict[str, Any] | str:
     """A state that belongs here, or what is wrong with it.
 
     Raises:
-        UsageError: another release wrote it, in another format.
+        UsageError: another release wrote it, in another format or without a part.
     """
     state = _read(path)
     if isinstance(state, str):
@@ -184,6 +208,9 @@ def _usable(path: Path, kind: str, refuse: _Refuse) -> dict[str, Any] | str:
         raise cannot_use(path, has, state.get("version"))
     if state["kind"] != kind:
         return f"is of a {state['kind']}, not of a {kind}"
+    for part, of_it in parts.items():
+        if not isinstance(state.get(part), of_it):
+            raise cannot_use(path, f"it has no part {part!r}", state["version"])
     return refuse(state) or state
 
 

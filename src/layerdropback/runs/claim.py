@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UsageError, explain
+from .leaving import LOCK
 
 try:
     import fcntl
@@ -20,7 +21,7 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another process holds it.
     """
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         if hasattr(os, "register_at_fork"):  # a loader's worker that outlives us must not hold it
             os.register_at_fork(after_in_child=file.close)
         if fcntl is not None:

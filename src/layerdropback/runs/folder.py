@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import UsageError, explain
+from .parsing import of_yaml
 from .paths import home
 
 SETTINGS, MACHINE, CHECKPOINTS = "settings.yaml", "machine.json", "checkpoints"
@@ -52,10 +51,11 @@ def read_plain(path: Path) -> dict[str, Any]:
         raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
     try:
         toml = path.suffix == ".toml"
-        values = tomllib.loads(text) if toml else yaml.load(text, _Loader)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        values = tomllib.loads(text) if toml else of_yaml(text)
+    except (ValueError, RecursionError) as error:
         kind = "TOML" if toml else "YAML"
-        reason = " ".join(str(error).split()).rstrip(".")
+        deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if deep else " ".join(str(error).split()).rstrip(".")
         raise UsageError(explain(f"{path} is no {kind}", reason, "mend the file")) from None
     values = {} if values is None else values
     if not isinstance(values, Mapping):
@@ -67,18 +67,6 @@ def read_plain(path: Path) -> dict[str, Any]:
         fact, cause = f"{path} sets {twice[0]!r} twice", "only one can hold"
         raise UsageError(explain(fact, cause, "remove one of them"))
     return dict(named)
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML that refuses a name that comes twice, of which the last would win in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"{name} is set twice")
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:

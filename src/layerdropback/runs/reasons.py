@@ -1,8 +1,12 @@
 """Errors in one line: another library's, and those of values that make no sense."""
 
+import re
 import textwrap
 
 from ..errors import UsageError, explain
+
+# What colours a terminal's text.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def reason(error: BaseException) -> str:
@@ -14,7 +18,8 @@ def reason(error: BaseException) -> str:
         >>> reason(MemoryError())
         'MemoryError'
     """
-    text = textwrap.shorten(str(error), 400, placeholder=" ...").rstrip(".")
+    plain = _COLOURS.sub("", str(error))
+    text = textwrap.shorten(plain, 400, placeholder=" ...").rstrip(".")
     return text or type(error).__name__
 
 

@@ -1,11 +1,11 @@
 """What another release of this library wrote: used where it can be, else told as that."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import UsageError, explain
+from .parsing import of_json
 
 
 def writer(release: Any) -> str:
@@ -51,7 +51,7 @@ def begun_by(machine: Path) -> str | None:
         True
     """
     try:
-        found = json.loads(machine.read_text(encoding="utf-8"))["versions"]["layerdropback"]
+        found = of_json(machine.read_text(encoding="utf-8"))["versions"]["layerdropback"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) and found != __version__ else None

@@ -161,5 +161,5 @@ class Blocks(Strategy):
         yield from unknown(STATES, "state", self.state)
         good = isinstance(self.train, tuple) and set(map(str, self.train)) <= set(PARTS)
         cause = f"the parts are {', '.join(PARTS)}"
-        cure = "give a list of some of them; layers are named with keep="
+        cure = "give a list of some of them; keep is for names of layers"
         yield from unusable(good, "train", self.train, cause, cure)

@@ -3,9 +3,8 @@
 import re
 from typing import Any
 
-import yaml
-
 from ..errors import UsageError, explain
+from ..runs.parsing import of_yaml
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -30,18 +29,22 @@ def name_and_values(text: str, source: str) -> tuple[str, dict[str, Any]]:
         'lora=8'
     """
     name, _, rest = text.rpartition(":") if re.match(r"[^=]*:", text) else ("", "", text)
-    values = {}
+    values: dict[str, Any] = {}
     for part in re.split(r",(?![^\[]*\])", rest):  # not inside of a [list]
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             cause = "it is KEY=VALUE,... or NAME:KEY=VALUE,..., with settings as keys"
             raise UsageError(explain(f"{source} is not usable", cause, "see ldb train --help"))
+        name_here = key.strip().replace("-", "_")
+        if name_here in values:
+            fact = f"{source} is not usable"
+            raise UsageError(explain(fact, f"{name_here} is given twice", "give it once"))
         try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError:
+            read = of_yaml(value)
+        except ValueError:
             cause = f"{value.strip()!r} is no value"
             raise UsageError(explain(f"{source} is not usable", cause, "give another")) from None
         # YAML takes 1e-4, without a point, for a word.
         is_number = isinstance(read, str) and _EXPONENT.fullmatch(read) is not None
-        values[key.strip().replace("-", "_")] = float(read) if is_number else read
+        values[name_here] = float(read) if is_number else read
     return name.strip() or rest.strip(), values

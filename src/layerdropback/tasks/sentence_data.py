@@ -68,19 +68,20 @@ def read_sentences(data: str) -> tuple[Pairs, Pairs]:
 
 def _lines(path: Path) -> Pairs:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # A mark at the beginning is no part of the first label, and only line feeds end lines.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         cure = "give a folder with train.txt and test.txt, or hf:NAME"
         raise UsageError(explain(f"cannot read {path}", reason(error), cure)) from None
     found: Pairs = []
     for number, line in enumerate(lines, start=1):
-        label, _, text = line.strip().partition(" ")
-        if not line.strip():
+        parts = line.split(maxsplit=1)
+        if not parts:
             continue
-        if not text.strip():
+        if len(parts) < 2:
             cause = f"line {number} has no label and text with a space between them"
             raise UsageError(explain(f"{path} is not usable", cause, "correct the line"))
-        found.append((label, text.strip()))
+        found.append((parts[0], parts[1].strip()))
     if not found:
         raise UsageError(explain(f"{path} is not usable", "it has no lines", "give another folder"))
     return found
@@ -115,6 +116,31 @@ def _rows(rows: Any, name: str) -> Pairs:
         raise UsageError(explain(fact, cause, "give one with label and text, or sentence"))
     label, text = columns
     return [(str(row[label]), str(row[text])) for row in rows]
+
+
+def labels_of(pairs: Pairs, data: str) -> list[str]:
+    """The labels that there are, in order.
+
+    Args:
+        pairs: the sentences to train on.
+        data: where they are from, for the error.
+
+    Raises:
+        UsageError: there is only one, or so many that they are none.
+
+    Example:
+        >>> labels_of([("pos", "a film"), ("neg", "a play")], "mine")
+        ['neg', 'pos']
+    """
+    names = sorted({label for label, _ in pairs})
+    fact = f"the training sentences of {data} are not usable"
+    if len(names) < 2:
+        cause = f"all have the label {names[0]!r}"
+        raise UsageError(explain(fact, cause, "give sentences of two labels or more"))
+    if len(names) > max(2, len(pairs) // 2):
+        cause = f"{len(pairs)} of them have {len(names)} labels, {names[0]!r} and {names[1]!r} say"
+        raise UsageError(explain(fact, cause, "begin each line with its label and a space"))
+    return names
 
 
 def tokenized(tokenizer: Any, pairs: Pairs, names: Sequence[str], longest: int) -> Sentences:

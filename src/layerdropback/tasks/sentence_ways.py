@@ -166,7 +166,7 @@ def from_pretrained(kind: str, name: str, **more: Any) -> Any:
     logging.disable_progress_bar()
     try:
         return getattr(transformers, kind).from_pretrained(str(name), **more)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of the Hub, of safetensors, of torch: of many libraries
         cure = "give a folder of transformers, or a name with a network"
         raise UsageError(explain(f"model={name} cannot be loaded", reason(error), cure)) from None
     finally:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
 from ..lab.task import Run, Steps, Task
-from ..option import is_count
+from ..option import is_count, is_number
 from ..runs.device import find_device
 from ..training.config import DEVICES
 from ..training.dropping import Dropping
 from ..training.images.choosing import proportional, stratified
-from .sentence_data import Batches, Sentences, read_sentences, tokenized
+from .sentence_data import Batches, Sentences, labels_of, read_sentences, tokenized
 from .sentence_ways import SOME_LENGTH, Way, from_pretrained, make_optimizer, network
 
 # Share of the training sentences that is held out, where there are no spare ones; and how many of
@@ -62,12 +62,15 @@ class SentenceSettings:
         checks: dict[str, tuple[Callable[[Any], bool], str]] = {
             "model": (lambda value: isinstance(value, str), "a folder or a name is needed"),
             "data": (lambda value: isinstance(value, str), "a folder or hf:NAME is needed"),
-            "epochs": (lambda value: _is_number(value) and value > 0, "it is a number above 0"),
-            "lr": (lambda value: _is_number(value) and value > 0, "it is a number above 0"),
-            "batch_size": (lambda value: is_count(value, 1), "it is a whole number from 1 on"),
-            "longest": (lambda value: is_count(value, 2), "it is a whole number from 2 on"),
+            "epochs": (_is_up_to(10_000), "it is a number above 0, up to 10,000"),
+            "lr": (_is_up_to(1e30), "it is a number above 0, up to 1e30"),
+            "batch_size": (_is_count(1), "it is a whole number from 1 to 1,000,000"),
+            "longest": (_is_count(2), "it is a whole number from 2 to 1,000,000"),
             "warmup": (lambda value: _is_number(value) and 0 <= value < 1, "it is in [0, 1)"),
-            "weight_decay": (lambda value: _is_number(value) and value >= 0, "it is from 0 on"),
+            "weight_decay": (
+                lambda value: _is_number(value) and value >= 0,
+                "it is a number from 0 on",
+            ),
             "precision": (lambda value: value in ("fp32", "bf16"), "it is fp32 or bf16"),
             "limit_train": (_is_limit, "it is a whole number from 1 on"),
             "limit_test": (_is_limit, "it is a whole number from 1 on"),
@@ -112,8 +115,11 @@ class SentenceTask(Task):
             UsageError: they cannot be had.
         """
         training, testing = read_sentences(settings.data)
-        names = sorted({label for label, _ in training})
+        names = labels_of(training, settings.data)
         tokenizer = from_pretrained("AutoTokenizer", settings.model)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            fact, cause = f"model={settings.model} is not usable", "its tokenizer knows no words"
+            raise UsageError(explain(fact, cause, "give the tokenizer's files, too"))
         train, test = (
             tokenized(tokenizer, p, names, settings.longest) for p in (training, testing)
         )
@@ -250,8 +256,15 @@ class SentenceRun(Run):
 
 
 def _is_number(value: object) -> bool:
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)  # type: ignore[arg-type]
+    return isinstance(value, int | float) and is_number(value)
+
+
+def _is_up_to(most: float) -> Callable[[Any], bool]:
+    return lambda value: _is_number(value) and 0 < value <= most
+
+
+def _is_count(least: int) -> Callable[[Any], bool]:
+    return lambda value: is_count(value, least) and value <= 1_000_000
 
 
 def _is_limit(value: object) -> bool:

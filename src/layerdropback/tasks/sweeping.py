@@ -50,7 +50,7 @@ def sweep_arms(
         arms.append(arm_of(f"{PLAIN} {share:g}", shorter, "shorter"))
     chosen = strategies or strategies_with("drop_rate")
     for name, rate, epochs in itertools.product(chosen, rates, every):
-        if epochs != int(epochs):
+        if not float(epochs).is_integer():
             fact, cause = f"--every {epochs:g} is not usable", "epochs are counted"
             raise UsageError(explain(fact, cause, "give whole numbers"))
         dropping = config.dropping.changed(strategy=name, drop_rate=rate, every=int(epochs))
@@ -59,6 +59,9 @@ def sweep_arms(
         arms.append(arm_of(f"{name} {rate:g} every {int(epochs)}", method))
     arms += [arm_of(*parse_arm(text, config)) for text in more]
     methods = [arm for arm in arms if arm.role == "method"]
+    if not methods:
+        fact, cause = "there is no way to drop to look at", "neither --rates nor --arm names one"
+        raise UsageError(explain(fact, cause, "give drop rates, or an --arm"))
     for arm in methods:
         _require_dropping(arm)
     _require_use(config, methods)

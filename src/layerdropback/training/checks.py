@@ -45,7 +45,10 @@ def _numbers(config: TrainConfig) -> Iterator[tuple[str, bool, str]]:
     def within(names: str, low: float, high: float, cause: str) -> Iterator[tuple[str, bool, str]]:
         for name in names.split():
             value = getattr(config, name)
-            yield name, value is None or low <= value <= high, cause
+            high_up = high >= _MANY - 1 and value is not None and value > high
+            most = f"{high:,}" if isinstance(high, int) else f"{high:g}"
+            told = f"a number up to {most} is needed" if high_up else cause
+            yield name, value is None or low <= value <= high, told
 
     tiny = 5e-324  # the least number above 0
     yield from within("epochs", tiny, _MANY, _POSITIVE)
@@ -86,8 +89,10 @@ def _dropping(config: TrainConfig) -> Iterator[str]:
         yield explain(fact, "a number up to a million is needed", "give one")
     if not 2 <= config.batch_size * batch_scale < _MANY:
         fact = f"--batch-scale {batch_scale:g} is not usable"
-        cause = f"with --batch-size {config.batch_size} a drop epoch's batch would be no batch"
-        yield explain(fact, cause, "give one that leaves two images or more")
+        large = config.batch_size * batch_scale >= 2
+        many = "too many images" if large else "less than two images"
+        cause = f"with --batch-size {config.batch_size} a drop epoch's batch would have {many}"
+        yield explain(fact, cause, f"give a {'smaller' if large else 'larger'} one")
     if config.accumulate > max(1, round(config.batch_size * min(1, batch_scale)) // 2):
         fact = f"--accumulate {config.accumulate} is not usable"
         cause = "each part of a batch needs two images or more, in drop epochs too"

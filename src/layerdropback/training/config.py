@@ -123,7 +123,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         # 10 and 10.0 are one number of epochs, and read as one.
-        if isinstance(self.epochs, float) and self.epochs.is_integer():
+        if isinstance(self.epochs, float) and self.epochs.is_integer() and self.epochs < 2**53:
             object.__setattr__(self, "epochs", int(self.epochs))
 
     @property

@@ -1,5 +1,6 @@
 """After training: weights out of a run's folder, and their test."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ from .images.data import ImageData, load_data
 from .images.pipeline import Pipeline
 from .inputs import Inputs
 from .models import ModelSpec, build_model
+from .resuming import PARTS
 
 
 def export_run(
@@ -77,22 +79,29 @@ def _from_checkpoint(
     run: Path, say: Callable[[str], None]
 ) -> tuple[nn.Module, dict[str, Any], str]:
     """The model of a run's last good checkpoint, what is kept with it, and what to call it."""
-    checkpoints = Checkpoints(run / CHECKPOINTS, keep=1)
+    checkpoints = Checkpoints(run / CHECKPOINTS, keep=1, parts=PARTS)
     found = checkpoints.load()
     if found is None:
-        cause = "it has saved no checkpoint yet"
+        cause = f"there is no checkpoint in {run / CHECKPOINTS}"
         raise UsageError(explain(f"{run} has no weights", cause, "train on with --resume"))
     state, path, problems = found
     for problem in problems:
         say(f"checkpoint {problem}: set aside, taking {path.name}")
-    metadata = {"spec": state["export"]["spec"], **state["export"]["notes"]}
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
-        model, _ = build_model(ModelSpec(**metadata["spec"]))
     try:
-        model.load_state_dict(state["trainer"]["ema"] or state["trainer"]["model"])
-    except RuntimeError as error:  # timm, or our small stems, name its parts in another way
+        metadata = {"spec": state["export"]["spec"], **state["export"]["notes"]}
+        spec = ModelSpec.read(metadata["spec"])
+        weights = state["trainer"].get("ema") or state["trainer"]["model"]
+        done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
+    except KeyError as error:
+        raise cannot_use(path, f"it has no part {error}", state["version"]) from None
+    except (RuntimeError, TypeError, ValueError) as error:
         raise cannot_use(path, reason(error), state["version"]) from None
-    done = f"{metadata['epochs']} whole epochs, {metadata['steps']} steps in all"
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
+        model, _ = build_model(spec)
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError) as error:  # timm, or we, name its parts in another way
+        raise cannot_use(path, reason(error), state["version"]) from None
     return model, metadata, f"{path.name}, after {done}"
 
 
@@ -124,10 +133,14 @@ def evaluate_weights(
         batch_size=1,
         seed=0,
         device=device,
-        **asdict(Inputs.read(metadata)),
+        **asdict(_inputs(weights, metadata)),
         workers=given.get("workers", 0),
     )
     result = score(model.to(device), pipeline.test_batches(), device)
+    if not math.isfinite(result.loss):
+        fact = f"{weights} gives a loss of {result.loss} on {data.name}"
+        cause = "its weights are not finite, or far too large"
+        raise UsageError(explain(fact, cause, "give other weights"))
     top5 = "" if result.top5 is None else f", top-5 {result.top5:.2f} %"
     console.print(
         f"{spec.name} from {weights} on {result.images:,} test images of {data.name}: "
@@ -139,13 +152,26 @@ def evaluate_weights(
     return result
 
 
+def _inputs(weights: Path, metadata: Mapping[str, Any]) -> Inputs:
+    """What the weights want of images, as it was kept with them."""
+    try:
+        return Inputs.read(metadata)
+    except (TypeError, ValueError, OverflowError) as error:
+        problem = f"what it tells of its images is not usable ({reason(error)})"
+        raise cannot_use(weights, problem, metadata.get("version")) from None
+
+
 def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, Any]) -> ImageData:
     """The images that weights are tested on: their own, or others of the same classes."""
     untold = [name for name in ("classes", "mean", "std") if name not in metadata]
     if untold:
         raise cannot_use(weights, f"it does not tell its {untold[0]}", metadata.get("version"))
     spec = ModelSpec(**metadata["spec"])
-    recorded = metadata.get("data") or {}
+    trained, recorded = metadata["classes"], metadata.get("data") or {}
+    texts = isinstance(trained, list) and all(isinstance(name, str) for name in trained)
+    if not (texts and isinstance(recorded, dict) and isinstance(recorded.get("data", ""), str)):
+        problem = "what it tells of its classes and its data is not usable"
+        raise cannot_use(weights, problem, metadata.get("version"))
     name = given.get("data", recorded.get("data"))
     if name is None:
         fact = f"{weights} does not say on which data it was trained"
@@ -162,7 +188,7 @@ def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, A
         # Images on their way into memory are cut in another way than those read one by one.
         in_memory=recorded.get("in_memory", "auto") if lazy else "auto",
     )
-    _require_fit(spec, metadata["classes"], data.classes, data.channels, name)
+    _require_fit(spec, trained, data.classes, data.channels, name)
     return data
 
 

@@ -241,11 +241,19 @@ def flat(settings: Settings) -> dict[str, Any]:
 def as_flags(problem: str) -> str:
     """Name the flags of the command line where a library error names arguments.
 
+    What is quoted stays: the user has written it.
+
     Example:
         >>> as_flags("rate=2 is not usable. Cure: set lr_scale=1")
         '--drop-rate 2 is not usable. Cure: set --lr-scale 1'
+        >>> as_flags("--arm 'a: keep=[b]' sets keep=c")
+        "--arm 'a: keep=[b]' sets --keep c"
     """
-    return _ARGUMENT.sub(lambda match: f"{_dashed(_FLAG_OF[match[1]])} ", problem)
+
+    def dashed(match: re.Match[str]) -> str:
+        return match[0] if match[1] is None else f"{_dashed(_FLAG_OF[match[1]])} "
+
+    return _ARGUMENT.sub(dashed, problem)
 
 
 _FLAG_OF = {flag: flag for flag in (*FLAGS, "seed")} | {
@@ -253,7 +261,7 @@ _FLAG_OF = {flag: flag for flag in (*FLAGS, "seed")} | {
     for names in (*_STRATEGIES.values(), _SCHEDULE, _OTHERS)
     for flag, name in names.items()
 }
-_ARGUMENT = re.compile(rf"\b({'|'.join(_FLAG_OF)})= ?")
+_ARGUMENT = re.compile(rf"(?<!\w)'[^']*'|\b({'|'.join(_FLAG_OF)})= ?")
 
 
 def _fits(flag: str, strategy: str) -> bool:

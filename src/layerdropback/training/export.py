@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
+from ..runs.parsing import of_json
 from ..runs.reasons import reason
 from ..runs.releases import cannot_use
 from .models import ModelSpec, build_model
@@ -88,16 +89,14 @@ def read_metadata(path: Path | str) -> dict[str, Any]:
     """
     metadata = file_metadata(path)
     try:
-        found: dict[str, Any] = json.loads(metadata[KEY])
+        found: dict[str, Any] = of_json(metadata[KEY])
         spec, release = found.get("spec"), found["version"]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _foreign(path) from None
-    names = {entry.name for entry in fields(ModelSpec)}
-    if not isinstance(spec, dict):
-        raise cannot_use(Path(path), "it does not describe its model", release)
-    if spec.keys() != names:
-        problem = f"it differs in what it tells of its model: {sorted(names ^ spec.keys())}"
-        raise cannot_use(Path(path), problem, release)
+    try:
+        ModelSpec.read(spec)
+    except ValueError as error:
+        raise cannot_use(Path(path), str(error), release) from None
     return found
 
 

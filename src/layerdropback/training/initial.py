@@ -1,6 +1,5 @@
 """Weights to start from, out of a file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
 from ..runs.naming import nfc
+from ..runs.parsing import of_json
 from ..runs.paths import home
+from ..runs.reasons import reason
 from .export import KEY, WEIGHTS, file_metadata
 from .inputs import Inputs
 from .models import ModelSpec
@@ -37,7 +38,7 @@ def load_initial(
     path = _file(path)
     notes = _notes(path)
     _require_same_network(notes.get("spec"), spec, path)
-    weights = load_file(path)
+    weights = _weights(path)
     own = model.state_dict(keep_vars=True)
     name, head = _classifier(model, own)
     problem, said = _differences(weights, own, head), f"weights from {path}"
@@ -52,6 +53,29 @@ def load_initial(
         said += ", its classifier included"
     model.load_state_dict(weights, strict=False)  # all but the names of tied tensors is there
     return said
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """A file's tensors, each of numbers that training can begin with.
+
+    Raises:
+        UsageError: they cannot be read, or are no such numbers.
+    """
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+        wrong = [name for name, value in weights.items() if not _is_finite(value)]
+    except Exception as error:  # of types that this torch does not have, say
+        fact = f"cannot read {path}"
+        raise UsageError(explain(fact, reason(error), "give another file")) from None
+    if wrong:
+        fact = f"--init {path} is not usable"
+        cause = f"there are NaN or infinities in {name_some(wrong)}"
+        raise UsageError(explain(fact, cause, "give weights of a run that has not diverged"))
+    return weights
+
+
+def _is_finite(value: Tensor) -> bool:
+    return not value.is_floating_point() or bool(value.float().isfinite().all())
 
 
 def scale_head(model: nn.Module, factor: float) -> None:
@@ -112,7 +136,7 @@ def _notes(path: Path) -> Mapping[str, Any]:
     """What ldb wrote beside the weights; empty in a file of somebody else's."""
     text = file_metadata(path).get(KEY, "{}")  # its UsageError is a ValueError, too
     try:
-        found = json.loads(text)
+        found = of_json(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -141,7 +165,13 @@ def _differences(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], head:
         for name, value in weights.items()
         if name in own and name not in head and value.shape != own[name].shape
     ]
+    kinds = [
+        f"{name} {value.dtype}, not {own[name].dtype}"
+        for name, value in weights.items()
+        if name in own and value.is_floating_point() != own[name].is_floating_point()
+    ]
     found = {"missing": missing, "unexpected": unknown, "of another shape": shapes}
+    found |= {"of another type": kinds}
     return "; ".join(f"{kind}: {name_some(names)}" for kind, names in found.items() if names)
 
 

@@ -42,6 +42,10 @@ class Inputs:
         share = float(values.get("crop_pct", CROP_PCT))
         if not 0 < share <= 1:
             raise ValueError("crop_pct is a share")
+        if not 1 <= len(mean) == len(std):
+            raise ValueError(f"mean has {len(mean)} numbers, std has {len(std)}")
+        if not (all(map(math.isfinite, mean)) and all(0 < each < math.inf for each in std)):
+            raise ValueError("mean and std are finite, and std is above 0")
         return cls(mean, std, name if name == "bilinear" else "bicubic", share)
 
     def for_images(self, size: int, in_memory: bool) -> Self:

@@ -281,7 +281,7 @@ class Trainer:
             if self.workers.rank < len(generators):
                 set_generator_states(generators[self.workers.rank], self.device)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = " ".join(str(error).split()).partition(". Cause: ")[0].rstrip(".")
             reason = f"it has no part {reason}" if isinstance(error, KeyError) else reason
             fact = "the checkpoint does not fit this run"
             cure = "resume with the release of layerdropback that wrote it"

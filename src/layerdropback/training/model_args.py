@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from ..errors import UsageError, explain
+from ..runs.parsing import of_yaml
 
 # What the data and other flags decide.
 _OTHERS = frozenset(
@@ -37,8 +36,8 @@ def parse_model_args(texts: Sequence[str]) -> dict[str, Any]:
         if key in found:
             raise UsageError(explain(fact, f"{key} is given twice", "give it once"))
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key] = of_yaml(value)
+        except ValueError:
             cause = f"{value.strip()!r} is no value"
             raise UsageError(explain(fact, cause, "give a number, a word or a [list]")) from None
     return found

@@ -1,14 +1,16 @@
 """timm models, built for a data set."""
 
 import difflib
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from ..errors import UsageError, explain
+from ..option import is_count
 from . import stems
 from .inputs import Inputs
 from .pretrained import cannot_load, full_name, pretrained_config, quick_and_quiet
@@ -33,6 +35,33 @@ class ModelSpec:
     image_size: int
     small_stem: bool
     args: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, values: object) -> Self:
+        """Out of what was kept with weights, where anything may stand.
+
+        Raises:
+            ValueError: it describes no model; the text says in what.
+
+        Example:
+            >>> ModelSpec.read({"name": "resnet18"})
+            Traceback (most recent call last):
+            ...
+            ValueError: it differs in what it tells of its model: ['args', 'channels', 'classes', \
+'image_size', 'small_stem']
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError("it does not describe its model")
+        names = {entry.name for entry in fields(cls)}
+        if values.keys() != names:
+            differing = sorted(map(str, names ^ values.keys()))
+            raise ValueError(f"it differs in what it tells of its model: {differing}")
+        kinds = {"name": str, "small_stem": bool, "args": dict}
+        for name, value in values.items():
+            good = isinstance(value, kinds[name]) if name in kinds else is_count(value, 1)
+            if not good:
+                raise ValueError(f"what it tells of its model is not usable: {name} is {value!r}")
+        return cls(**values)
 
 
 def choose_stem(name: str, image_size: int, stem: str, pretrained: bool = False) -> bool:
@@ -136,7 +165,10 @@ def native_size(name: str) -> int:
     import timm
 
     _family(name)
-    config = timm.models.get_pretrained_cfg(name)
+    try:
+        config = timm.models.get_pretrained_cfg(name)
+    except RuntimeError:  # an unknown tag; building the model says so
+        config = None
     return 224 if config is None or not config.input_size else int(config.input_size[-1])
 
 
@@ -188,8 +220,8 @@ def _family(name: str) -> str:
 
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
+        hint = f"did you mean {', '.join(close)}" if close else "see timm.list_models()"
         fact = f"--model {name} is unknown"
-        raise UsageError(explain(fact, "timm has no model of that name", hint.rstrip(".")))
+        raise UsageError(explain(fact, "timm has no model of that name", hint))
     module: str = timm.model_entrypoint(name).__module__
     return module.rpartition(".")[2]

@@ -64,6 +64,9 @@ a whole number from 3 to 10000 is needed. Cure: give one.
         for name in self.strategies:
             known = f"it is one of {', '.join(PROFILED)}"
             require(name in PROFILED, f"--strategies {name}", known)
+        for flag, values in (("rates", self.rates), ("strategies", self.strategies)):
+            shown = f"--{flag} {','.join(map(str, values))}"
+            require(len(set(values)) == len(values), shown, "one comes twice")
         good = 3 <= self.pairs <= 10_000
         require(good, f"--pairs {self.pairs}", "a whole number from 3 to 10000 is needed")
         good = 2 <= self.classes <= 1_000_000

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .. import __version__
@@ -9,8 +10,15 @@ from ..errors import UsageError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.folder import LINES, MACHINE
 from ..runs.identity import difference
+from ..runs.reasons import reason
 from ..runs.releases import begun_by, cannot_use, writer
 from .config import TrainConfig
+from .metrics import EpochMetrics
+
+# What a run's checkpoints have.
+PARTS: Mapping[str, type] = MappingProxyType(
+    {"run": dict, "trainer": dict, "history": list, "export": dict}
+)
 
 
 def find_checkpoint(
@@ -42,6 +50,19 @@ def find_checkpoint(
     if state["version"] != __version__:
         say(f"checkpoint {path.name}: {writer(state['version'])}")
     return {**state, "path": path}
+
+
+def history_of(found: Mapping[str, Any]) -> list[EpochMetrics]:
+    """The metrics of a checkpoint's epochs.
+
+    Raises:
+        UsageError: they are not what this release has.
+    """
+    try:
+        return [EpochMetrics(**row) for row in found["history"]]
+    except TypeError as error:
+        problem = f"its epochs have other metrics ({reason(error)})"
+        raise cannot_use(found["path"], problem, found["version"]) from None
 
 
 def _require_nothing_lost(folder: Path, checkpoints: Checkpoints) -> None:

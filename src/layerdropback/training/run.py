@@ -28,11 +28,12 @@ from .models import small_stem
 from .notes import notes_of
 from .parallel import LAUNCH, require_workers
 from .progress import Progressing, RunConsole
-from .resuming import find_checkpoint
+from .resuming import PARTS, find_checkpoint, history_of
 from .run_folder import (
     changed_machine,
     identity,
     make_folder,
+    new_folder,
     recorded_config,
     require_no_run,
     resolved,
@@ -138,8 +139,16 @@ class _Run:
                 found = None
                 if not self.resuming:  # what cannot be trained leaves no folder behind
                     self._make(None)
-                self.folder = self.workers.of_first(lambda: make_folder(config))
-                self.checkpoints = Checkpoints(self.folder / CHECKPOINTS, config.checkpoints)
+                self.folder = self.workers.of_first(
+                    lambda: (
+                        make_folder(config)
+                        if self.resuming
+                        else stack.enter_context(new_folder(config))
+                    )
+                )
+                self.checkpoints = Checkpoints(
+                    self.folder / CHECKPOINTS, config.checkpoints, parts=PARTS
+                )
                 self.workers.of_first(lambda: stack.enter_context(claimed(self.folder)))
                 if self.resuming:
                     found = self.workers.of_first(self._find)
@@ -253,7 +262,7 @@ class _Run:
         if found is None:
             return
         self.trainer.load_state_dict(found["trainer"])
-        self.history = [EpochMetrics(**row) for row in found["history"]]
+        self.history = history_of(found)
         steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
         self.progress.say(f"resumed from {found['path'].name}: {where}")

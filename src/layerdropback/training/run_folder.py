@@ -4,7 +4,8 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
-from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS
+from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS, TABLE
+from ..runs.leaving import absent, nothing_left
 from ..runs.machine import command_line
+from ..runs.parsing import of_json
 from ..runs.paths import home
 from ..runs.releases import begun_by
 from .config import TrainConfig
@@ -39,7 +42,8 @@ def require_no_run(config: TrainConfig) -> None:
         return
     out = home(config.out, "--out ")
     init = None if config.init is None else home(config.init, "--init ")
-    if config.overwrite and init is not None and out.resolve() in init.resolve().parents:
+    inside = init is not None and out.resolve() in (init.resolve(), *init.resolve().parents)
+    if config.overwrite and inside:
         fact = f"--init {config.init} would be removed by --overwrite"
         raise UsageError(explain(fact, f"it is in --out {config.out}", "copy it elsewhere"))
     if out.is_file():
@@ -69,6 +73,17 @@ def make_folder(config: TrainConfig) -> Path:
             continue
         return folder
     raise AssertionError("itertools.count ends never")
+
+
+@contextmanager
+def new_folder(config: TrainConfig) -> Iterator[Path]:
+    """The folder of a run that begins; as it was where that is refused before a checkpoint."""
+    default = config.out is None
+    new = absent(Path("runs") if config.out is None else home(config.out, "--out "))
+    folder = make_folder(config)
+    new = [folder, *new] if default else new
+    with nothing_left(folder, (SETTINGS, MACHINE, LINES, TABLE), f"{CHECKPOINTS}/*.pt", new):
+        yield folder
 
 
 def resolved(config: TrainConfig, data: ImageData) -> TrainConfig:
@@ -116,7 +131,7 @@ def recorded_config(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
         raise UsageError(explain(error.fact, cause, cure)) from None
     given = _whole_paths(given)
     free = {name: value for name, value in given.items() if name in FREE}
-    if _kind(given.get("data")) == _kind(recorded.get("data")):
+    if "data" in given and _kind(given["data"]) == _kind(recorded.get("data")):
         free["data"] = given["data"]  # moved, perhaps: the images themselves are compared later
     differing = {
         name: value
@@ -171,9 +186,10 @@ def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -
 def changed_machine(folder: Path, facts: Mapping[str, Any]) -> str:
     """Name what has changed since the run began that its bits depend on; empty where nothing."""
     try:
-        before = json.loads((folder / MACHINE).read_text())
+        before = of_json((folder / MACHINE).read_text())
     except (OSError, ValueError):
         return ""
+    before = before if isinstance(before, dict) else {}
     unknown = "not told"
     notes = [
         f"{name} was {before[part].get(name, unknown)} and is {facts[part].get(name, unknown)}"

@@ -58,11 +58,12 @@ def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     found = {}
     for name, value in values.items():
         if name not in kinds or name in PLACES:
-            close = difflib.get_close_matches(name, kinds, n=1)
+            close = difflib.get_close_matches(name, kinds.keys() - set(PLACES), n=1)
             fact = f"{source} sets {name!r}"
             cause = "a run's place is no setting" if name in PLACES else "no such setting exists"
-            cure = f"did you mean {close[0]}?" if close else "see ldb train --help"
-            raise UnknownSetting(fact, cause, cure.rstrip("?"))
+            cure = f"did you mean {close[0]}" if close else "see ldb train --help"
+            cure = f"give --{name} on the command line" if name in PLACES else cure
+            raise UnknownSetting(fact, cause, cure)
         try:
             if isinstance(value, bool) and name in flags and "no" in flags[name].choices:
                 value = "yes" if value else "no"  # which YAML takes for truth values
@@ -115,6 +116,7 @@ def _options(kind: Any) -> tuple[Any, ...]:
 def _kind(kind: Any) -> str:
     option = _options(kind)[0]
     if get_origin(option) is tuple:
-        return "a list"
+        (inner, _) = get_args(option)
+        return "a list of numbers" if inner is float else "a list of words"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return names.get(option, "a word")

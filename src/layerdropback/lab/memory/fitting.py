@@ -21,9 +21,10 @@ def budget_of(text: str) -> int:
         (25769803776, 1500000000)
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(GiB|MiB|GB|MB)\s*", text, re.IGNORECASE)
-    size = round(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    amount = float(found[1]) * _UNITS[found[2].upper()] if found else 0.0
+    size = round(amount) if amount < 2**63 else 0
     if size <= 0:
-        cause = "an amount above 0 with GiB, GB, MiB or MB is needed"
+        cause = "an amount above 0 with GiB, GB, MiB or MB is needed, up to 2**63 bytes"
         raise UsageError(explain(f"--budget {text} is not usable", cause, "give 24GiB, say"))
     return size
 

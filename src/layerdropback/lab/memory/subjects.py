@@ -1,7 +1,6 @@
 """What is trained: a model of timm, or of a Hugging Face config, and its batches."""
 
 import difflib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, explain
+from ...runs.parsing import of_json
 from ...runs.reasons import reason
 from ..calling import Loss
 
@@ -53,10 +53,14 @@ def timm_subject(name: str, image_size: int | None, classes: int) -> Subject:
 
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
+        hint = f"did you mean {', '.join(close)}" if close else "see timm.list_models()"
         cause = "timm has no model of that name"
-        raise UsageError(explain(f"--model {name} is unknown", cause, hint.rstrip(".")))
-    config = timm.models.get_pretrained_cfg(name)
+        raise UsageError(explain(f"--model {name} is unknown", cause, hint))
+    try:
+        config = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:  # an unknown tag
+        cause, cure = reason(error), "give the name without the tag, or another one"
+        raise UsageError(explain(f"--model {name} is unknown", cause, cure)) from None
     native = int(config.input_size[-1]) if config is not None and config.input_size else 224
     size = native if image_size is None else image_size
     fixed = config is not None and config.fixed_input_size and size != native
@@ -135,7 +139,7 @@ def _read(path: Path) -> Any:
         cure = "give a model's config.json, or the folder that it is in"
         raise UsageError(explain(f"{flag} cannot be read", cause, cure))
     try:
-        values = json.loads(file.read_text())
+        values = of_json(file.read_text())
         kind = values["model_type"]
     except (ValueError, KeyError, TypeError):
         cause = "it is no JSON with a model_type"

@@ -11,6 +11,7 @@ from ...errors import UsageError, explain
 from ...runs.atomic import replace_atomically
 from ...runs.folder import flat
 from ...runs.paths import home
+from ...runs.reasons import reason
 from .. import sweep
 from ..record import Record
 from ..tables import Columns
@@ -51,15 +52,18 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         fact, cause = f"{folders[0]} is a file", "a report goes into its run's folder"
         raise UsageError(explain(fact, cause, "give a folder with --out"))
     sources = _named_apart([read_source(folder) for folder in folders])
-    page = _page(sources)
     target = folders[0] if out is None else home(out, "--out ")
     try:
-        written = page.write(target, NAME)
+        written = _page(sources).write(target, NAME)  # plots are drawn as they are written
         replace_atomically(target / TABLE, lambda path: _write_rows(path, sources))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        fact = f"{' and '.join(str(folder) for folder in folders)} cannot be shown"
+        told = f"{type(error).__name__}: {reason(error)}"
+        cause = f"what was recorded does not hold together ({told})"
+        raise UsageError(explain(fact, cause, "give what ldb has written, unchanged")) from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        cure = "give another --out"
-        raise UsageError(explain(f"cannot write the report in {target}", reason, cure)) from None
+        fact, cause = f"cannot write the report in {target}", error.strerror or str(error)
+        raise UsageError(explain(fact, cause, "give another --out")) from None
     return written
 
 

@@ -1,13 +1,14 @@
 """Runs from their folders: those of ``ldb train`` and of ``ldb compare``."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, explain
 from ...runs.folder import LINES, MACHINE, SETTINGS, read_plain
+from ...runs.parsing import of_json
 from ..record import RECORD, Record, file_of
+from ..schema import are_facts, unusable_metric
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ def _training(folder: Path) -> Source:
     settings = read_plain(folder / SETTINGS)
     try:
         lines = (folder / LINES).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        machine = json.loads((folder / MACHINE).read_text(encoding="utf-8"))
+        rows = [_row(of_json(line, finite=True), number) for number, line in enumerate(lines, 1)]
+        machine = of_json((folder / MACHINE).read_text(encoding="utf-8"))
+        if not are_facts(machine):
+            raise ValueError(f"{MACHINE} does not say what a run's does")
     except (OSError, ValueError) as error:
         fact = f"cannot read the run in {folder}"
         raise UsageError(explain(fact, str(error).rstrip("."), "give another folder")) from None
@@ -98,4 +101,19 @@ def _training(folder: Path) -> Source:
     label = folder.resolve().name
     facts = {name: machine[name] for name in ("versions", "hardware") if name in machine}
     runs = [Run(label, settings.get("seed", 0), rows)]
-    return Source(folder, machine.get("command", ""), facts, {label: settings}, runs, None)
+    command = str(machine.get("command", ""))
+    return Source(folder, command, facts, {label: settings}, runs, None)
+
+
+def _row(values: Any, number: int) -> dict[str, Any]:
+    """The metrics of an epoch.
+
+    Raises:
+        ValueError: they cannot be used.
+    """
+    wrong = unusable_metric(values)
+    if wrong is not None:
+        what = f"no usable {wrong!r}" if wrong else "no metrics"
+        raise ValueError(f"line {number} of {LINES} has {what}")
+    found: dict[str, Any] = values
+    return found

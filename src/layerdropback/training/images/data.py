@@ -195,7 +195,7 @@ def _unknown(spec: str) -> UsageError:
     names = ["digits", "digits:0123", *SETS, "folder:DIR", "hf:NAME"]
     close = difflib.get_close_matches(spec.lower(), names, n=1)
     cure = f"did you mean {close[0]!r}?" if close else "give one of these"
-    if Path(spec).is_dir():
+    if spec and Path(spec).is_dir():
         cure = f"for the folder of that name give 'folder:{spec}'"
     cause = f"it is {', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
     return UsageError(explain(f"--data {spec} is unknown", cause, cure.rstrip(".")))

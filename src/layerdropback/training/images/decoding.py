@@ -1,5 +1,6 @@
 """Image files into pictures, the right way up; damage beside the pixels stops nothing."""
 
+import logging
 import re
 import warnings
 from typing import BinaryIO
@@ -11,6 +12,8 @@ from ...runs.reasons import reason
 
 # What PIL says of damaged EXIF names no file, and comes anew for every picture and worker.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg)ImagePlugin")
+# What it logs of a damaged file, its error says as well; without a handler Python would print it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
