@@ -8,10 +8,9 @@ import sys
 import pytest
 import typer
 
-from layerdropback.cli.app import app
+from layerdropback.cli.app import GROUPS, app
 from layerdropback.cli.main import app as whole
 from layerdropback.cli.options import layered
-from layerdropback.cli.page import GROUPS
 from layerdropback.lab.memory.arms import ARMS
 from layerdropback.tasks.arms import make_arms
 from layerdropback.training.config import TrainConfig, all_flags

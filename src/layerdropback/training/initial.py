@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
+from ..runs.folder import WEIGHTS
 from ..runs.naming import nfc
 from ..runs.paths import home
-from .export import KEY, WEIGHTS, file_metadata
+from .export import KEY, file_metadata
 from .inputs import Inputs
 from .models import ModelSpec
 
