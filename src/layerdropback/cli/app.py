@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 
@@ -16,8 +18,40 @@ GROUPS = (
     *("Comparison", "Machine", "Output"),
 )
 
+
+class _Quick:
+    """Reads flags without pydantic, whose import takes longer than all the rest of a help page.
+
+    typer, since it depends on it, asks it of every flag, of those that were not given, too. It is
+    still asked where a value is no plain one, or is wrong: the error is typer's.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """See typer."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if hasattr(param, "type_descriptor") and "process_value" not in vars(param):
+                param.process_value = partial(_value, param, param.process_value)
+        return params
+
+
+def _value(param: Any, process: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    kind = param.type_descriptor.annotation
+    if not param.required and value in (None, [], ()):
+        return value
+    if kind in (int, float, str, Path) and isinstance(value, str | kind):
+        with suppress(ValueError):
+            return kind(value)
+    return process(ctx, value)
+
+
+class _Root(_Quick, TyperGroup):
+    """``ldb`` itself."""
+
+
 app = typer.Typer(
     name="ldb",
+    cls=_Root,
     help="Train deep networks faster by dropping random layers from the backward pass only.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -26,7 +60,7 @@ app = typer.Typer(
 )
 
 
-class Page(TyperCommand):
+class Page(_Quick, TyperCommand):
     """A command whose help has its flags by group, and at its end examples as they are typed."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
