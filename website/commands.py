@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 
 from layerdropback.cli.main import app
-from layerdropback.cli.page import GROUPS
+from layerdropback.cli.app import GROUPS
 
 _HEAD = """# Commands and flags
 

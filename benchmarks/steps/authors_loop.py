@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from layerdropback.lab.tables import markdown_table
-from layerdropback.runs.device import find_device
+from layerdropback.runs.machine import find_device
 from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.recipes import recipe_settings
 

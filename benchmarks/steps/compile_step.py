@@ -19,8 +19,7 @@ from torch._dynamo.utils import counters
 
 from layerdropback.lab.profiling.bench import Bench
 from layerdropback.lab.profiling.trying import PROFILED
-from layerdropback.training.blocks import repeated_blocks
-from layerdropback.training.compiling import compile_blocks
+from layerdropback.training.compiling import compile_blocks, repeated_blocks
 from layerdropback.training.models import ModelSpec, build_model, choose_stem
 from layerdropback.training.precision import Precision
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from layerdropback.runs.device import find_device
+from layerdropback.runs.machine import find_device
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.loop import Trainer

@@ -12,9 +12,9 @@ import argparse
 from layerdropback.lab.profiling import report
 from layerdropback.lab.profiling.profile import Profile
 from layerdropback.lab.tables import markdown_table, rows_of
+from layerdropback.tasks.profiling import Plan, profile_model
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
-from layerdropback.training.profiling import Plan, profile_model
 
 from ..common.card_files import page, write
 from ..common.facts import Facts, facts_of, sentence

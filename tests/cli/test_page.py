@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from command_lines import COMMANDS, check
-from layerdropback.cli.app import app
+from layerdropback.cli.app import GROUPS, app
 from layerdropback.cli.main import app as whole
-from layerdropback.cli.page import GROUPS
 
 EXAMPLES = [(name, line) for name in COMMANDS for line in COMMANDS[name].epilog.splitlines()]
 
@@ -63,7 +62,8 @@ def test_help_and_completion_import_nothing_heavy(tmp_path):
     code = """
 import os, sys
 from layerdropback.__main__ import main
-for arguments in (["train", "--help"], ["train", "--opt", "x"], ["paper", "--help"], []):
+WRONG = ["train", "--opt", "x"], ["train", "--lr", "0"]
+for arguments in (["train", "--help"], *WRONG, ["paper", "--help"], []):
     sys.argv = ["ldb", *arguments]
     if not arguments:
         words = {"COMP_WORDS": "ldb train --strategy ", "COMP_CWORD": "3"}
@@ -72,12 +72,12 @@ for arguments in (["train", "--help"], ["train", "--opt", "x"], ["paper", "--hel
         main()
     except SystemExit:
         print("ended")
-heavy = {"torch", "numpy", "timm"} & sys.modules.keys()
+heavy = {"torch", "numpy", "timm", "pydantic"} & sys.modules.keys()
 assert not heavy, heavy
 """
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("ended") == 4
+    assert result.stdout.count("ended") == 5
     assert result.stdout.endswith("uniform\ntruncate\nbranch\nblocks\ncontrol\nended\n")

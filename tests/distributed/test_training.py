@@ -258,7 +258,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_shared_out_is_refused(case):
     from layerdropback import UsageError
-    from layerdropback.training.parallel import require_workers
+    from layerdropback.training.workers import require_workers
 
     flags, expected = REFUSED[case]
     names = [flag.removeprefix("--").replace("-", "_") for flag in flags[::2]]

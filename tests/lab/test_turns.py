@@ -95,14 +95,14 @@ def test_a_run_goes_on_in_another_process(data):
         pass
 
     def stop():
-        if made[1].run.trainer.steps_done == 2:
+        if made[1].run.trainer.so_far.steps == 2:
             raise Stop
 
     with pytest.raises(Stop):
         made[1].turn(stop)
     torch.manual_seed(99)
     other = Player(made[1].arm, 7, ImageTask(BASE, data), made[1].state_dict())
-    assert (len(other.history), other.run.trainer.steps_done) == (1, 2)
+    assert (len(other.history), other.run.trainer.so_far.steps) == (1, 2)
     while not other.finished:
         other.turn()
     expected = whole.run.trainer.model.state_dict()

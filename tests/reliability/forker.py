@@ -60,6 +60,7 @@ def become_ldb(order):
 
 
 def serve():
+    import timm  # noqa: F401 - takes a second, and each run needs it
     import torch
 
     import layerdropback.cli.main

@@ -10,7 +10,7 @@ import torch
 import typer.main
 
 from layerdropback.__main__ import main
-from layerdropback.training.tally import Tally
+from layerdropback.training.metrics import Tally
 
 TINY = ["--model", "test_resnet", "--limit-train", "64", "--limit-test", "20", "--batch-size", "16"]
 

@@ -22,7 +22,7 @@ from layerdropback import LayerDropBack
 from layerdropback.errors import LayerDropBackError
 from layerdropback.integrations.chosen import from_state
 from layerdropback.lab.record import Record
-from layerdropback.lab.report.reading import read_sources
+from layerdropback.lab.report.reading import read_source
 from layerdropback.runs.checkpoint import Checkpoints, _checksum
 from layerdropback.tasks.keys import name_and_values
 from layerdropback.tasks.sentence_data import labels_of, read_sentences
@@ -31,7 +31,7 @@ from layerdropback.training.export import KEY, read_metadata
 from layerdropback.training.images.decoding import decode
 from layerdropback.training.initial import _weights, initial_inputs
 from layerdropback.training.model_args import parse_model_args
-from layerdropback.training.resuming import PARTS, find_checkpoint
+from layerdropback.training.run_folder import PARTS, find_checkpoint
 from layerdropback.training.settings_file import PLACES, read_settings
 
 # What parsers stumble over.
@@ -212,7 +212,7 @@ def _run(folder):
         for name, text in texts.items():
             for other, usual in (("metrics.jsonl", row), ("machine.json", machine)):
                 (place / other).write_bytes(_as_bytes(text if other == name else usual))
-            read_sources([place])
+            read_source(place)
 
     return Target(read, [json.dumps(row).encode(), json.dumps(machine).encode()], good)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from layerdropback import UsageError
-from layerdropback.runs.identity import difference
+from layerdropback.runs.checkpoint import difference
 from layerdropback.training.export import export_weights, read_metadata
 from layerdropback.training.images.columns import number_classes, require_one_spelling
 from layerdropback.training.images.data import load_data

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from layerdropback import UsageError
-from layerdropback.training.evaluate import Score, load_for_evaluation, score
+from layerdropback.training.deploy import load_for_evaluation
+from layerdropback.training.evaluate import Score, score
 from layerdropback.training.export import export_weights
 from layerdropback.training.models import ModelSpec, build_model
 

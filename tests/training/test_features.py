@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from layerdropback import UsageError
-from layerdropback.training import attaching
+from layerdropback.training import loop
 from layerdropback.training.compiling import compile_blocks
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
@@ -97,7 +97,7 @@ def featured(name, data):
 @pytest.mark.parametrize("name", FEATURES)
 def test_off_is_plain_training_bit_for_bit(name, monkeypatch):
     off, metrics = featured(name, data_for(name))
-    monkeypatch.setattr(attaching, "LayerDropBack", NoLayerDropBack)
+    monkeypatch.setattr(loop, "LayerDropBack", NoLayerDropBack)
     plain, expected = finished(replace(BASE, **FEATURES[name]), data_for(name))
     weights = plain.tested.state_dict()
     assert all(torch.equal(value, weights[key]) for key, value in off.items())
@@ -213,7 +213,7 @@ def test_an_average_is_what_is_tested():
 
 
 def replace_so_far(metrics):
-    from layerdropback.training.tally import SoFar
+    from layerdropback.training.metrics import SoFar
 
     return SoFar(1, metrics.steps, 64, 1.0, 1.0, seconds=1.0)
 
@@ -258,7 +258,7 @@ def test_steps_that_the_loss_scaling_skips_are_told(monkeypatch):
 
 
 def test_a_model_without_blocks_is_not_compiled_in_silence(monkeypatch):
-    monkeypatch.setattr(attaching, "compile_blocks", lambda model: 0)
+    monkeypatch.setattr(loop, "compile_blocks", lambda model: 0)
     with pytest.raises(UsageError, match="--compile blocks is not usable with test_resnet"):
         Trainer(replace(BASE, compile="blocks"), DATA)
 

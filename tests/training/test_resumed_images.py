@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from layerdropback.runs.claim import claimed
+from layerdropback.training.metrics import Tally
 from layerdropback.training.settings_file import read_settings
-from layerdropback.training.tally import Tally
 from resuming import numbers, stopped, weights
 
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from .app import command
+from .app import command, flag
 from .options import choice
-from .page import flag
 
 _PRECISIONS = ("fp32", "bf16", "autocast", "master")
 _OPTIMIZERS = ("adamw-fused", "adamw-foreach", "adamw-loop", "adamw-8bit", "sgd", "sgd-momentum")

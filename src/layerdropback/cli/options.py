@@ -11,7 +11,7 @@ from ..training.dropping import over
 from ..training.flag import Flag
 from ..training.recipes import RECIPES, recipe_settings
 from ..training.settings_file import read_settings
-from .page import flag
+from .app import flag
 
 # Flags whose absence means "no", with nothing that could be said to the contrary in a file.
 _SWITCHES = ("download", "overwrite", "resume")

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from ..training.config import DEVICES, TrainConfig
-from .app import command, stoppable
+from .app import command, flag, stoppable
 from .options import choice, layered, with_settings
-from .page import flag
 
 
 @command(

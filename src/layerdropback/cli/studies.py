@@ -10,9 +10,8 @@ import typer
 from ..errors import UsageError, explain
 from ..training.config import TrainConfig
 from ..training.dropping import strategies_with
-from .app import app, command, stoppable
+from .app import app, command, flag, offer, stoppable
 from .options import choice, layered, numbers, with_settings
-from .page import flag, offer
 
 _WITH_RATES = ("all", *strategies_with("drop_rate"))
 
@@ -211,7 +210,7 @@ def _profile(
     """Show where a model's step spends its time, and what dropping would spare of it."""
     config = TrainConfig.from_dict(layered(given))
     config.check()
-    from ..training.profiling import Plan, profile_model
+    from ..tasks.profiling import Plan, profile_model
 
     chosen = () if strategies == "all" else tuple(strategies.replace(" ", "").split(","))
     profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))

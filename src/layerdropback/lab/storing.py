@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, explain
-from ..runs.checkpoint import Checkpoints
+from ..runs.checkpoint import Checkpoints, difference
 from ..runs.folder import CHECKPOINTS
-from ..runs.identity import difference
 from .record import PACKED, RECORD, Record, file_of
 
 # Seconds between two savings of runs that are under way.

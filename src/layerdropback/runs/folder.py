@@ -11,7 +11,8 @@ from .parsing import of_yaml
 from .paths import home
 
 SETTINGS, MACHINE, CHECKPOINTS = "settings.yaml", "machine.json", "checkpoints"
-LINES, TABLE = "metrics.jsonl", "metrics.csv"
+LINES, TABLE, BOARD = "metrics.jsonl", "metrics.csv", "tensorboard"
+WEIGHTS = "weights.safetensors"
 
 
 def writable(out: Path, may_replace: bool, ways: str = "--overwrite") -> Path:

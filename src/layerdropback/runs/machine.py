@@ -1,17 +1,77 @@
-"""What a number depends on beside its settings: versions and hardware."""
+"""The machine: its device, its memory, and the versions and hardware that numbers depend on."""
 
 import platform
 import shlex
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 
 from .. import __version__
+from ..errors import UsageError, explain
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+
+def find_device(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        UsageError: it is not there.
+
+    Example:
+        >>> find_device("cpu")
+        device(type='cpu')
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        fact, cause = "--device cuda is not usable", "torch sees no GPU"
+        raise UsageError(explain(fact, cause, "use --device cpu"))
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and available) else "cpu")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, on a GPU or in the system.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+        True
+    """
+    text = str(error).lower()
+    words = ("out of memory", "allocate memory", "alloc_failed")  # the last one is cuBLAS's
+    too_much = any(word in text for word in words)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and too_much)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to look for a peak; in the system's memory it is the whole process's, ever."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """MiB of the peak: of tensors on a GPU since the reset, or of the process on the CPU.
+
+    Returns:
+        None where the system does not tell.
+
+    Example:
+        >>> peak_memory(torch.device("cpu")) > 1
+        True
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def command_line() -> str:
@@ -47,7 +107,7 @@ def machine(device: torch.device) -> dict[str, Any]:
             **({} if commit is None else {"commit": commit}),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "timm": timm.__version__,
+            "timm": metadata.version("timm"),
             "numpy": np.__version__,
         },
         "hardware": {

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ..errors import UsageError, explain
 from ..lab.arms import PLAIN, Arm, require_other_names, with_equal_time
-from ..training.config import TrainConfig
+from ..training.config import PLACES, TrainConfig
 from ..training.dropping import Dropping, over
-from ..training.settings_file import PLACES, typed
+from ..training.settings_file import typed
 from .keys import name_and_values
 
 LDB = "ldb"

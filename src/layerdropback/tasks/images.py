@@ -13,8 +13,8 @@ from ..lab.comparison import carry_out
 from ..lab.plan import Place, Plan
 from ..lab.record import Record
 from ..lab.task import Run, Steps, Task, dropped
-from ..runs.device import find_device
-from ..training.config import TrainConfig
+from ..runs.machine import find_device
+from ..training.config import PLACES, TrainConfig
 from ..training.images.choosing import proportional
 from ..training.images.data import ImageData, LazySplit, Split, divided, load_for
 from ..training.loop import Trainer
@@ -28,7 +28,7 @@ HELD_OUT = 0.1
 MOST = 5000
 
 # Where a run is and which one: no setting of an arm.
-_PLACES = ("out", "overwrite", "resume", "seed")
+_PLACES = (*PLACES, "seed")
 
 
 def compare_images(
@@ -75,7 +75,7 @@ class ImageRun(Run):
 
     def steps_in(self, epoch: int) -> int:
         """See `Run`."""
-        return self.trainer.steps_in(epoch)
+        return self.trainer.epochs.steps_in(epoch)
 
     def train(self, epoch: int, done: int = 0) -> Steps:
         """See `Run`."""

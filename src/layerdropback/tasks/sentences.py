@@ -14,7 +14,7 @@ from ..controller import LayerDropBack
 from ..errors import UsageError, explain
 from ..lab.task import Run, Steps, Task
 from ..option import is_count, is_number
-from ..runs.device import find_device
+from ..runs.machine import find_device
 from ..training.config import DEVICES
 from ..training.dropping import Dropping
 from ..training.images.choosing import proportional, stratified

@@ -3,11 +3,27 @@
 import torch._dynamo.config as limits
 from torch import nn
 
-from .blocks import repeated_blocks
+from ..model.layers import find_layers
 
 # Graphs that one block may need: trained or dropped, its input with a gradient or without, and
 # evaluation, each for at most two batch sizes.
 _GRAPHS = 10
+
+
+def repeated_blocks(model: nn.Module) -> list[nn.Module]:
+    """Those that ``unit="block"`` drops as one, in the order of registration.
+
+    What lies outside of them is single modules, not worth a graph or a shard group of its own.
+
+    Example:
+        >>> kind = lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        >>> len(repeated_blocks(nn.Sequential(kind(), kind(), nn.Linear(4, 2))))
+        2
+    """
+    names = [name for layer in find_layers(model, "block") for name in layer.name.split("+")]
+    modules = dict(model.named_modules())
+    known = [modules[name] for name in dict.fromkeys(names) if name in modules]
+    return [module for module in known if any(module.children())]
 
 
 def compile_blocks(model: nn.Module) -> int:

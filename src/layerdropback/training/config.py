@@ -22,6 +22,15 @@ BN_EVAL = ("no", "dropped", "all")
 COMPILE = ("no", "blocks")
 PARALLEL = ("no", "ddp", "fsdp")
 
+# Where a run goes is no setting of it.
+PLACES = ("out", "overwrite", "resume")
+
+# What a run may be resumed with other values of: they do not decide its result.
+FREE = frozenset(
+    {*PLACES, "data_dir", "download", "device", "threads", "workers", "parallel"}
+    | {"checkpoint_every", "checkpoints", "tensorboard"}
+)
+
 # Starting points, by optimizer; the step of Adam's family does not scale with the gradient. Other
 # optimizers want a rate of the user's.
 LEARNING_RATES = {"sgd": 0.05, "adamw": 1e-3}

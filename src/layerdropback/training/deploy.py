@@ -12,21 +12,21 @@ from torch import nn
 
 from ..errors import UsageError, explain
 from ..runs.checkpoint import Checkpoints
-from ..runs.device import find_device
-from ..runs.folder import CHECKPOINTS, SETTINGS
+from ..runs.folder import CHECKPOINTS, SETTINGS, WEIGHTS
+from ..runs.machine import find_device
 from ..runs.naming import nfc, spelt
 from ..runs.paths import home
 from ..runs.reasons import reason
 from ..runs.releases import cannot_use
 from .config import TrainConfig
-from .evaluate import Score, load_for_evaluation, score
-from .export import WEIGHTS, export_weights, load_exported, read_metadata
+from .evaluate import Score, score
+from .export import export_weights, load_exported, read_metadata
 from .images.augment import Augments
 from .images.data import ImageData, load_data
 from .images.pipeline import Pipeline
 from .inputs import Inputs
 from .models import ModelSpec, build_model
-from .resuming import PARTS
+from .run_folder import PARTS
 
 
 def export_run(
@@ -159,6 +159,34 @@ def _inputs(weights: Path, metadata: Mapping[str, Any]) -> Inputs:
     except (TypeError, ValueError, OverflowError) as error:
         problem = f"what it tells of its images is not usable ({reason(error)})"
         raise cannot_use(weights, problem, metadata.get("version")) from None
+
+
+def load_for_evaluation(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load an exported model.
+
+    Args:
+        path: a file that ``ldb`` exported, or the folder of a run that is through.
+
+    Returns:
+        The model in evaluation mode, and what `read_metadata` tells of it.
+
+    Raises:
+        UsageError: there is no such file, or it was not written by ldb.
+    """
+    if path.is_dir():
+        if not (path / WEIGHTS).exists():
+            raise _no_weights(path)
+        path = path / WEIGHTS
+    return load_exported(path), read_metadata(path)
+
+
+def _no_weights(folder: Path) -> UsageError:
+    fact = f"{folder} has no {WEIGHTS}"
+    if not (folder / SETTINGS).exists():
+        cure = "give a run's folder or an exported file"
+        return UsageError(explain(fact, f"without {SETTINGS} it is no run's folder", cure))
+    cure = f"finish it with ldb train --out {folder} --resume, or use ldb export {folder}"
+    return UsageError(explain(fact, "the run is not finished", cure))
 
 
 def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, Any]) -> ImageData:

@@ -13,6 +13,7 @@ class Epochs:
 
     Attributes:
         settings: LayerDropBack's, with the run's length.
+        samples: see above.
 
     Raises:
         UsageError: there would be no batch.
@@ -25,7 +26,7 @@ class Epochs:
 
     def __init__(self, config: TrainConfig, samples: int):
         self.settings = config.drop_settings(run_length(config, samples))
-        self._epochs, self._samples, self._size = config.epochs, samples, config.batch_size
+        self.samples, self._epochs, self._size = samples, config.epochs, config.batch_size
         scale = self.settings.batch_scale if self.settings.ever_drops else 1
         if self._size * max(1, scale) > samples:
             times = f" times --batch-scale {scale:g}" if scale > 1 else ""
@@ -52,7 +53,7 @@ class Epochs:
         if self.drops(epoch):
             size = max(1, round(size * self.settings.batch_scale))
         share = min(1.0, self._epochs - epoch)  # of the last one, perhaps
-        return max(1, round(self._samples // size * share))
+        return max(1, round(self.samples // size * share))
 
 
 def run_length(config: TrainConfig, samples: int) -> float:

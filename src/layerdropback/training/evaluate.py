@@ -1,17 +1,11 @@
-"""How good a model is on labelled images, and models to ask it of."""
+"""How good a model is on labelled images."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from ..errors import UsageError, explain
-from ..runs.folder import SETTINGS
-from .export import WEIGHTS, load_exported, read_metadata
 
 
 @dataclass(frozen=True)
@@ -86,31 +80,3 @@ def score(
         raise ValueError("there are no images to evaluate on")
     loss, right, among_five = (value / images for value in found)
     return Score(int(images), loss, 100 * right, 100 * among_five if classes > 5 else None)
-
-
-def load_for_evaluation(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Load an exported model.
-
-    Args:
-        path: a file that ``ldb`` exported, or the folder of a run that is through.
-
-    Returns:
-        The model in evaluation mode, and what `read_metadata` tells of it.
-
-    Raises:
-        UsageError: there is no such file, or it was not written by ldb.
-    """
-    if path.is_dir():
-        if not (path / WEIGHTS).exists():
-            raise _no_weights(path)
-        path = path / WEIGHTS
-    return load_exported(path), read_metadata(path)
-
-
-def _no_weights(folder: Path) -> UsageError:
-    fact = f"{folder} has no {WEIGHTS}"
-    if not (folder / SETTINGS).exists():
-        cure = "give a run's folder or an exported file"
-        return UsageError(explain(fact, f"without {SETTINGS} it is no run's folder", cure))
-    cure = f"finish it with ldb train --out {folder} --resume, or use ldb export {folder}"
-    return UsageError(explain(fact, "the run is not finished", cure))

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,39 @@ from ..runs.atomic import replace_atomically
 from ..runs.parsing import of_json
 from ..runs.reasons import reason
 from ..runs.releases import cannot_use
+from .config import TrainConfig
+from .inputs import Inputs
 from .models import ModelSpec, build_model
 
 # Where in a file's metadata this library keeps its own.
 KEY = "layerdropback"
 
-# The name of a run's weights in its folder.
-WEIGHTS = "weights.safetensors"
+
+def notes_of(
+    config: TrainConfig,
+    classes: Sequence[str],
+    inputs: Inputs,
+    done: tuple[int, int],
+    test_accuracy: float | None,
+) -> dict[str, Any]:
+    """What a reader of a run's weights needs to use them, and to test them as the run did.
+
+    Args:
+        config: of the run.
+        classes: by their numbers.
+        inputs: what the network wants of images.
+        done: epochs and steps.
+        test_accuracy: None where nobody has tested these weights.
+    """
+    settings = config.as_dict()
+    names = ("data", "data_dir", "in_memory", "image_size", "limit_test")
+    return {
+        "classes": list(classes),
+        **asdict(inputs),
+        "data": {name: settings[name] for name in names},
+        **dict(zip(("epochs", "steps"), done, strict=True)),
+        "test_accuracy": test_accuracy,
+    }
 
 
 def export_weights(model: nn.Module, path: Path, spec: ModelSpec, notes: dict[str, Any]) -> None:

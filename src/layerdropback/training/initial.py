@@ -8,11 +8,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import UsageError, explain, name_some
+from ..runs.folder import WEIGHTS
 from ..runs.naming import nfc
 from ..runs.parsing import of_json
 from ..runs.paths import home
 from ..runs.reasons import reason
-from .export import KEY, WEIGHTS, file_metadata
+from .export import KEY, file_metadata
 from .inputs import Inputs
 from .models import ModelSpec
 

@@ -1,19 +1,17 @@
 """A run's numbers, epoch by epoch, on the disk."""
 
 import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
-from ..runs.folder import LINES, TABLE, flat
+from ..runs.folder import BOARD, LINES, TABLE, flat
 from ..runs.reasons import reason
-
-BOARD = "tensorboard"
 
 
 class Journal:
@@ -45,21 +43,14 @@ class Journal:
         if tensorboard:
             require_tensorboard()
         self._folder = folder
+        self._board: Any = None
         # Of all rows: some numbers are not there in each.
         self._columns = list(dict.fromkeys(name for row in history for name in flat(row)))
         lines = "".join(map(_line, history))
-        with ExitStack() as files:
-            try:
-                replace_atomically(folder / LINES, lambda file: _put(file, lines))
-                replace_atomically(folder / TABLE, lambda file: self._put_table(file, history))
-                self._lines = files.enter_context((folder / LINES).open("a", encoding="utf-8"))
-                self._table = files.enter_context(
-                    (folder / TABLE).open("a", encoding="utf-8", newline="")
-                )
-                self._board = _board(folder / BOARD, history) if tensorboard else None
-            except OSError as error:
-                raise self._cannot_write(error) from None
-            self._files = files.pop_all()
+        with self._told():
+            replace_atomically(folder / LINES, lambda file: _append(file, lines))
+            replace_atomically(folder / TABLE, lambda file: self._append_rows(file, history))
+            self._board = _board(folder / BOARD, history) if tensorboard else None
 
     def add(self, metrics: Mapping[str, Any]) -> None:
         """Write one more epoch, at once.
@@ -73,51 +64,37 @@ class Journal:
             ValueError: a number is not finite.
         """
         line = _line(metrics)
-        try:
-            self._lines.write(line)
-            self._lines.flush()
-            if not self._columns:
-                self._columns = list(flat(metrics))
-                self._writer(self._table).writeheader()
-            self._writer(self._table).writerow(flat(metrics))
-            self._table.flush()
+        with self._told():
+            _append(self._folder / LINES, line)
+            self._append_rows(self._folder / TABLE, [metrics])
             if self._board is not None:
                 _show(self._board, metrics)
                 self._board.flush()
-        except OSError as error:
-            raise self._cannot_write(error) from None
-
-    def close(self) -> None:
-        """Close the files; nothing can be added any more."""
-        with suppress(OSError):  # `add` has told already what could not be written
-            self._files.close()
-        if self._board is not None:
-            self._board.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, *details: object) -> None:
+        if self._board is not None:
+            self._board.close()
 
-    def _writer(self, file: IO[str]) -> "csv.DictWriter[str]":
-        return csv.DictWriter(file, self._columns, extrasaction="ignore", lineterminator="\n")
+    def _append_rows(self, file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        text = io.StringIO()
+        self._columns = self._columns or [name for row in rows for name in flat(row)]
+        writer = csv.DictWriter(text, self._columns, extrasaction="ignore", lineterminator="\n")
+        if rows and file.stat().st_size == 0:
+            writer.writeheader()
+        writer.writerows(map(flat, rows))
+        _append(file, text.getvalue())
 
-    def _put_table(self, file: Path, history: Sequence[Mapping[str, Any]]) -> None:
-        with file.open("w", encoding="utf-8", newline="") as table:
-            if history:
-                writer = self._writer(table)
-                writer.writeheader()
-                writer.writerows(map(flat, history))
-
-    def _cannot_write(self, error: OSError) -> UsageError:
-        fact = f"cannot write the metrics in {self._folder}"
-        return UsageError(explain(fact, reason(error), "make room, then go on with --resume"))
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            fact = f"cannot write the metrics in {self._folder}"
+            cure = "make room, then go on with --resume"
+            raise UsageError(explain(fact, reason(error), cure)) from None
 
 
 def require_tensorboard() -> None:
@@ -137,8 +114,9 @@ def _line(metrics: Mapping[str, Any]) -> str:
     return json.dumps(metrics, allow_nan=False) + "\n"
 
 
-def _put(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
 
 
 def _board(folder: Path, history: Sequence[Mapping[str, Any]]) -> Any:

@@ -1,38 +1,41 @@
-"""The training loop: a plain one, with the two lines of LayerDropBack in it."""
+"""The training loop, to be read like timm's ``train.py``: model, data, optimizer, schedule, loop.
 
-from collections.abc import Generator, Mapping
+`Trainer` makes these in this order, each by a module of its own, and `Trainer.steps_of` is the
+loop. What is round it, the run's folder, checkpoints and signals, is in `run`.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from ..controller import LayerDropBack
 from ..errors import UsageError, explain
-from ..runs.device import find_device
-from ..runs.memory import peak_memory, reset_peak_memory
+from ..runs.machine import find_device, peak_memory, reset_peak_memory
 from ..runs.randomness import generator_states, set_generator_states
-from .attaching import attached
+from ..runs.reasons import reason
+from . import parallel
+from .compiling import compile_blocks
 from .config import TrainConfig
 from .epochs import Epochs
 from .evaluate import score
-from .finished import metrics_of
 from .images.augmenting import make_augments
 from .images.data import ImageData
 from .images.pipeline import Pipeline
-from .metrics import EpochMetrics
-from .models import build_model
+from .metrics import EpochMetrics, SoFar, Tally
 from .network import average, make_network
 from .norms import rest_norms
 from .optimizing import first_rate, make_optimizer, make_schedule
-from .parallel import require_workers, seed_others, sharded, share_buffers
 from .phases import PhaseTimer
 from .precision import Precision, set_tf32
 from .step import Step
-from .tally import SoFar, Tally
-from .watching import OnStep, watched
-from .whole_state import load_model_state, load_optimizer_state, model_state, optimizer_state
-from .workers import ALONE, Workers, readers
+from .workers import ALONE, Workers, readers, require_workers
+
+OnStep = Callable[[int], None]  # gets the number of images
 
 
 class Trainer:
@@ -48,6 +51,7 @@ class Trainer:
         network: the model, and what it begins with.
         model: the network itself, with its own names; its parameters are shards with FSDP2.
         called: what a training step calls: the same, or DDP around it.
+        so_far: what the epoch that has begun has done.
 
     Raises:
         UsageError: the model, its first weights or the device cannot be had.
@@ -62,23 +66,26 @@ class Trainer:
         workers: Workers = ALONE,
     ):
         require_workers(config, workers)
+        self.config, self.workers = config, workers
         self.epochs = Epochs(config, len(data.train))
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         set_tf32(config.tf32)
-        self.config, self.workers = config, workers
         self.device = find_device(config.device)
         torch.manual_seed(config.seed)
+
         self.network = make_network(config, data, self.device, going_on)
         self.model = self.network.model
         self.ema = average(self.model, config.ema)
         if config.parallel == "fsdp":
-            sharded(self.model, config, self.device, workers)
-        self._samples = len(data.train)
+            parallel.sharded(self.model, config, self.device, workers)
+
+        self.pipeline = self._make_pipeline(data)
+
         self.optimizer = make_optimizer(config, self.model)
-        self._schedule = make_schedule(config, self.optimizer, self._samples)
-        self.called, self.ldb = attached(self.model, self.optimizer, config, self.epochs.settings)
-        self.pipeline = self._pipeline(data)
+        self._schedule = make_schedule(config, self.optimizer, len(data.train))
+
+        self.called, self.ldb = self._attach()
         self.phases = PhaseTimer(self.device)
         self._precision = Precision(config.precision, self.device, config.clip_grad)
         self._step = Step(
@@ -92,10 +99,10 @@ class Trainer:
         )
         self._tally = Tally(self.device, self.phases, self.ldb.stats)
         self.steps = 0
-        self._so_far = SoFar()
-        seed_others(config.seed, workers)
+        self.so_far = SoFar()
+        parallel.seed_others(config.seed, workers)
 
-    def _pipeline(self, data: ImageData) -> Pipeline:
+    def _make_pipeline(self, data: ImageData) -> Pipeline:
         config, workers = self.config, self.workers
         return Pipeline(
             data,
@@ -109,29 +116,23 @@ class Trainer:
             share=(workers.rank, workers.count),
         )
 
-    @property
-    def loader(self) -> torch.utils.data.DataLoader[Any]:
-        """The training batches, before their way to the device."""
-        return self.pipeline.loader
+    def _attach(self) -> tuple[nn.Module, LayerDropBack]:
+        """What a step calls, replicated and compiled as the run asks for it, and the controller."""
+        config, settings, called = self.config, self.epochs.settings, self.model
+        if config.parallel == "ddp":
+            called = parallel.replicated(self.model, settings.ever_drops)
+        ldb = LayerDropBack(called, self.optimizer, **vars(settings))
+        if isinstance(called, DistributedDataParallel):
+            ldb.register_comm_hook()
+        if config.compile == "blocks" and compile_blocks(self.model) == 0:
+            fact = f"--compile blocks is not usable with {config.model}"
+            raise UsageError(explain(fact, "it has no repeated blocks", "leave it out"))
+        return called, ldb
 
     @property
     def tested(self) -> nn.Module:
         """What is tested and exported: the average of the weights, where there is one."""
         return self.model if self.ema is None else self.ema.module
-
-    @property
-    def steps_done(self) -> int:
-        """Steps of the epoch that has begun."""
-        return self._so_far.steps
-
-    @property
-    def samples_done(self) -> int:
-        """Images of the epoch that has begun."""
-        return self._so_far.samples
-
-    def steps_in(self, epoch: int) -> int:
-        """Optimizer steps of one epoch."""
-        return self.epochs.steps_in(epoch)
 
     def paused(self) -> AbstractContextManager[None]:
         """Time spent inside is not counted."""
@@ -139,7 +140,7 @@ class Trainer:
 
     def begin_anew(self) -> None:
         """Forget how far the epoch that has begun is."""
-        self._so_far = SoFar()
+        self.so_far = SoFar()
 
     def train_epoch(
         self, epoch: int, on_step: OnStep | None = None, on_test: OnStep | None = None
@@ -170,33 +171,33 @@ class Trainer:
         Yields:
             What `Step` returns, and the number of images of the whole batch.
         """
-        if self._so_far.epoch != epoch:
-            self._so_far = SoFar(epoch)
+        if self.so_far.epoch != epoch:
+            self.so_far = SoFar(epoch)
         reset_peak_memory(self.device)
-        if self._so_far.steps < self.steps_in(epoch):  # else only the test is left to do
-            with self._tally.counting(self._so_far):
-                yield from self._train(self._so_far)
+        if self.so_far.steps < self.epochs.steps_in(epoch):  # else only the test is left to do
+            with self._tally.counting(self.so_far):
+                yield from self._train(self.so_far)
 
     def finish_epoch(self, on_test: OnStep | None = None) -> EpochMetrics:
         """Test after an epoch's steps, see `train_epoch`."""
-        metrics = self._metrics(self._so_far, on_test)
-        self._so_far = SoFar(self._so_far.epoch + 1)
+        metrics = self._metrics(self.so_far, on_test)
+        self.so_far = SoFar(self.so_far.epoch + 1)
         return metrics
 
     def _train(self, so_far: SoFar) -> Generator[tuple[Tensor, int], None, None]:
         config, epoch = self.config, so_far.epoch
         large = self.epochs.large(epoch)
-        last = self.steps_in(epoch) - 1
+        last = self.epochs.steps_in(epoch) - 1
         self.model.train()
         self.pipeline.set_epoch(epoch, so_far.samples)
         self.phases.start()
-        for batch in self.ldb.epoch(self.loader, epoch):
+        for batch in self.ldb.epoch(self.pipeline.loader, epoch):
             images, targets = self.pipeline(batch)
             count = len(images) * self.workers.count
             self.phases.mark("data")
             # The rate at the middle of the batch: neither 0 first nor 0 last, and the mean of what
             # the parts of a doubled batch would have had.
-            seen = epoch * self._samples + so_far.samples + count / 2
+            seen = epoch * self.epochs.samples + so_far.samples + count / 2
             self._schedule.step_update(seen)
             so_far.lr_last = first_rate(self.optimizer)
             if so_far.steps == 0:
@@ -216,12 +217,12 @@ class Trainer:
 
     def _metrics(self, so_far: SoFar, on_test: OnStep | None) -> EpochMetrics:
         sums, peak = self._sums(), peak_memory(self.device)
-        share_buffers(self.tested, self.workers)
-        batches = watched(self.pipeline.test_batches(), on_test)
+        parallel.share_buffers(self.tested, self.workers)
         with self._precision.autocast():
+            batches = self._test_batches(on_test)
             tested = score(self.tested, batches, self.device, self.workers.summed)
         large = self.epochs.large(so_far.epoch)
-        return metrics_of(
+        return EpochMetrics.of(
             so_far,
             *sums,
             tested,
@@ -230,9 +231,15 @@ class Trainer:
             peak_memory_mib=peak,
         )
 
+    def _test_batches(self, on_test: OnStep | None) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in self.pipeline.test_batches():
+            if on_test is not None:
+                on_test(len(images))
+            yield images, labels
+
     def _sums(self) -> tuple[float, float]:
         """Loss and right answers of the epoch so far, of all workers together."""
-        so_far = self._so_far
+        so_far = self.so_far
         mine = torch.tensor([so_far.loss, so_far.correct], dtype=torch.float64)
         loss, correct = self.workers.summed(mine).tolist()
         return loss, correct
@@ -247,14 +254,14 @@ class Trainer:
         loss, correct = self._sums()
         generators, *others = self.workers.gathered(generator_states(self.device))
         return {
-            "model": model_state(self.model),
+            "model": parallel.model_state(self.model),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": parallel.optimizer_state(self.optimizer),
             "scaler": self._precision.scaler.state_dict(),
             "ldb": self.ldb.state_dict(),
             "steps": self.steps,
             "parts_of_large": self._step.parts_of_large,
-            "so_far": asdict(self._so_far) | {"loss": loss, "correct": correct},
+            "so_far": asdict(self.so_far) | {"loss": loss, "correct": correct},
             "generators": generators,
             "other_generators": others,
             **asdict(self.network.inputs),
@@ -267,34 +274,26 @@ class Trainer:
             UsageError: the state is of another run.
         """
         try:
-            load_model_state(self.model, state["model"])
+            parallel.load_model_state(self.model, state["model"])
             if self.ema is not None:
                 self.ema.module.load_state_dict(state["ema"])
-            load_optimizer_state(self.optimizer, state["optimizer"])
+            parallel.load_optimizer_state(self.optimizer, state["optimizer"])
             self._precision.scaler.load_state_dict(state["scaler"])
             self.ldb.load_state_dict(state["ldb"])
-            self._so_far = SoFar(**state["so_far"])
+            self.so_far = SoFar(**state["so_far"])
             if not self.workers.first:  # the sums of all are in the first one's
-                self._so_far.loss = self._so_far.correct = 0.0
+                self.so_far.loss = self.so_far.correct = 0.0
             self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
             generators = [state["generators"], *state["other_generators"]]
             if self.workers.rank < len(generators):
                 set_generator_states(generators[self.workers.rank], self.device)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split()).partition(". Cause: ")[0].rstrip(".")
-            reason = f"it has no part {reason}" if isinstance(error, KeyError) else reason
+            told = reason(error).partition(". Cause: ")[0]
+            cause = f"{'it has no part ' if isinstance(error, KeyError) else ''}{told}"
             fact = "the checkpoint does not fit this run"
             cure = "resume with the release of layerdropback that wrote it"
-            raise UsageError(explain(fact, reason, cure)) from error
+            raise UsageError(explain(fact, cause, cure)) from error
 
     def whole_model(self) -> nn.Module:
         """What is tested; all workers must ask, and the first gets it in one piece."""
-        if self.config.parallel != "fsdp":
-            return self.tested
-        state = model_state(self.model)
-        if not self.workers.first:
-            return self.tested  # the first one has it
-        with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
-            model, _ = build_model(self.network.spec)
-        model.load_state_dict(state)
-        return model
+        return parallel.whole_model(self.tested, self.network.spec, self.workers)

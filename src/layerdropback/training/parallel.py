@@ -1,58 +1,23 @@
-"""One model over several workers: a replica each (DDP), or a shard each (FSDP2)."""
+"""One model over several ranks: a replica each (DDP), or a shard each (FSDP2).
 
-from collections.abc import Iterator
+Its state is whole, however many hold shards of it: one process, replicas and shards go on with
+each other's checkpoints, as all save the same tensors.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
-from ..errors import UsageError, explain
-from .blocks import repeated_blocks
+from ..interop.wrappers import is_sharded, reshard, sharded_modules
+from .compiling import repeated_blocks
 from .config import TrainConfig
+from .models import ModelSpec, build_model
 from .workers import Workers
-
-LAUNCH = "torchrun --nproc-per-node N -m layerdropback train"
-
-
-def require_workers(config: TrainConfig, workers: Workers) -> None:
-    """Make sure that there are workers where they are needed, and none where not.
-
-    Raises:
-        UsageError: ``--parallel`` and what started this process do not go together, or the batch
-            cannot be shared out.
-    """
-    if config.parallel == "no":
-        if workers.count > 1:
-            fact = f"{workers.count} processes would train the same run"
-            cause = "torchrun started them, and --parallel is no"
-            raise UsageError(explain(fact, cause, "give --parallel ddp, or --parallel fsdp"))
-        return
-    if not workers.grouped:
-        fact = f"--parallel {config.parallel} has no workers"
-        cause = "this process was not started by torchrun"
-        cure = f"use {LAUNCH} ..., or --parallel no"
-        raise UsageError(explain(fact, cause, cure))
-    _require_shares(config, workers.count)
-
-
-def _require_shares(config: TrainConfig, count: int) -> None:
-    size = config.batch_size
-    settings = config.drop_settings()
-    scale = settings.batch_scale if settings.ever_drops else 1
-    share, scaled = size // count, round(size * scale)
-    found = [("--batch-size", size, share), ("the batch of drop epochs,", scaled, share * scale)]
-    for what, batch, mine in found:
-        if batch != count * round(mine):
-            fact = f"{what} {batch} cannot be shared out evenly to {count} workers"
-            cause = "batch sizes are those of all workers together"
-            raise UsageError(explain(fact, cause, f"use a multiple of {count}"))
-        if batch // count < 2 * config.accumulate:
-            fact = f"{what} {batch} is too small for {count} workers"
-            cause = "each needs two images or more"
-            cause += " in each part of --accumulate" if config.accumulate > 1 else ""
-            raise UsageError(explain(fact, cause, "use a larger batch or fewer workers"))
 
 
 def sharded(model: nn.Module, config: TrainConfig, device: torch.device, workers: Workers) -> None:
@@ -109,3 +74,107 @@ def share_buffers(model: nn.Module, workers: Workers) -> None:
     """Give every worker the first one's buffers, BatchNorm's statistics above all."""
     buffers: list[Tensor] = list(model.buffers())
     workers.first_ones(buffers)
+
+
+def whole_model(model: nn.Module, spec: ModelSpec, workers: Workers) -> nn.Module:
+    """A model in one piece, on the first worker; all must ask, and the others get their own back.
+
+    Args:
+        model: sharded, or not.
+        spec: from which it was built.
+        workers: that have the shards.
+    """
+    if not sharded_modules(model):
+        return model
+    state = model_state(model)
+    if not workers.first:
+        return model
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are thrown away
+        built, _ = build_model(spec)
+    built.load_state_dict(state)
+    return built
+
+
+def model_state(model: nn.Module) -> dict[str, Tensor]:
+    """A model's ``state_dict``, of whole tensors.
+
+    Of a sharded one every worker must ask; the first one's is on the CPU, the others' is empty.
+
+    Example:
+        >>> list(model_state(nn.Linear(2, 2)))
+        ['weight', 'bias']
+    """
+    sharded = sharded_modules(model)
+    if not sharded:
+        return model.state_dict()
+    # Torch's own takes a second to import.
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    reshard(sharded)  # a test leaves some of it whole
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state: Any = get_model_state_dict(model, options=options)
+    return dict(state)
+
+
+def load_model_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """The inverse of `model_state`; each worker takes its shards.
+
+    Raises:
+        RuntimeError: the state is of another model.
+    """
+    reshard(sharded_modules(model))
+    mine = model.state_dict()
+    model.load_state_dict({name: _like(value, mine.get(name)) for name, value in state.items()})
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
+    """An optimizer's ``state_dict``, of whole tensors.
+
+    Of a sharded one every worker must ask; the first one's shards come together on the CPU, one
+    tensor at a time, and the others keep none. Torch's ``get_optimizer_state_dict`` is not used: it
+    makes a step where there is no state yet, which would count as one of the training's.
+    """
+    state: dict[str, Any] = optimizer.state_dict()
+    state["state"] = {
+        number: {key: _collected(v) if isinstance(v, Tensor) else v for key, v in values.items()}
+        for number, values in state["state"].items()
+    }
+    return state
+
+
+def _collected(tensor: Tensor) -> Tensor | None:
+    if not is_sharded(tensor):
+        return tensor
+    whole: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
+    return whole.cpu() if torch.distributed.get_rank() == 0 else None
+
+
+def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """The inverse of `optimizer_state`; each worker takes its shards.
+
+    Raises:
+        ValueError: the state is of another optimizer.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parts = {
+        number: {
+            key: _like(v, parameters[number]) if isinstance(v, Tensor) else v
+            for key, v in values.items()
+        }
+        for number, values in state["state"].items()
+        if number < len(parameters)  # else the optimizer itself tells that it does not fit
+    }
+    optimizer.load_state_dict({**state, "state": parts})
+
+
+def _like(value: Tensor, like: Tensor | None) -> Tensor:
+    """A whole tensor sharded as another one of its shape, if that is."""
+    if like is None or not is_sharded(like) or value.shape != like.shape:
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    # All workers have the same values: nothing needs to be sent.
+    return distribute_tensor(
+        value.to(like.device), like.device_mesh, like.placements, src_data_rank=None
+    )

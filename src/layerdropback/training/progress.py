@@ -1,14 +1,26 @@
-"""What a run says while it trains: a bar on a terminal, a line for each epoch."""
+"""What a run says: of itself first, a line for each epoch and a bar, and why it fails."""
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ..errors import UsageError, WorkerError, explain
+from ..runs.machine import is_out_of_memory
+from .config import TrainConfig
+from .images.data import ImageData
+from .loop import Trainer
+from .metrics import EpochMetrics
+from .norms import batch_norms
+from .workers import Workers
+
+# What gloo and NCCL say when one of the workers has gone.
+_LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
 
 
 class RunConsole(Console):
@@ -19,28 +31,35 @@ class RunConsole(Console):
         self.quiet = True
 
 
-class Epoch(Protocol):
-    """What `epoch_line` tells of an epoch; see `loop.EpochMetrics`."""
-
-    @property
-    def epoch(self) -> int: ...  # noqa: D102
-    @property
-    def mode(self) -> str: ...  # noqa: D102
-    @property
-    def share_dropped(self) -> float: ...  # noqa: D102
-    @property
-    def train_loss(self) -> float: ...  # noqa: D102
-    @property
-    def train_accuracy(self) -> float: ...  # noqa: D102
-    @property
-    def test_accuracy(self) -> float: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
-    @property
-    def images_per_second(self) -> float: ...  # noqa: D102
+def introduction(config: TrainConfig, data: ImageData, trainer: Trainer) -> list[str]:
+    """Lines on the model, the images, how layers drop, and what was decided for the user."""
+    count = sum(parameter.numel() for parameter in trainer.model.parameters())
+    first = (
+        f"{config.model} ({count / 1e6:.1f} M parameters) on {config.data}: "
+        f"{len(data.train):,} training and {len(data.test):,} test images, "
+        f"{trainer.device}; {_kind(config, trainer)}"
+    )
+    norms = {"all": "all", "dropped": "those that drop"}.get(config.bn_eval, "")
+    if norms:
+        count = len(batch_norms(trainer.model))
+        norms = f"of {count} BatchNorm layers {norms} are in evaluation mode"
+    lines = (first, trainer.network.stem, trainer.network.start, norms, data.remark)
+    return [line for line in lines if line]
 
 
-def epoch_line(metrics: Epoch, epochs: float) -> str:
+def _kind(config: TrainConfig, trainer: Trainer) -> str:
+    settings = trainer.epochs.settings
+    if not settings.ever_drops:
+        return "plain"
+    kind = trainer.ldb.summary().splitlines()[0]
+    schedule = settings.schedule
+    periods = math.ceil((schedule.length or 1) / (schedule.steps or 1))
+    if not any(map(settings.is_drop_epoch, range(periods))):
+        kind += f"; no epoch of this run drops, as it has {config.epochs}"
+    return kind
+
+
+def epoch_line(metrics: EpochMetrics, epochs: float) -> str:
     """One epoch in one line.
 
     Example:
@@ -117,7 +136,7 @@ class Progressing:
         self._left -= images
         self._bar.update(self._task, advance=images, pace=self._pace())
 
-    def end(self, metrics: Epoch) -> None:
+    def end(self, metrics: EpochMetrics) -> None:
         """The epoch is done."""
         self.say(epoch_line(metrics, self._epochs))
 
@@ -133,3 +152,57 @@ class Progressing:
             return ""
         left = timedelta(seconds=round(max(0, self._left) * in_all / self._images))
         return f"  {self._epoch_images / in_epoch:.0f} images/s  {left} left in all"
+
+
+def explained(
+    error: BaseException, config: TrainConfig, workers: Workers, epoch: int
+) -> UsageError | None:
+    """An error of torch's for the user; None for one that should be seen as it is.
+
+    Args:
+        error: that came while training.
+        config: of the run.
+        workers: that train together.
+        epoch: counted from 1.
+
+    Example:
+        >>> from .workers import ALONE
+        >>> full = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        >>> print(str(explained(full, TrainConfig(), ALONE, 1)).partition(".")[0])
+        out of memory in epoch 1
+        >>> explained(RuntimeError("a bug"), TrainConfig(), ALONE, 1) is None
+        True
+    """
+    if is_out_of_memory(error):
+        fact = f"out of memory in epoch {epoch}"
+        cause = f"a step on {config.batch_size} images needs more than there is"
+        cure = f"begin anew with --accumulate {2 * config.accumulate}"
+        cure += ", or a smaller --batch-size or --image-size"
+        return WorkerError(explain(fact, cause, cure))
+    if workers.count > 1 and any(word in str(error).lower() for word in _LOST):
+        fact = f"rank {workers.rank} has lost another worker in epoch {epoch}"
+        reason = str(error).partition("\n")[0].rstrip(".")
+        cure = "look at what that one said; --resume goes on from the last checkpoint, which "
+        cure += "torchrun --max-restarts does by itself"
+        return WorkerError(explain(fact, reason, cure))
+    return None
+
+
+def not_saved(error: OSError, steps: int, stopped: bool) -> None:
+    """Tell of a checkpoint that could not be written, where the disk is full, say.
+
+    Args:
+        error: of the system.
+        steps: that are done.
+        stopped: whether the run ends here; training goes on otherwise.
+
+    Raises:
+        UsageError: the run ends, and what was done since the last checkpoint is lost.
+    """
+    fact = f"no checkpoint could be saved after {steps} steps"
+    reason = error.strerror or str(error)
+    if stopped:
+        cure = "make room; --resume goes on from the last good one"
+        raise UsageError(explain(f"stopped, but {fact}", reason, cure)) from None
+    cure = "make room: training goes on, the last good one stays"
+    warnings.warn(explain(fact, reason, cure), stacklevel=3)

@@ -11,26 +11,23 @@ from rich.console import Console
 from ..errors import Diverged, UsageError, WorkerError, explain
 from ..runs.checkpoint import Checkpoints
 from ..runs.claim import claimed
-from ..runs.device import find_device
-from ..runs.folder import CHECKPOINTS, LINES, SETTINGS, TABLE
-from ..runs.machine import machine
+from ..runs.folder import CHECKPOINTS, LINES, SETTINGS, TABLE, WEIGHTS
+from ..runs.machine import find_device, machine
 from ..runs.paths import home
 from ..runs.stopping import Stopping
 from .config import TrainConfig
-from .export import WEIGHTS, export_weights
-from .failing import explained, not_saved
-from .introduction import introduction
+from .export import export_weights, notes_of
 from .journal import Journal, require_tensorboard
 from .loading import load_together
 from .loop import Trainer
 from .metrics import EpochMetrics
 from .models import small_stem
-from .notes import notes_of
-from .parallel import LAUNCH, require_workers
-from .progress import Progressing, RunConsole
-from .resuming import PARTS, find_checkpoint, history_of
+from .progress import Progressing, RunConsole, explained, introduction, not_saved
 from .run_folder import (
+    PARTS,
     changed_machine,
+    find_checkpoint,
+    history_of,
     identity,
     make_folder,
     new_folder,
@@ -39,7 +36,7 @@ from .run_folder import (
     resolved,
     write_records,
 )
-from .workers import Workers, joined
+from .workers import LAUNCH, Workers, joined, require_workers
 
 # A worker that dies while it hands over a batch; one that dies earlier is torch's RuntimeError.
 _CUT_OFF = (ConnectionResetError, ConnectionRefusedError, EOFError)
@@ -181,9 +178,9 @@ class _Run:
 
     def _epoch(self) -> None:
         epoch = len(self.history)
-        self.progress.begin(epoch, len(self.data.train), self.trainer.samples_done)
+        self.progress.begin(epoch, len(self.data.train), self.trainer.so_far.samples)
         try:
-            metrics = self.trainer.train_epoch(epoch, self._after_step, self._in_test)
+            metrics = self.trainer.train_epoch(epoch, self._after_step, self._if_asked)
         except UsageError as error:
             if self.workers.count == 1 or isinstance(error, Diverged):
                 raise
@@ -207,14 +204,12 @@ class _Run:
 
     def _after_step(self, images: int) -> None:
         self.progress.step(images)
+        self._if_asked(images)
         every = self.config.checkpoint_every
-        if self._asked_to_stop():
-            self._save()
-            self._stop()
-        elif every is not None and self.trainer.steps % every == 0:
+        if every is not None and self.trainer.steps % every == 0:
             self._save()
 
-    def _in_test(self, images: int) -> None:
+    def _if_asked(self, images: int) -> None:
         if self._asked_to_stop():
             self._save()
             self._stop()
@@ -228,7 +223,7 @@ class _Run:
 
     def _stop(self) -> None:
         done = f"{len(self.history)} of {self.config.epochs} epochs"
-        steps = self.trainer.steps_done
+        steps = self.trainer.so_far.steps
         done += f" and {steps} steps" if steps else ""
         command = "ldb train" if not self.workers.grouped else LAUNCH
         command += f" --out {self.folder} --resume"
@@ -263,7 +258,8 @@ class _Run:
             return
         self.trainer.load_state_dict(found["trainer"])
         self.history = history_of(found)
-        steps = f", step {self.trainer.steps_done}" if self.trainer.steps_done else ""
+        done = self.trainer.so_far.steps
+        steps = f", step {done}" if done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
         self.progress.say(f"resumed from {found['path'].name}: {where}")
         changed = changed_machine(self.folder, self.facts)
@@ -288,7 +284,10 @@ class _Run:
         write_records(self.folder, self.config, self.facts | used)
 
     def _notes(self) -> dict[str, Any]:
-        return notes_of(self.config, self.data, self.trainer, self.history)
+        trainer, history = self.trainer, self.history
+        tested = history[-1].test_accuracy if history and trainer.so_far.steps == 0 else None
+        inputs, done = trainer.network.inputs, (len(history), trainer.steps)
+        return notes_of(self.config, self.data.classes, inputs, done, tested)
 
     def _finish(self) -> None:
         model = self.trainer.whole_model()

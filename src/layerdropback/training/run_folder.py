@@ -1,34 +1,36 @@
-"""A run's folder: what is in it, whether it may be written, and whose run it is."""
+"""A run's folder: whether it may be written, whose run is in it, and where that goes on."""
 
 import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .. import __version__
 from ..errors import UsageError, explain
 from ..runs.atomic import replace_atomically
-from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS, TABLE
+from ..runs.checkpoint import Checkpoints, difference
+from ..runs.folder import CHECKPOINTS, LINES, MACHINE, SETTINGS, TABLE, WEIGHTS
 from ..runs.leaving import absent, nothing_left
 from ..runs.machine import command_line
 from ..runs.parsing import of_json
 from ..runs.paths import home
-from ..runs.releases import begun_by
-from .config import TrainConfig
-from .export import WEIGHTS
+from ..runs.reasons import reason
+from ..runs.releases import begun_by, cannot_use, writer
+from .config import FREE, TrainConfig
 from .images.augmenting import make_augments
 from .images.data import ImageData
-from .settings_file import PLACES, UnknownSetting, read_settings, write_settings
+from .metrics import EpochMetrics
+from .settings_file import UnknownSetting, read_settings, write_settings
 
-# What a run may be resumed with other values of: they do not decide its result.
-FREE = frozenset(
-    {*PLACES, "data_dir", "download", "device", "threads", "workers", "parallel"}
-    | {"checkpoint_every", "checkpoints", "tensorboard"}
+# What a run's checkpoints have.
+PARTS: Mapping[str, type] = MappingProxyType(
+    {"run": dict, "trainer": dict, "history": list, "export": dict}
 )
 
 
@@ -168,6 +170,62 @@ def _kind(data: str | None) -> str:
     """Data without its place."""
     kind, _, _ = (data or "").partition(":")
     return kind
+
+
+def find_checkpoint(
+    folder: Path, checkpoints: Checkpoints, identity: Mapping[str, Any], say: Callable[[str], None]
+) -> Mapping[str, Any] | None:
+    """The last good checkpoint of a run, said; None where none was ever saved.
+
+    Args:
+        folder: the run's.
+        checkpoints: in it.
+        identity: what makes the run this one.
+        say: prints a line.
+
+    Raises:
+        UsageError: there is none that can be used, though there was one.
+    """
+    # A setting that came later had no effect before: it was what it is by default.
+    usual = TrainConfig.from_dict({}).as_dict()
+    later = {name: usual[name] for name in identity if name in usual}
+    checkpoints.clear_partial()
+    found = checkpoints.load(lambda state: difference(identity, later | state["run"]))
+    if found is None:
+        _require_nothing_lost(folder, checkpoints)
+        say("no checkpoint was saved before the stop: from the beginning")
+        return None
+    state, path, problems = found
+    for problem in problems:
+        say(f"checkpoint {problem}: set aside, going back to {path.name}")
+    if state["version"] != __version__:
+        say(f"checkpoint {path.name}: {writer(state['version'])}")
+    return {**state, "path": path}
+
+
+def history_of(found: Mapping[str, Any]) -> list[EpochMetrics]:
+    """The metrics of a checkpoint's epochs.
+
+    Raises:
+        UsageError: they are not what this release has.
+    """
+    try:
+        return [EpochMetrics(**row) for row in found["history"]]
+    except TypeError as error:
+        problem = f"its epochs have other metrics ({reason(error)})"
+        raise cannot_use(found["path"], problem, found["version"]) from None
+
+
+def _require_nothing_lost(folder: Path, checkpoints: Checkpoints) -> None:
+    unknown = checkpoints.unknown()
+    if unknown:
+        problem = "its name is none that this release gives"
+        raise cannot_use(unknown[-1], problem, begun_by(folder / MACHINE))
+    if (folder / LINES).exists() and (folder / LINES).stat().st_size:
+        fact = f"{folder} has metrics of finished epochs, but no checkpoint"
+        cause = f"{checkpoints.folder} was emptied or lost"
+        cure = "put the checkpoints back, or begin again with --overwrite"
+        raise UsageError(explain(fact, cause, cure))
 
 
 def write_records(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> None:

@@ -10,10 +10,7 @@ import yaml
 
 from ..errors import UsageError, explain
 from ..runs.folder import read_plain
-from .config import TrainConfig, all_flags
-
-# Where a run goes is no setting of it.
-PLACES = ("out", "overwrite", "resume")
+from .config import PLACES, TrainConfig, all_flags
 
 
 class UnknownSetting(UsageError):

@@ -3,7 +3,6 @@
 import gc
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..errors import explain
-from ..runs.memory import is_out_of_memory
+from ..runs.machine import is_out_of_memory
+from ..runs.randomness import generator_states, set_generator_states
 from .parallel import reducing
 from .phases import PhaseTimer
 from .precision import Precision
@@ -72,40 +72,34 @@ class Step:
         if not large:
             totals = self._run(images, targets, self.parts)
         elif self._workers.count == 1:
-            totals = self._split(images, targets)
+            totals = self._split(images, targets, counts=True)
         else:
             if not self._agreed and isinstance(self._model, DistributedDataParallel):
-                self._agree(images, targets)
+                self._split(images, targets, counts=False)
+                self._agreed = True
             totals = self._run(images, targets, self.parts_of_large)
         self._precision.step(self._model, self._optimizer)
         self._phases.mark("optimizer")
         return totals
 
-    def _split(self, images: Tensor, targets: Tensor) -> Tensor:
+    def _split(self, images: Tensor, targets: Tensor, counts: bool) -> Tensor:
+        """Run a large batch in as few parts as fit on every worker.
+
+        An attempt that does not fit leaves no trace, nor does any where none `counts`.
+        """
         before = _Before(self._model, images.device)
         while True:
             try:
-                return self._run(images, targets, self.parts_of_large)
+                reason, totals = "", self._run(images, targets, self.parts_of_large, counts)
             except (RuntimeError, MemoryError) as error:
                 reason = self._reason_to_split(error, images)
             # Out of the except clause: the error held the failed attempt's tensors.
-            before.restore(self._model, self._optimizer)
-            self._split_further(images, reason)
-
-    def _agree(self, images: Tensor, targets: Tensor) -> None:
-        """Find the parts in which a large batch fits everywhere, with attempts that count not."""
-        before = _Before(self._model, images.device)
-        while not self._agreed:
-            reason = ""
-            try:
-                self._run(images, targets, self.parts_of_large, reduces=False)
-            except (RuntimeError, MemoryError) as error:
-                reason = self._reason_to_split(error, images)
-            before.restore(self._model, self._optimizer)
+            if reason or not counts:
+                before.restore(self._model, self._optimizer)
             reasons = [found for found in self._workers.gathered(reason) if found]
-            if reasons:
-                self._split_further(images, reasons[0])
-            self._agreed = not reasons
+            if not reasons:
+                return totals
+            self._split_further(images, reasons[0])
 
     def _reason_to_split(self, error: BaseException, images: Tensor) -> str:
         """What there was too little memory for; any other error is raised again."""
@@ -149,17 +143,13 @@ class _Before:
 
     def __init__(self, model: nn.Module, device: torch.device):
         self._buffers = [buffer.clone() for buffer in model.buffers()]
-        self._device = device
-        self._generators: list[Any] = [torch.get_rng_state()]
-        if device.type == "cuda":
-            self._generators.append(torch.cuda.get_rng_state(device))
+        self._device, self._generators = device, generator_states(device)
 
     def restore(self, model: nn.Module, optimizer: Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
         for buffer, value in zip(model.buffers(), self._buffers, strict=True):
             buffer.copy_(value)
-        torch.set_rng_state(self._generators[0])
+        set_generator_states(self._generators, self._device)
         gc.collect()
         if self._device.type == "cuda":
-            torch.cuda.set_rng_state(self._generators[1], self._device)
             torch.cuda.empty_cache()

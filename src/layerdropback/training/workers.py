@@ -11,8 +11,11 @@ from torch import Tensor
 from torch import distributed as dist
 
 from ..errors import UsageError, explain
+from .config import TrainConfig
 
 Value = TypeVar("Value")
+
+LAUNCH = "torchrun --nproc-per-node N -m layerdropback train"
 
 # Public, though torch's stubs do not say so.
 _torch: Any = dist
@@ -102,10 +105,6 @@ class Workers:
         dist.all_reduce(total, group=self._control)
         return total.to(tensor.device)
 
-    def any(self, mine: bool) -> bool:
-        """Whether any worker says yes."""
-        return any(self.gathered(mine))
-
     def highest(self, mine: int) -> int:
         """The highest of all workers' numbers at the *last* call, or 0 at the first one.
 
@@ -190,3 +189,42 @@ def readers(workers: Workers) -> int:
     known = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     return max(1, cores // workers.local_count)
+
+
+def require_workers(config: TrainConfig, workers: Workers) -> None:
+    """Make sure that there are workers where they are needed, and none where not.
+
+    Raises:
+        UsageError: ``--parallel`` and what started this process do not go together, or the batch
+            cannot be shared out.
+    """
+    if config.parallel == "no":
+        if workers.count > 1:
+            fact = f"{workers.count} processes would train the same run"
+            cause = "torchrun started them, and --parallel is no"
+            raise UsageError(explain(fact, cause, "give --parallel ddp, or --parallel fsdp"))
+        return
+    if not workers.grouped:
+        fact = f"--parallel {config.parallel} has no workers"
+        cause = "this process was not started by torchrun"
+        cure = f"use {LAUNCH} ..., or --parallel no"
+        raise UsageError(explain(fact, cause, cure))
+    _require_shares(config, workers.count)
+
+
+def _require_shares(config: TrainConfig, count: int) -> None:
+    size = config.batch_size
+    settings = config.drop_settings()
+    scale = settings.batch_scale if settings.ever_drops else 1
+    share, scaled = size // count, round(size * scale)
+    found = [("--batch-size", size, share), ("the batch of drop epochs,", scaled, share * scale)]
+    for what, batch, mine in found:
+        if batch != count * round(mine):
+            fact = f"{what} {batch} cannot be shared out evenly to {count} workers"
+            cause = "batch sizes are those of all workers together"
+            raise UsageError(explain(fact, cause, f"use a multiple of {count}"))
+        if batch // count < 2 * config.accumulate:
+            fact = f"{what} {batch} is too small for {count} workers"
+            cause = "each needs two images or more"
+            cause += " in each part of --accumulate" if config.accumulate > 1 else ""
+            raise UsageError(explain(fact, cause, "use a larger batch or fewer workers"))

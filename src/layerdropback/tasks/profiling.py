@@ -16,18 +16,16 @@ from ..lab.profiling.profile import Profile, fill
 from ..lab.profiling.report import parts, write_files
 from ..lab.profiling.trying import PROFILED, RATES, tried
 from ..lab.report.page import say
-from ..runs.device import find_device
 from ..runs.folder import writable
-from ..runs.machine import command_line, machine
-from ..runs.memory import is_out_of_memory
+from ..runs.machine import command_line, find_device, is_out_of_memory, machine
 from ..runs.reasons import require
 from ..strategies.base import Strategy
-from .compiling import compile_blocks
-from .config import TrainConfig
-from .model_args import parse_model_args
-from .models import ModelSpec, build_model, choose_stem, native_size
-from .optimizing import make_optimizer
-from .precision import Precision, set_tf32
+from ..training.compiling import compile_blocks
+from ..training.config import TrainConfig
+from ..training.model_args import parse_model_args
+from ..training.models import ModelSpec, build_model, choose_stem, native_size
+from ..training.optimizing import make_optimizer
+from ..training.precision import Precision, set_tf32
 
 
 @dataclass(frozen=True)
