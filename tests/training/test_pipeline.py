@@ -167,7 +167,7 @@ def test_closing_ends_the_workers_and_a_new_pass_has_new_ones():
 
 
 def test_workers_leave_signals_to_the_main_process(tmp_path, monkeypatch):
-    monkeypatch.setattr("layerdropback.training.images.pipeline._GRACE", 2.0)
+    monkeypatch.setattr("layerdropback.training.images.loaders._GRACE", 2.0)
 
     def handler(number, frame):
         (tmp_path / str(os.getpid())).touch()

@@ -17,7 +17,7 @@ from .config import TrainConfig
 from .epochs import Epochs
 from .evaluate import score
 from .finished import metrics_of
-from .images.augmenting import make_augments
+from .images.augment import make_augments
 from .images.data import ImageData
 from .images.pipeline import Pipeline
 from .metrics import EpochMetrics

@@ -19,9 +19,9 @@ from ..runs.stopping import Stopping
 from .config import TrainConfig
 from .export import WEIGHTS, export_weights
 from .failing import explained, not_saved
+from .images.data import load_for
 from .introduction import introduction
 from .journal import Journal, require_tensorboard
-from .loading import load_together
 from .loop import Trainer
 from .metrics import EpochMetrics
 from .models import small_stem
@@ -120,7 +120,7 @@ class _Run:
         self.progress = Progressing(console, config.epochs)
         self.journal: Journal | None = None  # of the first worker alone
         self.history: list[EpochMetrics] = []
-        self.data = load_together(config, workers)
+        self.data = load_for(config, workers)
         self.config = resolved(config, self.data)
         self.identity = identity(self.config, self.data)
         self.facts = machine(device)

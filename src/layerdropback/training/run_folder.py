@@ -18,7 +18,7 @@ from ..runs.paths import home
 from ..runs.releases import begun_by
 from .config import TrainConfig
 from .export import WEIGHTS
-from .images.augmenting import make_augments
+from .images.augment import make_augments
 from .images.data import ImageData
 from .settings_file import PLACES, UnknownSetting, read_settings, write_settings
 

@@ -3,11 +3,13 @@
 import importlib
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,45 +18,38 @@ from ...runs.naming import nfc
 from ...runs.reasons import reason
 from .choosing import choose_test
 from .columns import IMAGES, LABELS, find_column, number_classes, require_one_spelling
-from .lazy import LazySplit
+from .splits import LazySplit
 
 _ANOTHER = "give another data set"
 
 
+@dataclass(frozen=True, eq=False)
 class RowSplit(LazySplit):
-    """Images in the rows of a ``datasets.Dataset``.
+    """Images in the rows of a ``datasets.Dataset``; its `items` are the rows' numbers.
 
-    Args:
+    Attributes:
         rows: the data set, its column of images not decoded.
         column: that column's name.
         name: of the data set and the split, for errors.
-        numbers: the rows that count, shape ``(images,)``.
-        labels: see `LazySplit`.
     """
 
-    def __init__(self, rows: Any, column: str, name: str, numbers: Tensor, labels: Tensor):
-        self._rows, self._column, self._name = rows, column, name
-        self._numbers, self.labels = numbers, labels
+    rows: Any
+    column: str
+    name: str
 
     def source(self, index: int) -> tuple[str | BinaryIO, str]:
         """The image's bytes where the row has them, or else its file."""
-        number = int(self._numbers[index])
-        image = self._rows[number][self._column] or {}
+        number = int(self.items[index])
+        image = self.rows[number][self.column] or {}
         data, path = image.get("bytes"), image.get("path")
         if data is None and path:
             return path, path
-        # No bytes at all cannot be decoded, which is then told.
-        return io.BytesIO(data or b""), f"in row {number} of {self._name}"
+        # No bytes at all cannot be decoded, which is then reported.
+        return io.BytesIO(data or b""), f"in row {number} of {self.name}"
 
     def names(self) -> bytes:
         """The data set's name and length, and which rows count."""
-        return f"{self._name} {len(self._rows)}".encode() + self._numbers.numpy().tobytes()
-
-    def subset(self, indices: Sequence[int]) -> "RowSplit":
-        """Only these images."""
-        chosen = torch.tensor(indices, dtype=torch.int64)
-        numbers, labels = self._numbers[chosen], self.labels[chosen]
-        return RowSplit(self._rows, self._column, self._name, numbers, labels)
+        return f"{self.name} {len(self.rows)}".encode() + self.items.tobytes()
 
 
 def open_rows(
@@ -119,7 +114,7 @@ def open_rows(
         except Exception as error:  # absent, or a column that has no more than the name
             fact = f"column {image!r} of {told} has no images"
             raise UsageError(explain(fact, reason(error), _ANOTHER)) from error
-        return RowSplit(rows, image, told, torch.arange(len(rows)), known)
+        return RowSplit(known, np.arange(len(rows)), rows, image, told)
 
     remark = "; ".join(filter(None, (chosen[1], said_image, said_label)))
     return classes, images("train"), images(chosen[0]), remark
