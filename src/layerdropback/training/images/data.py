@@ -133,14 +133,13 @@ def load_data(
             fact, cause = "--in-memory no is not usable", f"--data {spec} is always in memory"
             raise UsageError(explain(fact, cause, "leave it out"))
         root = home(data_dir or Path("data"), "--data-dir ")
-        of_torch = spec in SETS
-        classes, train, test = read_set(spec, root, download) if of_torch else _digits(spec)
-        flips = of_torch and SETS[spec].flips
+        classes, train, test = read_set(spec, root, download) if spec in SETS else _digits(spec)
+        flips = spec in SETS and SETS[spec].flips
     elif kind == "folder" and rest:
         classes, train, test, remark = list_folder(home(Path(rest), "--data folder:"))
     elif kind == "hf" and rest:
-        cache = None if data_dir is None else home(data_dir, "--data-dir ")
-        classes, train, test, remark = open_rows(rest, cache, download)
+        place = None if data_dir is None else home(data_dir, "--data-dir ")
+        classes, train, test, remark = open_rows(rest, place, download)
     else:
         raise _unknown(spec)
     train, test = _limited(train, limit_train), _limited(test, limit_test)

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,17 +21,6 @@ Key = tuple[int, int]
 
 # Seconds that a worker goes on after SIGTERM, for the main process to finish its step.
 _GRACE = 30.0
-
-
-class Images(Protocol):
-    """A split of either kind."""
-
-    labels: Tensor
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> Tensor:
-        """One image, uint8, shape ``(channels, height, width)``; UsageError if it cannot be."""
 
 
 class Held(Dataset[Any]):
@@ -72,16 +61,18 @@ class Held(Dataset[Any]):
 
 
 class Read(Dataset[Any]):
-    """A split whose images are read and transformed one by one, by the loader's workers.
+    """Images that are read and transformed one by one, by the loader's workers.
 
     Args:
-        split: of either kind.
+        read: a split's method.
         transform: may draw from torch's global CPU generator, which is seeded for each image.
         seed: in [0, 2**64).
     """
 
-    def __init__(self, split: Images, transform: Callable[[Tensor], Tensor], seed: int):
-        self._read, self._transform, self._seed = split.read, transform, seed
+    def __init__(
+        self, read: Callable[[int], Tensor], transform: Callable[[Tensor], Tensor], seed: int
+    ):
+        self._read, self._transform, self._seed = read, transform, seed
 
     def __getitem__(self, key: Key) -> tuple[Tensor, int] | str:
         """An image and its number; or why it cannot be read, which no worker may raise.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...strategies.random import Stream
+from ..inputs import Inputs
 from .augment import Augmentation, Augments, EpochOrder, cpu_generator, padding
 from .data import ImageData, Split
 from .loaders import Feed, Held, Read, WithEpoch
@@ -77,16 +78,9 @@ class Pipeline:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._mixing = mixing(augments, len(data.classes))
         self._order = EpochOrder(len(data.train), seed, rank, ranks)
-        resize = plain_transform(data.size, True, interpolation)
-        train: Held | Read
-        if isinstance(data.train, Split) and not augments.by_image:
-            train = Held(data.train, resize, device, _augmentation(data, augments, seed, device))
-        else:
-            same = isinstance(data.train, Split)
-            how = train_transform(augments, data.size, mean, same, interpolation, crop_pct)
-            train = Read(data.train, how, seed)
+        inputs = Inputs(list(mean), list(std), interpolation, crop_pct)
         self.loader = Feed(
-            train,
+            _training(data, augments, inputs, seed, device),
             data.train.labels,
             device,
             workers,
@@ -94,13 +88,8 @@ class Pipeline:
             batch_size=batch_size // ranks,
             drop_last=True,  # a last batch of one image would stop BatchNorm
         )
-        test: Held | Read
-        if isinstance(data.test, Split):
-            test = Held(data.test, resize, device)
-        else:
-            how = plain_transform(data.size, False, interpolation, crop_pct)
-            test = Read(data.test, how, seed)
         self._shares, batches = _test_shares(len(data.test), data.size, rank, ranks)
+        test = _testing(data, inputs, seed, device)
         self._test = Feed(test, data.test.labels, device, workers, batch_sampler=batches)
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
@@ -158,11 +147,28 @@ class Pipeline:
         return (pixels.float() / 255).sub_(self._mean).div_(self._std)
 
 
-def _augmentation(
-    data: ImageData, augments: Augments, seed: int, device: torch.device
-) -> Augmentation:
-    pad = padding(data.size) if augments.crop == "pad" else 0
-    return Augmentation(len(data.train), pad, augments.flip, seed, device, augments.rotate)
+def _training(
+    data: ImageData, augments: Augments, inputs: Inputs, seed: int, device: torch.device
+) -> Held | Read:
+    size, same_size = data.size, isinstance(data.train, Split)
+    if isinstance(data.train, Split) and not augments.by_image:
+        pad = padding(size) if augments.crop == "pad" else 0
+        augmentation = Augmentation(
+            len(data.train), pad, augments.flip, seed, device, augments.rotate
+        )
+        resize = plain_transform(size, same_size, inputs.interpolation)
+        return Held(data.train, resize, device, augmentation)
+    transform = train_transform(
+        augments, size, inputs.mean, same_size, inputs.interpolation, inputs.crop_pct
+    )
+    return Read(data.train.read, transform, seed)
+
+
+def _testing(data: ImageData, inputs: Inputs, seed: int, device: torch.device) -> Held | Read:
+    if isinstance(data.test, Split):
+        return Held(data.test, plain_transform(data.size, True, inputs.interpolation), device)
+    transform = plain_transform(data.size, False, inputs.interpolation, inputs.crop_pct)
+    return Read(data.test.read, transform, seed)
 
 
 def _test_shares(
