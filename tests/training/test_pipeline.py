@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from torch.utils.data import BatchSampler
 from layerdropback import UsageError
 from layerdropback.epoch import BatchScaler
 from layerdropback.training.images.augment import Augments
+from layerdropback.training.images.loaders import Read
 from pipelines import (
     COUNT,
     MESSAGE,
@@ -153,6 +155,16 @@ def test_an_unreadable_image_is_one_line(workers):
     broken.close()
 
 
+@pytest.mark.parametrize("way", ["memory, by image", "files"])
+def test_workers_can_be_started_anew_where_forking_is_not_safe(way):
+    """There they get their images and transforms pickled."""
+    pipe = made(way)
+    for images in (pipe.loader.dataset, pipe._test.dataset):
+        if isinstance(images, Read):
+            (one, _), (other, _) = images[3, 5], pickle.loads(pickle.dumps(images))[3, 5]
+            assert torch.equal(one, other)
+
+
 def test_closing_ends_the_workers_and_a_new_pass_has_new_ones():
     pipe = made("files", workers=2)
     first = epoch(pipe)
@@ -167,7 +179,7 @@ def test_closing_ends_the_workers_and_a_new_pass_has_new_ones():
 
 
 def test_workers_leave_signals_to_the_main_process(tmp_path, monkeypatch):
-    monkeypatch.setattr("layerdropback.training.images.pipeline._GRACE", 2.0)
+    monkeypatch.setattr("layerdropback.training.images.loaders._GRACE", 2.0)
 
     def handler(number, frame):
         (tmp_path / str(os.getpid())).touch()

@@ -23,7 +23,7 @@ from .compiling import compile_blocks
 from .config import TrainConfig
 from .epochs import Epochs
 from .evaluate import score
-from .images.augmenting import make_augments
+from .images.augment import make_augments
 from .images.data import ImageData
 from .images.pipeline import Pipeline
 from .metrics import EpochMetrics, SoFar, Tally

@@ -17,8 +17,8 @@ from ..runs.paths import home
 from ..runs.stopping import Stopping
 from .config import TrainConfig
 from .export import export_weights, notes_of
+from .images.data import load_for
 from .journal import Journal, require_tensorboard
-from .loading import load_together
 from .loop import Trainer
 from .metrics import EpochMetrics
 from .models import small_stem
@@ -118,7 +118,7 @@ class _Run:
         self.progress = Progressing(console, config.epochs)
         self.journal: Journal | None = None  # of the first worker alone
         self.history: list[EpochMetrics] = []
-        self.data = load_together(config, workers)
+        self.data = load_for(config, workers)
         self.config = resolved(config, self.data)
         self.identity = identity(self.config, self.data)
         self.facts = machine(device)

@@ -23,7 +23,7 @@ from ..runs.paths import home
 from ..runs.reasons import reason
 from ..runs.releases import begun_by, cannot_use, writer
 from .config import FREE, TrainConfig
-from .images.augmenting import make_augments
+from .images.augment import make_augments
 from .images.data import ImageData
 from .metrics import EpochMetrics
 from .settings_file import UnknownSetting, read_settings, write_settings

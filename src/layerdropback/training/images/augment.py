@@ -1,14 +1,16 @@
 """The random side of the data: the order of images, their crops, flips and rotations.
 
-All are drawn from (seed, epoch, sample) alone, so none depends on another, on workers, or on where
-a run was stopped.
+All are drawn from (seed, epoch, image) alone, so none depends on another, on workers, or on where
+a run was stopped. The samplers and transforms of torch, torchvision and timm draw from generators
+that go on from image to image; torch's ``DistributedSampler`` adds epoch and seed, so that the next
+seed's orders are this one's, an epoch later.
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ...strategies.random import Stream, random_numbers
+from ..config import TrainConfig
+from .data import ImageData
 
 Crop = Literal["pad", "resized", "none"]
 
@@ -61,6 +65,18 @@ class Augments:
         return self.crop == "resized" or self.randaugment or self.erasing > 0
 
 
+def make_augments(config: TrainConfig, data: ImageData) -> Augments:
+    """What a run's settings ask for, with the choices that are left to the data."""
+    if not config.augment:
+        return Augments.none()
+    asked: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(Augments)}
+    if config.crop == "auto":
+        asked["crop"] = "pad" if data.in_memory else "resized"
+    if config.flip is None:
+        asked["flip"] = data.flips
+    return Augments(**asked)
+
+
 def padding(size: int) -> int:
     """Pixels of border, on each side, of which ``crop="pad"`` cuts an image of this side.
 
@@ -102,14 +118,14 @@ def cpu_generator(seed: int, stream: Stream, epoch: int, number: int) -> Iterato
 class EpochOrder(Sampler[int]):
     """The images in an order of its own for each (seed, epoch).
 
-    Of several workers each has every so many of them, so that their batches together are those of
-    one process.
+    Of several ranks each has every so many of them, so that their batches together are those of one
+    process.
 
     Args:
         samples: number of training images.
         seed: in [0, 2**64).
-        rank: of this worker, from 0.
-        workers: how many there are; what does not go round is left out.
+        rank: of this process, from 0.
+        ranks: how many there are; what does not go round is left out.
 
     Example:
         >>> order = EpochOrder(5, seed=0)
@@ -117,9 +133,8 @@ class EpochOrder(Sampler[int]):
         [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, samples: int, seed: int, rank: int = 0, workers: int = 1):
-        self._samples, self._seed = samples, seed
-        self._rank, self._workers = rank, workers
+    def __init__(self, samples: int, seed: int, rank: int = 0, ranks: int = 1):
+        self._samples, self._seed, self._rank, self._ranks = samples, seed, rank, ranks
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
@@ -127,7 +142,7 @@ class EpochOrder(Sampler[int]):
 
         Args:
             epoch: counted from 0.
-            skip: this many of its first images are left out, those of all workers counted.
+            skip: this many of its first images are left out, those of all ranks counted.
         """
         if not 0 <= skip <= self._samples:
             raise ValueError(f"cannot skip {skip} of {self._samples} images")
@@ -136,18 +151,19 @@ class EpochOrder(Sampler[int]):
         self.epoch, self._skip = epoch, skip
 
     def __iter__(self) -> Iterator[int]:
-        whole = self._samples // self._workers * self._workers
-        return iter(self._indices[self._skip : whole][self._rank :: self._workers])
+        whole = self._samples // self._ranks * self._ranks
+        return iter(self._indices[self._skip : whole][self._rank :: self._ranks])
 
     def __len__(self) -> int:
         """Images of a whole epoch, whatever is skipped: a run's steps are counted by it."""
-        return self._samples // self._workers
+        return self._samples // self._ranks
 
 
 class Augmentation:
-    """Crops with padding, flips and rotations, drawn for each (seed, epoch, sample).
+    """Crops with padding, flips and rotations of batches, drawn for each (seed, epoch, image).
 
-    An image's augmentation does not depend on its batch, so it is the same with and without
+    torchvision's transforms draw once for a batch, and kornia's for an image by its place in it. An
+    image's augmentation here does not depend on its batch, so it is the same with and without
     LayerDropBack, and whatever the batch size.
 
     Args:
@@ -179,6 +195,7 @@ class Augmentation:
         self._shifts = (numbers[:2] * (2 * self._pad + 1)).long().to(self._device)
         self._mirrored = (numbers[2] < 0.5).to(self._device)
         self._angles = ((2 * numbers[3] - 1) * math.radians(self._rotate)).to(self._device)
+        self.epoch = epoch
 
     def __call__(self, images: Tensor, samples: Tensor) -> Tensor:
         """Augment a batch.
@@ -201,20 +218,15 @@ class Augmentation:
 
 
 def _crop(images: Tensor, pad: int, down: Tensor, right: Tensor) -> Tensor:
-    count, _, height, width = images.shape
-    padded = functional.pad(images, (pad,) * 4)
-    device = images.device
-    rows = (down.view(-1, 1) + torch.arange(height, device=device)).view(count, 1, height, 1)
-    columns = (right.view(-1, 1) + torch.arange(width, device=device)).view(count, 1, 1, width)
-    batch = torch.arange(count, device=device).view(-1, 1, 1, 1)
-    channels = torch.arange(images.shape[1], device=device).view(1, -1, 1, 1)
-    return padded[batch, channels, rows, columns]
+    height, width = images.shape[2:]
+    windows = functional.pad(images, (pad,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view
+    return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
 def _turn(images: Tensor, angles: Tensor) -> Tensor:
     """Rotate each image about its centre by its angle in radians, black where nothing was."""
     cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
     rows = torch.stack([cosine, -sine, zero, sine, cosine, zero], dim=1)
-    # In float64 the grid is spared TF32 and autocast, which would blur it by whole pixels.
+    # In float64 the grid is kept from TF32 and autocast, which would blur it by whole pixels.
     grid = functional.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
     return functional.grid_sample(images.float(), grid.float(), align_corners=False)

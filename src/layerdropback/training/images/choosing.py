@@ -14,7 +14,7 @@ def choose_test(present: Sequence[str], usable: Callable[[str], bool]) -> tuple[
     Args:
         present: the names of the splits that are there.
         usable: whether a split has classes; ImageNet's ``test`` has none. Where no split is
-            usable the first one is chosen, for its error to be told.
+            usable the first one is chosen, for its error to be reported.
 
     Returns:
         The split's name, and a remark where it is not ``test`` alone; None where there is none.
@@ -40,15 +40,7 @@ def stratified(labels: Sequence[int], limit: int) -> list[int]:
         >>> sorted(labels[i] for labels in [[0, 0, 0, 1, 1, 1]] for i in stratified(labels, 4))
         [0, 0, 1, 1]
     """
-    order = list(range(len(labels)))
-    Random(0).shuffle(order)  # a generator of its own: the global one stays where it is
-    rounds: dict[int, int] = {}
-    ranked = []
-    for index in order:
-        label = labels[index]
-        rounds[label] = rounds.get(label, -1) + 1
-        ranked.append((rounds[label], index))
-    return sorted(index for _, index in sorted(ranked)[:limit])
+    return _first(labels, limit, lambda before, size: before)
 
 
 def proportional(labels: Sequence[int], limit: int) -> list[int]:
@@ -59,13 +51,21 @@ def proportional(labels: Sequence[int], limit: int) -> list[int]:
         >>> [labels[i] for i in proportional(labels, 10)].count(1)
         1
     """
+    # Evenly spread over [0, 1), so that the first so many have each class in its share.
+    return _first(labels, limit, lambda before, size: (before + 0.5) / size)
+
+
+def _first(labels: Sequence[int], limit: int, place: Callable[[int, int], float]) -> list[int]:
+    """The first by a place, which is made of how many of a class came before, and of its size.
+
+    scikit-learn's splitters refuse a class of one image, and none balances.
+    """
     order = list(range(len(labels)))
-    Random(0).shuffle(order)
-    sizes, seen = Counter(labels), Counter[int]()
+    Random(0).shuffle(order)  # a generator of its own: the global one stays where it is
+    sizes, before = Counter(labels), Counter[int]()
     places = []
     for index in order:
         label = labels[index]
-        # Evenly spread over [0, 1), so that the first so many have each class in its share.
-        places.append(((seen[label] + 0.5) / sizes[label], index))
-        seen[label] += 1
+        places.append((place(before[label], sizes[label]), index))
+        before[label] += 1
     return sorted(index for _, index in sorted(places)[:limit])

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import UsageError, explain
-from ...runs.naming import nfc, spelt
+from ...runs.naming import in_one_form, nfc, spelt
 
 # Columns by their usual names, for tables that do not say what their columns are.
 IMAGES = ("image", "img", "jpg", "png", "webp")
@@ -100,13 +100,8 @@ def require_one_spelling(names: Sequence[str] | None, labels: Sequence[Any], whe
     Example:
         >>> require_one_spelling(None, ["caf\u00e9", "the\u0301", "caf\u00e9"], "the split")
     """
-    found: dict[str, str] = {}
     used: set[Any] = {label for label in labels if isinstance(label, str if names is None else int)}
     if names is not None:
         used = {names[label] for label in used if 0 <= label < len(names)}
-    for name in sorted(used):
-        first = found.setdefault(nfc(name), name)
-        if first != name:
-            fact = f"{where} has two labels of the class {nfc(name)!r}"
-            cause = f"{first!a} and {name!a} differ in their Unicode form alone"
-            raise UsageError(explain(fact, cause, "write them alike, or give another data set"))
+    cure = "write them alike, or give another data set"
+    in_one_form(sorted(used), f"{where} has two labels of", cure)

@@ -4,7 +4,6 @@ import difflib
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,16 +11,15 @@ import torch
 from ...errors import UsageError, explain
 from ...runs.paths import home
 from ..config import TrainConfig
+from ..workers import ALONE, Workers
 from .choosing import stratified
 from .folder import list_folder
-from .holding import Split, hold
+from .holding import hold
 from .huggingface import open_rows
-from .lazy import LazySplit
+from .splits import LazySplit, Split
 from .torchvision_sets import SETS, read_set
 
 __all__ = ["ImageData", "LazySplit", "Split", "load_data", "load_for"]
-
-_Either = TypeVar("_Either", Split, LazySplit)
 
 
 @dataclass(frozen=True)
@@ -76,19 +74,15 @@ class ImageData:
             from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
             return list(IMAGENET_DEFAULT_MEAN), list(IMAGENET_DEFAULT_STD)
+        # Counts of the 256 values are exact, and need no copy of all pixels as floats.
+        channels = self.train.pixels.transpose(0, 1)
+        counts = torch.stack([part.flatten().bincount(minlength=256) for part in channels])
+        share = counts / counts.sum(1, keepdim=True)
         values = torch.arange(256, dtype=torch.float64) / 255
-        means, deviations = [], []
-        for channel in range(self.channels):
-            # Counts of the 256 values are exact, and need no copy of the pixels as floats.
-            counts = torch.zeros(256, dtype=torch.int64)
-            for part in torch.split(self.train.pixels[:, channel], 4096):
-                counts += torch.bincount(part.flatten(), minlength=256)
-            share = counts / counts.sum()
-            mean = (share * values).sum()
-            deviation = (share * (values - mean) ** 2).sum().sqrt()
-            means.append(mean.item())
-            deviations.append(max(1e-3, deviation.item()))  # a channel that never changes
-        return means, deviations
+        mean = (share * values).sum(1, keepdim=True)
+        deviation = (share * (values - mean) ** 2).sum(1).sqrt()
+        # At least so much, for a channel that never changes.
+        return mean.flatten().tolist(), deviation.clamp(min=1e-3).tolist()
 
 
 def load_data(
@@ -131,29 +125,27 @@ def load_data(
         cause = "it is one of auto, yes, no"
         raise UsageError(explain(f"--in-memory {in_memory} is not usable", cause, "give one"))
     kind, _, rest = spec.partition(":")
+    train: Split | LazySplit
+    test: Split | LazySplit
+    flips, remark = True, ""
     if kind == "digits" or spec in SETS:
         if in_memory == "no":
             fact, cause = "--in-memory no is not usable", f"--data {spec} is always in memory"
             raise UsageError(explain(fact, cause, "leave it out"))
         root = home(data_dir or Path("data"), "--data-dir ")
-        if kind == "digits":
-            classes, train, test = _digits(spec)
-        else:
-            classes, train, test = read_set(spec, root, download)
-        flips = kind != "digits" and SETS[spec].flips
-        held = _limited(train, limit_train), _limited(test, limit_test)
-        return ImageData(spec, classes, *held, flips, image_size=image_size)
-    if kind == "folder" and rest:
-        names, files, test_files, remark = list_folder(home(Path(rest), "--data folder:"))
-        lazy = _limited(files, limit_train), _limited(test_files, limit_test)
+        classes, train, test = read_set(spec, root, download) if spec in SETS else _digits(spec)
+        flips = spec in SETS and SETS[spec].flips
+    elif kind == "folder" and rest:
+        classes, train, test, remark = list_folder(home(Path(rest), "--data folder:"))
     elif kind == "hf" and rest:
-        cache = None if data_dir is None else home(data_dir, "--data-dir ")
-        names, rows, test_rows, remark = open_rows(rest, cache, download)
-        lazy = _limited(rows, limit_train), _limited(test_rows, limit_test)
+        place = None if data_dir is None else home(data_dir, "--data-dir ")
+        classes, train, test, remark = open_rows(rest, place, download)
     else:
         raise _unknown(spec)
-    splits = hold(*lazy, image_size, in_memory)
-    return ImageData(spec, names, splits[0], splits[1], True, remark, splits[2])
+    train, test = _limited(train, limit_train), _limited(test, limit_test)
+    if isinstance(train, LazySplit) and isinstance(test, LazySplit):
+        train, test, image_size = hold(train, test, image_size, in_memory)
+    return ImageData(spec, classes, train, test, flips, remark, image_size)
 
 
 def divided(data: ImageData, limit: int | None) -> tuple[ImageData, Split | LazySplit | None]:
@@ -178,17 +170,37 @@ def divided(data: ImageData, limit: int | None) -> tuple[ImageData, Split | Lazy
     return replace(data, train=data.train.subset(chosen)), data.train.subset(others)
 
 
-def load_for(config: TrainConfig) -> ImageData:
-    """Open the data set that a run's settings name; see `load_data`."""
-    return load_data(
-        config.data,
-        config.image_size,
-        config.limit_train,
-        config.limit_test,
-        data_dir=config.data_dir,
-        download=config.download,
-        in_memory=config.in_memory,
-    )
+def load_for(config: TrainConfig, workers: Workers = ALONE) -> ImageData:
+    """Open the data set that a run's settings name; see `load_data`.
+
+    Args:
+        config: of the run.
+        workers: that train together; the first one reads before the others, which do then as it
+            did.
+
+    Raises:
+        UsageError: the images cannot be had; all workers get it.
+    """
+    mine: list[ImageData] = []
+
+    def load(in_memory: str) -> str:
+        data = load_data(
+            config.data,
+            config.image_size,
+            config.limit_train,
+            config.limit_test,
+            data_dir=config.data_dir,
+            download=config.download,
+            in_memory=in_memory,
+        )
+        mine.append(data)
+        return "yes" if data.in_memory else "no"
+
+    decided = workers.of_first(lambda: load(config.in_memory))
+    if not workers.first:
+        read = config.data.partition(":")[0] in ("folder", "hf")
+        load(decided if read else config.in_memory)
+    return mine[0]
 
 
 def _unknown(spec: str) -> UsageError:
@@ -209,13 +221,11 @@ def _digits(spec: str) -> tuple[tuple[str, ...], Split, Split]:
         cure = "give two or more, each once, such as digits:01234"
         raise UsageError(explain(f"--data {spec} is unknown", cause, cure))
     classes, *splits = _all_digits()
-    chosen = sorted(map(int, wanted))
-    numbers = torch.full((10,), -1)
-    numbers[chosen] = torch.arange(len(chosen))
+    chosen = torch.tensor(sorted(map(int, wanted)))
     train, test = (
-        Split(split.pixels[kept], numbers[split.labels[kept]])
+        Split(split.pixels[kept], torch.searchsorted(chosen, split.labels[kept]))
         for split in splits
-        for kept in [torch.isin(split.labels, torch.tensor(chosen))]
+        for kept in [torch.isin(split.labels, chosen)]
     )
     return tuple(classes[number] for number in chosen), train, test
 
@@ -237,7 +247,7 @@ def _all_digits() -> tuple[tuple[str, ...], Split, Split]:
     )
 
 
-def _limited(split: _Either, limit: int | None) -> _Either:
+def _limited(split: Split | LazySplit, limit: int | None) -> Split | LazySplit:
     if limit is None or limit >= len(split):
         return split
     return split.subset(stratified(split.labels.tolist(), limit))

@@ -2,18 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ...errors import UsageError, explain
-from ...runs.naming import nfc, spelt
+from ...runs.naming import in_one_form, nfc, spelt
 from .choosing import TEST_SPLITS, choose_test
-from .lazy import LazySplit
+from .splits import LazySplit
 
 SUFFIXES = frozenset(
     {".gif", ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -21,34 +20,23 @@ SUFFIXES = frozenset(
 _LAYOUT = "the layout is DIR/train/<class>/* and DIR/test/<class>/* (or DIR/val/<class>/*)"
 
 
+@dataclass(frozen=True, eq=False)
 class FileSplit(LazySplit):
-    """Image files of one split.
+    """Image files of one split; its `items` are their names in `root`, as bytes."""
 
-    Args:
-        root: the split's folder.
-        names: of the files in it, as bytes: ImageNet's million are one array, which a loader's
-            workers share as long as nobody writes to it, as counting references would.
-        labels: see `LazySplit`.
-    """
-
-    def __init__(self, root: Path, names: NDArray[np.bytes_], labels: Tensor):
-        self._root, self._names, self.labels = root, names, labels
+    root: Path
 
     def source(self, index: int) -> tuple[str, str]:
         """The file's path, twice."""
-        path = os.path.join(self._root, os.fsdecode(self._names[index]))
+        path = os.path.join(self.root, os.fsdecode(self.items[index]))
         return path, path
 
     def names(self) -> bytes:
         """The files' names, in one Unicode form: copying to another system may change theirs."""
-        raw = self._names.tobytes()
+        raw = self.items.tobytes()
         if raw.isascii():
             return raw
-        return np.array([os.fsencode(nfc(os.fsdecode(name))) for name in self._names]).tobytes()
-
-    def subset(self, indices: Sequence[int]) -> "FileSplit":
-        """Only these images."""
-        return FileSplit(self._root, self._names[indices], self.labels[indices])
+        return np.array([os.fsencode(nfc(os.fsdecode(name))) for name in self.items]).tobytes()
 
 
 def list_folder(root: Path) -> tuple[tuple[str, ...], FileSplit, FileSplit, str]:
@@ -66,74 +54,56 @@ def list_folder(root: Path) -> tuple[tuple[str, ...], FileSplit, FileSplit, str]
     """
     if not root.is_dir():
         raise UsageError(explain(f"no folder {root}", "--data folder:DIR names it", "give another"))
-    others: Counter[str] = Counter()
-    train_root, (test_root, remark) = root / "train", _test_folder(root)
-    train, test = _class_files(train_root, others), _class_files(test_root, others)
-    classes = tuple(train)
-    if len(classes) < 2:
-        fact = f"{train_root} has only the class {spelt(classes[0])}"
-        raise UsageError(explain(fact, "two or more are needed", "add folders"))
-    for name in sorted(set(classes) ^ set(test)):
-        there, absent = (train_root, test_root) if name in train else (test_root, train_root)
-        fact = f"class {spelt(name)} is in {there}, but not in {absent}"
-        # It may be meant by one of the names that the other folder alone has, and look like it.
-        alone = sorted(
-            set(test if name in train else train) - set(train if name in train else test)
-        )
-        cause = "both need the same classes"
-        cause += f", and {spelt(alone[0])} is in {absent} alone" if alone else ""
-        raise UsageError(explain(fact, cause, "add or remove the folder, or rename it"))
-    kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in others.items())
-    ignored = f"ignored files, no images by their names: {kinds}" if kinds else ""
-    return (
-        classes,
-        _split(train_root, train),
-        _split(test_root, test),
-        "; ".join(filter(None, (remark, ignored))),
-    )
-
-
-def _test_folder(root: Path) -> tuple[Path, str]:
     present = [name for name in TEST_SPLITS if (root / name).is_dir()]
     chosen = choose_test(present, lambda name: bool(_class_folders(root / name)))
-    return (root / "test", "") if chosen is None else (root / chosen[0], chosen[1])
-
-
-def _shown(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".")  # .DS_Store, ._image.jpg, .ipynb_checkpoints
+    test_name, remark = chosen or ("test", "")
+    others: Counter[str] = Counter()
+    train_root, test_root = root / "train", root / test_name
+    train, test = _class_files(train_root, others), _class_files(test_root, others)
+    if len(train) < 2:
+        fact = f"{train_root} has only the class {spelt(next(iter(train)))}"
+        raise UsageError(explain(fact, "two or more are needed", "add folders"))
+    for name in sorted(train.keys() ^ test.keys()):
+        there, absent = (train_root, test_root) if name in train else (test_root, train_root)
+        # It may be meant by one of the names that the other folder alone has, and look like it.
+        alone = sorted(test.keys() - train if name in train else train.keys() - test)
+        cause = "both need the same classes"
+        cause += f", and {spelt(alone[0])} is in {absent} alone" if alone else ""
+        fact = f"class {spelt(name)} is in {there}, but not in {absent}"
+        raise UsageError(explain(fact, cause, "add or remove the folder, or rename it"))
+    if others:
+        kinds = (f"{count} {suffix or 'without a suffix'}" for suffix, count in others.items())
+        ignored = f"ignored files, no images by their names: {', '.join(kinds)}"
+        remark = f"{remark}; {ignored}" if remark else ignored
+    return tuple(train), _split(train_root, train), _split(test_root, test), remark
 
 
 def _class_folders(split: Path) -> list[str]:
     with os.scandir(split) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and _shown(entry))
-
-
-def _by_class(split: Path, folders: Sequence[str]) -> dict[str, str]:
-    """Each class's folder, in the classes' order."""
-    found: dict[str, str] = {}
-    for folder in folders:
-        first = found.setdefault(nfc(folder), folder)
-        if first != folder:
-            fact = f"{split} has two folders of the class {nfc(folder)!r}"
-            cause = f"{first!a} and {folder!a} differ in their Unicode form alone"
-            raise UsageError(explain(fact, cause, "put their images into one of them"))
-    return dict(sorted(found.items()))
+        return sorted(entry.name for entry in entries if entry.is_dir() and _shown(entry.name))
 
 
 def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
-    """Paths of each class's files in the split's folder, in an order that no system changes."""
+    """Each class's files in the split's folder, in an order that no system changes.
+
+    torchvision's ``make_dataset`` and timm's reader know neither Unicode forms nor hidden folders,
+    and leave out in silence what is no image by its name; timm's takes the inmost folder as class.
+    """
     if not split.is_dir():
         raise UsageError(explain(f"no folder {split}", _LAYOUT, "make it, or give another folder"))
     folders = _class_folders(split)
     if not folders:
         raise UsageError(explain(f"{split} has no class folders", _LAYOUT, "add them"))
+    cure = "put their images into one of them"
     found = {}
-    for name, folder in _by_class(split, folders).items():
-        shown = list(_files_below(split / folder))
-        suffixes = [os.path.splitext(file)[1].lower() for file in shown]
-        both = zip(shown, suffixes, strict=True)
-        files = [file for file, suffix in both if suffix in SUFFIXES]
-        others.update(suffix for suffix in suffixes if suffix not in SUFFIXES)
+    for name, folder in sorted(in_one_form(folders, f"{split} has two folders of", cure).items()):
+        files = []
+        for file in _files_below(split / folder):
+            suffix = os.path.splitext(file)[1].lower()
+            if suffix in SUFFIXES:
+                files.append(file)
+            else:
+                others[suffix] += 1
         if not files:
             cause = f"none of its files ends in {', '.join(sorted(SUFFIXES))}"
             fact = f"class folder {split / folder} has no images"
@@ -146,13 +116,17 @@ def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
 def _files_below(folder: Path) -> Iterator[str]:
     """Paths of the files in a folder and in those inside it, but for hidden ones."""
     for place, inner, names in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in names:
-            if not name.startswith("."):
-                yield os.path.relpath(os.path.join(place, name), folder)
+        inner[:] = filter(_shown, inner)
+        for name in filter(_shown, names):
+            yield os.path.relpath(os.path.join(place, name), folder)
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".")  # .DS_Store, ._image.jpg, .ipynb_checkpoints
 
 
 def _split(root: Path, found: dict[str, list[str]]) -> FileSplit:
     names = [os.fsencode(name) for files in found.values() for name in files]
     counts = torch.tensor([len(files) for files in found.values()])
-    return FileSplit(root, np.array(names), torch.arange(len(found)).repeat_interleave(counts))
+    labels = torch.arange(len(found)).repeat_interleave(counts)
+    return FileSplit(labels, np.array(names), root)

@@ -1,51 +1,17 @@
-"""Images held in memory as bytes, and whether there is room for them."""
+"""Which images are held in memory, and reading them into it."""
 
-import hashlib
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from ...errors import UsageError, explain
 from ..stems import SMALL
-from .lazy import LazySplit
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images with their classes.
-
-    Attributes:
-        pixels: uint8, shape ``(images, channels, height, width)``.
-        labels: int64, shape ``(images,)``.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device) -> "Split":
-        """The same on another device."""
-        return Split(self.pixels.to(device), self.labels.to(device))
-
-    def fingerprint(self) -> str:
-        """Tells other images from these."""
-        digest = hashlib.sha256(self.labels.numpy().tobytes())
-        digest.update(self.pixels.contiguous().numpy().data)
-        return digest.hexdigest()[:16]
-
-    def subset(self, indices: Sequence[int]) -> "Split":
-        """Only these images."""
-        chosen = torch.tensor(indices, dtype=torch.int64)
-        return Split(self.pixels[chosen], self.labels[chosen])
+from .splits import LazySplit, Split
 
 
 def hold(
@@ -99,27 +65,16 @@ def _require_memory(needed: int) -> None:
 
 def _free_memory() -> int | None:
     """Bytes that this process could get, file caches counted in; None where no system tells."""
-    free = [kind for kind in (_free_in_system(), _free_in_container()) if kind is not None]
-    return min(free, default=None)
-
-
-def _free_in_system() -> int | None:
-    try:
+    free = []
+    with suppress(OSError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024 * int(kibibytes[0]) if kibibytes else None
-
-
-def _free_in_container() -> int | None:
-    """Up to the limit of the control group, as containers and batch systems set one."""
+        free += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    # Containers and batch systems set a limit for a control group; "max", no number, is none.
     group = Path("/sys/fs/cgroup")
-    try:
+    with suppress(OSError, ValueError):
         limit, used = (int((group / f"memory.{kind}").read_text()) for kind in ("max", "current"))
-    except (OSError, ValueError):  # no such groups, or "max": no limit
-        return None
-    return max(0, limit - used)
+        free.append(max(0, limit - used))
+    return min(free, default=None)
 
 
 def _read_all(split: LazySplit, image_size: int | None, side: int) -> Split:

@@ -5,9 +5,11 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,45 +18,38 @@ from ...runs.naming import nfc
 from ...runs.reasons import reason
 from .choosing import choose_test
 from .columns import IMAGES, LABELS, find_column, number_classes, require_one_spelling
-from .lazy import LazySplit
+from .splits import LazySplit
 
 _ANOTHER = "give another data set"
 
 
+@dataclass(frozen=True, eq=False)
 class RowSplit(LazySplit):
-    """Images in the rows of a ``datasets.Dataset``.
+    """Images in the rows of a ``datasets.Dataset``; its `items` are the rows' numbers.
 
-    Args:
+    Attributes:
         rows: the data set, its column of images not decoded.
         column: that column's name.
         name: of the data set and the split, for errors.
-        numbers: the rows that count, shape ``(images,)``.
-        labels: see `LazySplit`.
     """
 
-    def __init__(self, rows: Any, column: str, name: str, numbers: Tensor, labels: Tensor):
-        self._rows, self._column, self._name = rows, column, name
-        self._numbers, self.labels = numbers, labels
+    rows: Any
+    column: str
+    name: str
 
     def source(self, index: int) -> tuple[str | BinaryIO, str]:
         """The image's bytes where the row has them, or else its file."""
-        number = int(self._numbers[index])
-        image = self._rows[number][self._column] or {}
+        number = int(self.items[index])
+        image = self.rows[number][self.column] or {}
         data, path = image.get("bytes"), image.get("path")
         if data is None and path:
             return path, path
-        # No bytes at all cannot be decoded, which is then told.
-        return io.BytesIO(data or b""), f"in row {number} of {self._name}"
+        # No bytes at all cannot be decoded, which is then reported.
+        return io.BytesIO(data or b""), f"in row {number} of {self.name}"
 
     def names(self) -> bytes:
         """The data set's name and length, and which rows count."""
-        return f"{self._name} {len(self._rows)}".encode() + self._numbers.numpy().tobytes()
-
-    def subset(self, indices: Sequence[int]) -> "RowSplit":
-        """Only these images."""
-        chosen = torch.tensor(indices, dtype=torch.int64)
-        numbers, labels = self._numbers[chosen], self.labels[chosen]
-        return RowSplit(self._rows, self._column, self._name, numbers, labels)
+        return f"{self.name} {len(self.rows)}".encode() + self.items.tobytes()
 
 
 def open_rows(
@@ -78,13 +73,12 @@ def open_rows(
     Raises:
         UsageError: the package or the data set is not there, or it has no such columns.
     """
+    where = f"hf:{name}"
     try:
         datasets: Any = importlib.import_module("datasets")
     except ImportError as error:
-        fact, cause = f"cannot open hf:{name}", f"the package datasets: {reason(error)}"
-        cure = "pip install 'layerdropback[hf]'"
-        raise UsageError(explain(fact, cause, cure)) from error
-    where = f"hf:{name}"
+        cause, cure = f"the package datasets: {reason(error)}", "pip install 'layerdropback[hf]'"
+        raise UsageError(explain(f"cannot open {where}", cause, cure)) from error
     splits = _load(datasets, name, cache, download)
     if "train" not in splits:
         raise _no_split(where, splits, "train on")
@@ -103,26 +97,33 @@ def open_rows(
     chosen = choose_test(list(splits), lambda split: bool((labels(split) >= 0).any()))
     if chosen is None:
         raise _no_split(where, splits, "test on")
-
-    def images(split: str) -> RowSplit:
-        told, known = f"{where}, split {split!r}", labels(split)
-        if not len(known):
-            raise UsageError(explain(f"{told} is empty", "it has no rows", _ANOTHER))
-        if (known < 0).any():
-            fact = f"row {int((known < 0).nonzero()[0])} of {told} has no class"
-            cause = f"the classes are {name_some(classes)}, by column {label!r}"
-            raise UsageError(explain(fact, cause, f"correct it, or {_ANOTHER}"))
-        require_one_spelling(names, splits[split][label][:], told)
-        try:
-            rows = splits[split].select_columns([image])
-            rows = rows.cast_column(image, datasets.Image(decode=False))
-        except Exception as error:  # absent, or a column that has no more than the name
-            fact = f"column {image!r} of {told} has no images"
-            raise UsageError(explain(fact, reason(error), _ANOTHER)) from error
-        return RowSplit(rows, image, told, torch.arange(len(rows)), known)
-
+    found = []
+    for split in ("train", chosen[0]):
+        known, what = labels(split), f"{where}, split {split!r}"
+        _require_classes(known, classes, label, what)
+        require_one_spelling(names, splits[split][label][:], what)
+        rows = _undecoded(datasets, splits[split], image, what)
+        found.append(RowSplit(known, np.arange(len(known)), rows, image, what))
     remark = "; ".join(filter(None, (chosen[1], said_image, said_label)))
-    return classes, images("train"), images(chosen[0]), remark
+    return classes, found[0], found[1], remark
+
+
+def _require_classes(known: Tensor, classes: Sequence[str], label: str, what: str) -> None:
+    if not len(known):
+        raise UsageError(explain(f"{what} is empty", "it has no rows", _ANOTHER))
+    if (known < 0).any():
+        fact = f"row {int((known < 0).nonzero()[0])} of {what} has no class"
+        cause = f"the classes are {name_some(classes)}, by column {label!r}"
+        raise UsageError(explain(fact, cause, f"correct it, or {_ANOTHER}"))
+
+
+def _undecoded(datasets: Any, rows: Any, image: str, what: str) -> Any:
+    """The rows with their images alone, as files."""
+    try:
+        return rows.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+    except Exception as error:  # absent, or a column that has no more than the name
+        fact = f"column {image!r} of {what} has no images"
+        raise UsageError(explain(fact, reason(error), _ANOTHER)) from error
 
 
 def _no_split(where: str, splits: Mapping[str, Any], use: str) -> UsageError:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import UsageError, explain
 from ...runs.reasons import reason
-from .holding import Split
+from .splits import Split
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,22 @@ def read_set(spec: str, root: Path, download: bool) -> tuple[tuple[str, ...], Sp
     Raises:
         UsageError: it is not there, is damaged, or cannot be fetched.
     """
-    source = SETS[spec]
     try:
+        from torchvision import datasets
+
+        name = SETS[spec].name
+        parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
+        if name == "SVHN":
+            parts = [{"split": "train"}, {"split": "test"}]
         with warnings.catch_warnings():
             # numpy about CIFAR's files, which were written by a Python of long ago.
             warnings.filterwarnings("ignore", r"dtype\(\): align should be passed")
-            train, test = (_open(source, root, split, download) for split in ("train", "test"))
+            kind = getattr(datasets, name)
+            train, test = (kind(root, download=download, **part) for part in parts)
         classes = getattr(train, "classes", range(10))  # SVHN leaves them unnamed
         return tuple(map(str, classes)), _held(train), _held(test)
     except Exception as error:  # the network, tar, pickle and scipy fail each in their own way
         raise _explained(spec, root, download, error) from error
-
-
-def _open(source: Source, root: Path, split: str, download: bool) -> Any:
-    from torchvision import datasets
-
-    chosen = {"split": split} if source.name == "SVHN" else {"train": split == "train"}
-    return getattr(datasets, source.name)(root, download=download, **chosen)
 
 
 def _held(data: Any) -> Split:

@@ -1,34 +1,20 @@
-"""Images one by one: read, and transformed as torchvision does it."""
+"""What torchvision does to images: to one that is read, to one that is tested, to a mixed batch."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
-from ...errors import UsageError
-from ...strategies.random import Stream
-from .augment import Augments, EpochOrder, cpu_generator, padding
+from .augment import Augments, padding
+
+Transform = Callable[[Tensor], Tensor]
 
 # How images are resized, and which share of the side is cut out of them (224 pixels of 256, by
 # custom), where no pretrained weights say it.
 INTERPOLATION, CROP_PCT = "bilinear", 224 / 256
-
-# Images in bytes, and their numbers in the data set; or why one of them could not be read.
-Batch = tuple[Tensor, Tensor] | str
-Item = tuple[Tensor, int] | str
-
-
-class Images(Protocol):
-    """A split whose images are read when they are needed, of any size."""
-
-    labels: Tensor
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> Tensor:
-        """One image, uint8, shape ``(channels, height, width)``; UsageError if it cannot be."""
 
 
 def train_transform(
@@ -38,8 +24,10 @@ def train_transform(
     same_size: bool,
     interpolation: str = INTERPOLATION,
     crop_pct: float = CROP_PCT,
-) -> Callable[[Tensor], Tensor]:
+) -> Transform:
     """What is done to one training image.
+
+    It draws from torch's global CPU generator alone, which timm's transforms do not.
 
     Args:
         augments: which augmentations; `mixup` and `cutmix` are none of an image's own.
@@ -51,7 +39,6 @@ def train_transform(
 
     Returns:
         From uint8, shape ``(channels, height, width)``, to uint8, ``(channels, size, size)``.
-        It draws from torch's global CPU generator, and from no other.
 
     Example:
         >>> import torch
@@ -60,7 +47,7 @@ def train_transform(
         torch.Size([1, 16, 16])
     """
     bilinear, mode = v2.InterpolationMode.BILINEAR, v2.InterpolationMode(interpolation)
-    steps: list[Callable[[Tensor], Tensor]] = []
+    steps: list[Transform] = []
     if augments.crop == "resized":
         scale = (augments.scale, 1.0)
         steps.append(v2.RandomResizedCrop(size, scale, interpolation=mode, antialias=True))
@@ -78,14 +65,14 @@ def train_transform(
     if augments.erasing:
         colour = [round(255 * value) for value in mean]
         steps.append(v2.RandomErasing(augments.erasing, value=colour))
-    transform: Callable[[Tensor], Tensor] = v2.Compose(steps)
+    transform: Transform = v2.Compose(steps)
     return transform
 
 
 def plain_transform(
     size: int, same_size: bool, interpolation: str = INTERPOLATION, crop_pct: float = CROP_PCT
-) -> Callable[[Tensor], Tensor]:
-    """What is done to one test image: resized, and its centre cut out.
+) -> Transform:
+    """What is done to test images: they are resized, and their centre is cut out.
 
     Args:
         size: side in pixels of the result.
@@ -94,7 +81,7 @@ def plain_transform(
         crop_pct: share of the side that the centre of an image larger than `size` has.
 
     Returns:
-        From uint8, shape ``(channels, height, width)``, to uint8, ``(channels, size, size)``.
+        From uint8, shape ``(..., channels, height, width)``, to ``(..., channels, size, size)``.
 
     Example:
         >>> import torch
@@ -103,85 +90,27 @@ def plain_transform(
     """
     mode = v2.InterpolationMode(interpolation)
     if same_size:
-        whole: Callable[[Tensor], Tensor] = v2.Resize([size, size], mode, antialias=True)
-        return whole
-    shrink = v2.Resize(round(size / crop_pct), mode, antialias=True)
-    grow = v2.Resize(size, mode, antialias=True)
-    crop = v2.CenterCrop(size)
-
-    def transform(image: Tensor) -> Tensor:
-        result: Tensor = crop(shrink(image) if min(image.shape[1:]) > size else grow(image))
-        return result
-
-    return transform
+        return partial(functional.resize, size=[size, size], interpolation=mode, antialias=True)
+    return partial(_centre, size=size, larger=round(size / crop_pct), mode=mode)
 
 
-class TransformedImages(Dataset[Item]):
-    """A data set for a loader; its keys are pairs (epoch, index).
-
-    Args:
-        read: gives an image by its index.
-        count: how many there are.
-        transform: may draw from torch's global CPU generator, which is seeded for each image.
-        seed: in [0, 2**64).
-    """
-
-    def __init__(
-        self,
-        read: Callable[[int], Tensor],
-        count: int,
-        transform: Callable[[Tensor], Tensor],
-        seed: int,
-    ):
-        self._read, self._count, self._transform, self._seed = read, count, transform, seed
-
-    def __getitem__(self, key: tuple[int, int]) -> Item:
-        """An image and its index; or why it cannot be read, which no worker may raise.
-
-        A loader would put the worker's traceback into the exception's text.
-        """
-        epoch, index = key
-        try:
-            image = self._read(index)
-        except UsageError as error:
-            return str(error)
-        with cpu_generator(self._seed, Stream.DATA_IMAGE, epoch, index):
-            return self._transform(image), index
-
-    def __len__(self) -> int:
-        return self._count
+def _centre(image: Tensor, size: int, larger: int, mode: v2.InterpolationMode) -> Tensor:
+    side = larger if min(image.shape[-2:]) > size else size  # of a small image nothing is lost
+    resized = functional.resize(image, [side], mode, antialias=True)
+    centre: Tensor = functional.center_crop(resized, [size, size])
+    return centre
 
 
-def collate(items: list[Item]) -> Batch:
-    """Make a batch, or hand on the first reason why there is none.
+def mixing(augments: Augments, classes: int) -> Any | None:
+    """Mixup, cutmix, or either at random, of a batch, drawn on the CPU; None for neither.
 
     Example:
         >>> import torch
-        >>> collate([(torch.zeros(3), 1), "it is broken"])
-        'it is broken'
+        >>> mix = mixing(Augments(mixup=0.2), classes=3)
+        >>> images, targets = mix(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]))
+        >>> targets.shape, targets.sum().item()
+        (torch.Size([4, 3]), 4.0)
     """
-    for item in items:
-        if isinstance(item, str):
-            return item
-    images, samples = default_collate(items)
-    return images, samples
-
-
-class WithEpoch(Sampler[tuple[int, int]]):
-    """Pairs (epoch, index): workers that outlast an epoch learn of the next one by their keys.
-
-    Example:
-        >>> order = EpochOrder(3, seed=0)
-        >>> order.set_epoch(7)
-        >>> sorted(WithEpoch(order))
-        [(7, 0), (7, 1), (7, 2)]
-    """
-
-    def __init__(self, order: EpochOrder):
-        self._order = order
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self._order.epoch, index) for index in self._order)
-
-    def __len__(self) -> int:
-        return len(self._order)
+    kinds = ((v2.MixUp, augments.mixup), (v2.CutMix, augments.cutmix))
+    chosen = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds if alpha > 0]
+    return v2.RandomChoice(chosen) if chosen else None
