@@ -23,7 +23,11 @@ OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop te
 DEMO := examples/digits-finetune.yaml
 TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 
-.PHONY: demo test test-all test-oldest lint docs clean
+# Random networks that `make networks` trains, each with a seed of its own from SEED on.
+COUNT := 10000
+SEED := 0
+
+.PHONY: demo test test-all test-oldest networks lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -40,6 +44,9 @@ test-all: $(VENV)/.installed-docs test-oldest
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone" $(OLDEST_TESTS)
+
+networks: $(VENV)/.installed
+	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

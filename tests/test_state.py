@@ -114,6 +114,8 @@ def test_a_state_saved_before_the_first_step_records_the_order_later():
         (lambda s: s | {"scaled": 1}, "no usable 'scaled'"),
         (lambda s: s | {"sources": ["9"]}, "no usable 'sources'"),
         (lambda s: s | {"by_hand": 1}, "no usable 'by_hand'"),
+        (lambda s: s | {"missed": ["9.weight"]}, "no usable 'missed'"),
+        (lambda s: s | {"futile": -1}, "no usable 'futile'"),
     ],
 )
 def test_a_damaged_state_is_told_and_changes_nothing(damage, message):

@@ -71,6 +71,7 @@ def _require_names(saved: State, layers: Sequence[Layer], modules: Set[str]) -> 
         ("early", set(early), parameters),
         ("early", set(chain(*early.values())), modules),
         ("sources", set(saved.get("sources") or ()), modules),
+        ("missed", set(saved.get("missed") or ()), parameters),
     ):
         _require(names <= known, key)
     _require(len(saved["times_dropped"]) == len(layers), "times_dropped")
@@ -148,6 +149,8 @@ _LEARNED: dict[str, _Check] = {
     "sources": _are_names,
     "by_hand": _is_a(bool),
     "scaled": _is_a(bool),
+    "missed": _are_names,
+    "futile": _fits(63),
 }
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,6 +39,34 @@ def test_it_is_what_torch_counts(name, strategy):
         assert ldb.stats()["backward_saved"] == pytest.approx(mean, abs=1e-9), step
     assert saved[0] == 0, "the step that was recorded"
     assert len(set(saved)) > 1, "masks that cost differently"
+
+
+class Unused(nn.Module):
+    """A large output that the loss does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh())
+        self.head, self.large = nn.Linear(8, 3), nn.Linear(8, 100)
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.head(x), self.large(x)
+
+
+def test_an_output_that_the_loss_does_not_use_costs_nothing():
+    model, counted = Unused(), []
+    ldb, optimizer = attach(model, Truncate(0.4), schedule=ALWAYS)
+    for _ in ldb.epoch(range(8), 0):
+        loss = model(torch.randn(4, 8))[0].square().mean()
+        with FlopCounterMode(display=False) as counter:
+            loss.backward()
+        counted.append(counter.get_total_flops())
+        optimizer.step()
+        optimizer.zero_grad()
+    saved = [1 - flops / counted[0] for flops in counted]
+    assert ldb.stats()["backward_saved"] == pytest.approx(sum(saved) / 8, abs=1e-9)
+    assert any(saved)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from attached import attach, dropped_names, dropping, each_strategy, flags
 from chain import BLOCKS, Chain, together, vectors
-from layerdropback import AttachError
+from layerdropback import AttachError, Truncate
 from twins import ALWAYS, Twins
 from zoo import ZOO
 
@@ -53,6 +53,41 @@ def test_several_losses_and_dropout(strategy, losses, unit):
     twins.train(losses, vectors(8), range(2))
     assert some_mask(twins.masks)
     assert all(flags(model).values())
+    twins.compare_states()
+
+
+class TiedBelow(nn.Module):
+    """Its head has the weight of its embedding, whose use lies in a checkpointed part."""
+
+    def __init__(self, checkpointed):
+        super().__init__()
+        self.embedding, self.middle = nn.Embedding(5, 8), nn.Linear(8, 8)
+        self.head = nn.Linear(8, 5, bias=False)
+        self.head.weight = self.embedding.weight
+        self.checkpointed = checkpointed
+
+    def below(self, tokens, x):
+        return torch.tanh(self.embedding(tokens)) + x
+
+    def forward(self, tokens, x):
+        if self.checkpointed:
+            h = checkpoint(self.below, tokens, x, use_reentrant=False)
+        else:
+            h = self.below(tokens, x)
+        return self.head(torch.tanh(self.middle(h)))
+
+
+@pytest.mark.parametrize("wants", [(True, False), (False, True)])
+def test_each_of_two_passes_is_computed_again_as_it_was(wants):
+    """A cut detaches the embedding in one of them: an argument of the other wants a gradient."""
+
+    def passes(model, batch):
+        inputs = [batch.clone().requires_grad_(flag) for flag in wants]
+        sum(model(torch.arange(4), x).square().mean() for x in inputs).backward()
+
+    twins = Twins(TiedBelow(True), TiedBelow(False), strategy=Truncate(0.2, "uniform"))
+    twins.train(passes, vectors(12), range(1))
+    assert any(mask is not None and any(mask) for mask in twins.masks)
     twins.compare_states()
 
 

@@ -64,6 +64,52 @@ def test_a_resumed_run_goes_on_bit_for_bit(strategy, settings, breaks):
             assert torch.equal(one, other), done
 
 
+class Opening(nn.Module):
+    """Its loss reaches a part of it only from some pass on."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.late, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+        self.more = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+
+    def forward(self, number):
+        torch.manual_seed(number)
+        x = self.stem(torch.randn(2, 4))
+        for layer in (*self.more, *([self.late] if number >= 5 else [])):
+            x = torch.tanh(layer(x))
+        return self.head(x)
+
+
+def run_opening(strategy, schedule, epochs, first=0, state=None):
+    """Masks of the steps from the first one on, and the states before each."""
+    torch.manual_seed(0)
+    model = Opening()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    ldb = LayerDropBack(model, optimizer, strategy, schedule, seed=4)
+    if state is not None:
+        ldb.load_state_dict(state)
+    masks, states = [], []
+    for epoch in range(first // 4, epochs):
+        for number in ldb.epoch(range(max(first, 4 * epoch), 4 * epoch + 4), epoch):
+            states.append(ldb.state_dict())
+            model(number).square().sum().backward()
+            masks.append(None if ldb.mask is None else ldb.mask.tolist())
+            optimizer.step()
+            optimizer.zero_grad()
+    return masks, states
+
+
+@pytest.mark.parametrize("schedule", [Schedule(every=1, start=0), Schedule(), Schedule(steps=3)])
+@pytest.mark.parametrize("strategy", ["uniform", "truncate"])
+def test_a_run_goes_on_from_before_any_step(strategy, schedule):
+    """Also between the step that first reaches a part, and the one that is recorded for it."""
+    masks, states = run_opening(strategy, schedule, 5)
+    assert any(mask is not None and any(mask) for mask in masks)
+    for first, state in enumerate(states):
+        if first:
+            assert run_opening(strategy, schedule, 5, first, state)[0] == masks[first:], first
+
+
 def attached(strategy):
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(7)])

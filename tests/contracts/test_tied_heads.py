@@ -57,6 +57,39 @@ def test_forward_outputs_stay_the_same_to_the_last_bit():
     torch.testing.assert_close(inside, model(batch[0]), rtol=0, atol=0)
 
 
+class TwoHeads(nn.Module):
+    """Both have the embedding's weight, each behind a depth of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Embedding(7, 8)
+        self.body, self.upper = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.low, self.high = nn.Linear(8, 7), nn.Linear(8, 7)
+        self.low.weight = self.high.weight = self.tokens.weight
+
+    def forward(self, tokens):
+        x = torch.tanh(self.body(self.tokens(tokens)))
+        return self.low(x), self.high(torch.tanh(self.upper(x)))
+
+
+@pytest.mark.parametrize("used", [(0, 1), (0,), (1,)])
+def test_no_head_is_the_early_use_of_another(used):
+    """Also where the loss does not use what is used last."""
+    model, cuts = TwoHeads(), 0
+    ldb, optimizer = attach(model, cut(0.2), schedule=ALWAYS)
+    for _ in ldb.epoch(range(40), 0):
+        outputs = model(torch.arange(7))
+        assert all(outputs[number].requires_grad for number in used)
+        sum(outputs[number].square().mean() for number in used).backward()
+        dropped = ldb.mask is not None and ldb.mask.any()
+        assert model.tokens.weight.grad is not None
+        assert (model.body.weight.grad is None) == dropped
+        cuts += dropped
+        optimizer.step()
+        optimizer.zero_grad()
+    assert cuts > 2
+
+
 def test_hugging_face_gpt2_from_config():
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(

@@ -56,6 +56,18 @@ def test_what_an_earlier_pass_made_is_its_own_until_the_window_ends():
     assert not parts.is_own(output)
 
 
+def test_what_a_pass_made_with_a_users_argument_is_the_users_too():
+    parts, output, other = Parts(), made(), made()
+    parts.saw_outputs([output.grad_fn], own=False)
+    parts.saw_outputs([other.grad_fn])
+    assert not parts.is_own(output.tanh())
+    assert not parts.is_own(output + other)
+    assert parts.is_own(other)
+    parts.end_window()
+    parts.saw_outputs([output.grad_fn])
+    assert parts.is_own(output)
+
+
 @pytest.mark.parametrize(
     ("calls", "left"), [([True], 0), ([False], 1), ([True, False], 1), ([], 1)]
 )

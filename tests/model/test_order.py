@@ -54,6 +54,17 @@ def test_what_takes_a_frozen_ends_place_is_no_end_of_its_own():
     assert older.updated(again).ends == {"a", "b", "trunk"}
 
 
+def test_only_ends_have_something_behind_them():
+    """Else a checkpoint's state would be refused as damaged."""
+    ranks = {"trunk": 0, "a": 1, "b": 2}
+    behind = {"a": ("a", "trunk"), "b": ("b", "trunk")}
+    older = Order(ranks, ranks, ends=frozenset("ab"), behind=behind)
+    without = {"trunk": 0, "a": 1}
+    newer = {"a": ("a", "trunk"), "trunk": ("trunk",)}
+    now = older.updated(Order(without, without, ends=frozenset(newer), behind=newer))
+    assert now.behind.keys() == now.ends == {"a", "b"}
+
+
 def test_what_is_reached_now_is_unreached_no_longer():
     older = Order({"a": 0}, {"a": 0}, frozenset({"u"}))
     assert older.updated(Order({"u": 0}, {"u": 0})).unreached == frozenset()

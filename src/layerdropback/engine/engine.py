@@ -97,12 +97,13 @@ class Engine:
         """Counters and knowledge in plain containers, for a checkpoint."""
         planner = self.windows.planner
         counted, seed = self.windows.counters.to_state(), {"seed": planner.masks.seed}
-        return counted | seed | planner.knowledge.to_state()
+        return counted | seed | planner.knowledge.to_state() | planner.knowledge.pending()
 
     def restart(self, saved: Mapping[str, Any]) -> None:
         """Go on where a saved state was; nothing has changed where that raises."""
         planner = Planner(self.target, self.windows.settings)
         planner.knowledge.learned = planner.knowledge.from_state(saved)
+        planner.knowledge.expect(saved)
         planner.masks.seed = saved["seed"]
         planner.replan()
         self.windows.restart(Counters.from_state(saved), planner)

@@ -76,6 +76,7 @@ class Parts:
         self._some = False
         self._around = 0  # running calls of modules that are seen through
         self.made: set[int] = set()  # numbers of the nodes of all outputs so far
+        self._users: set[int] = set()  # of those that lead to an argument which wants a gradient
         # On parts; they go when the model itself is called and none of its parts is.
         self.hooks = ExitStack()
 
@@ -101,13 +102,17 @@ class Parts:
         self._whole |= whole
         self._some |= not whole
 
-    def saw_outputs(self, roots: Iterable[Node]) -> None:
-        """A forward pass has ended with these outputs."""
-        self.made.update(map(node_number, roots))
+    def saw_outputs(self, roots: Iterable[Node], own: bool = True) -> None:
+        """A forward pass has ended with these outputs; no argument of an `own` one was a user's."""
+        numbers = set(map(node_number, roots))
+        self.made |= numbers
+        if not own:
+            self._users |= numbers
 
     def is_own(self, argument: Tensor) -> bool:
-        """Whether an argument comes from an earlier pass of the window, and not from the user."""
-        return leads_to(argument.grad_fn, self.made)
+        """Whether an argument comes from earlier passes of the window, and not from the user."""
+        node = argument.grad_fn
+        return leads_to(node, self.made) and not leads_to(node, self._users)
 
     def end_window(self) -> None:
         """Every optimizer has stepped."""
@@ -115,6 +120,7 @@ class Parts:
             self.hooks.close()
         self._whole = self._some = False
         self.made.clear()
+        self._users.clear()
 
 
 # Torch's words, or the user's, for an activation that requires no gradient, or has no node.
@@ -142,7 +148,8 @@ class Passes:
 
     def __init__(self, windows: Windows):
         self._windows, self.parts = windows, Parts()
-        self._backward_hook = WeakHook(self.in_backward)
+        hooks = WeakHook(self.in_uncut_backward), WeakHook(self.in_backward)
+        self._backward_hooks = hooks  # the second where the forward pass was cut
         self._calls: list[bool] = []  # whether each that is running counts; one may call itself
         self._cuts = True
         self._arguments: list[Tensor] = []  # of the call, before the model can change them
@@ -207,9 +214,9 @@ class Passes:
         if self._flags_are_ignored:
             self._refuse_compiled(roots)
         windows.recording.saw_forward(outputs, arguments, id(module))
-        self.parts.saw_outputs(roots)
+        self.parts.saw_outputs(roots, self._cuts)
         for node in roots:
-            node.register_prehook(self._backward_hook)
+            node.register_prehook(self._backward_hooks[self._cuts])
         learned = windows.planner.knowledge.learned
         if learned is not None and learned.by_hand and windows.window.parameters:
             return through_gate(outputs, windows.window.parameters)
@@ -222,12 +229,23 @@ class Passes:
             if self._windows.target.count_layers(leaves) > 1:
                 raise AttachError([compiled_too_late(cause)])
 
-    def in_backward(self, gradients: Any) -> None:
-        """A backward pass begins, which may recompute checkpointed segments of the forward."""
+    def in_uncut_backward(self, gradients: Any) -> None:
+        """As `in_backward`, where an argument of the forward pass wanted a gradient."""
+        self.in_backward(gradients, cuts=False)
+
+    def in_backward(self, gradients: Any, cuts: bool = True) -> None:
+        """A backward pass begins, which may recompute checkpointed segments of the forward.
+
+        Of several forward passes the last is recomputed first: each with what was cut in it.
+        """
+        other, self._cuts = cuts != self._cuts, cuts
         self._windows.seen.backward = True
         if self.parts.are_inside:  # DDP is around whole steps, and is made ready for each backward
             self._windows.syncs.saw_pass()
         if self._in_backward:
+            if other and self._windows.recording.recorder is None:
+                self._windows.hold.flags.lift()
+                self._windows.hold.begin_pass(self._windows.window, cuts)
             return
         self._windows.planner.notice_names(self._windows.watch.is_on)
         self._windows.foresee()

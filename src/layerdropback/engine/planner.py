@@ -109,8 +109,11 @@ class Knowledge:
     def _weighed(self, learned: Learned, recorder: Recorder) -> Learned:
         """With what cuts save, and the uses that they drop of what is always kept."""
         layers, order, plan = self._target.layers, learned.order, self.plan(learned)
+        # What is used once gets its gradient there: its module's output is no early use's alone.
+        once = (name for name, first in order.first.items() if order.last[name] <= first)
+        busy = {name.rpartition(".")[0] for name in once}
         owners = {
-            name: layers[i].owners
+            name: [owner for owner in layers[i].owners if owner not in busy]
             for i in np.flatnonzero(~plan.facts(plan.heads()).free)
             for name in layers[i].parameter_names
             if order.first.get(name, 0) < order.last.get(name, 0)
@@ -162,6 +165,14 @@ class Knowledge:
     def to_state(self) -> dict[str, Any]:
         """Plain containers, for a checkpoint; what masks depend on, the same on all ranks."""
         return {"order": None} if self.learned is None else self.learned.to_state()
+
+    def pending(self) -> dict[str, Any]:
+        """What is still to be learned, by which steps are recorded; for a checkpoint."""
+        return {"missed": sorted(self._missed), "futile": self._futile}
+
+    def expect(self, saved: Mapping[str, Any]) -> None:
+        """The inverse of `pending`; a state of before has nothing of it."""
+        self._missed, self._futile = set(saved.get("missed") or ()), saved.get("futile") or 0
 
     def from_state(self, saved: Mapping[str, Any]) -> Learned | None:
         """What this strategy needs of a saved state; None where it must know more."""

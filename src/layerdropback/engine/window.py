@@ -72,9 +72,13 @@ class Counters:
         """Mean share of the backward pass saved per step of the current or last epoch."""
         return None if self.epoch_saved is None else self.epoch_saved / max(1, self.epoch_steps)
 
+    def goes_on(self, epoch: int) -> bool:
+        """Whether the epoch that begins is one that was saved midway."""
+        return epoch == self.epoch and self._restarted
+
     def begin_epoch(self, epoch: int) -> None:
         """Count the epoch's steps from 0; one that was saved midway goes on."""
-        if epoch != self.epoch or not self._restarted:
+        if not self.goes_on(epoch):
             self.epoch_steps, self.epoch_dropped, self.epoch_saved = 0, 0.0, 0.0
         self.epoch, self.in_epoch, self._restarted = epoch, True, False
 

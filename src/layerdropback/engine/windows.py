@@ -49,12 +49,14 @@ class Windows:
 
     def enter_epoch(self, epoch: int) -> None:
         """An epoch begins; a window whose gradients still wait for their step goes on."""
-        # A run that is resumed inside a full epoch has looked already, as the unbroken one did.
-        look_again = epoch != self.counters.epoch
+        # A run that is resumed inside a full epoch has looked already, as the unbroken one did, but
+        # not where it was saved before the epoch's first step.
+        look_again = epoch != self.counters.epoch or not self.counters.epoch_steps
         self.hold.switches.show()  # also to what was compiled since
+        if not self.counters.goes_on(epoch):
+            self.planner.knowledge.begin_epoch()
         self.counters.begin_epoch(epoch)
         self.watch.begin(in_epoch=True)
-        self.planner.knowledge.begin_epoch()
         # Asked again at the first forward pass: many loops zero the gradients only there.
         self.seen.carried = self._is_open()
         if not self.seen.carried:

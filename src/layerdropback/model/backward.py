@@ -61,6 +61,16 @@ class BackwardCosts:
         is_input = inputs is None or id(leaf) in inputs
         return None if is_input or isinstance(leaf, nn.Parameter) else _SOURCE
 
+    def leave_out(self, reached: Set[int]) -> None:
+        """Keep only what lies behind these nodes: the loss has not reached the other outputs."""
+        live = set(reached)
+        for number, position in sorted(self._edges, reverse=True):
+            child, _, _ = self._edges[number, position]
+            if number in live and child is not None:
+                live.add(child)
+        self._edges = {key: edge for key, edge in self._edges.items() if key[0] in live}
+        self._whole = {number: whole for number, whole in self._whole.items() if number in live}
+
     def by_place(
         self, places: Mapping[str, int], early: Mapping[str, int] | None = None
     ) -> dict[float, float]:

@@ -64,6 +64,7 @@ class CallTrace:
     flops: Mapping[int, NodeFlops] = field(default_factory=dict)
     calls: Mapping[str, list[ModuleCall]] = field(default_factory=dict)
     reached: set[int] = field(default_factory=set)  # the roots through which gradients came
+    settled: bool = False  # whether all of them are known
 
     def tops(self) -> list[int]:
         """The outputs that are not on the way to another; single numbers count only alone."""
@@ -87,6 +88,22 @@ class CallTrace:
             number: frozenset(other for other in roots if behind[number] & bits[other])
             for number in self.roots
         }
+
+    def below(self, numbers: Iterable[int]) -> set[int]:
+        """These nodes and all that they depend on."""
+        stack = list(numbers)
+        found = set(stack)
+        while stack:
+            more = self._children.get(stack.pop(), set()) - found
+            found |= more
+            stack += more
+        return found
+
+    def products(self, number: int) -> set[int]:
+        """The nodes that a use is part of: a weight that is but transposed is used after that."""
+        if self._children.get(number):
+            return {number}
+        return {node for node, children in self._children.items() if number in children}
 
     def last_behind(self, number: int, counts: frozenset[str]) -> str | None:
         """The parameter that is used last behind a node, of those that count."""
@@ -127,7 +144,7 @@ class CallTrace:
 def early_users(
     trace: CallTrace, owners: Mapping[str, Collection[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """For each tied parameter the modules that make all of its uses but the last.
+    """For each tied parameter the modules that make its uses which later ones depend on.
 
     A head that shares its weight with the embedding is used first and last. It is always kept; what
     a cut drops of it is the early uses, by detaching the outputs of the modules that make them
@@ -137,22 +154,29 @@ def early_users(
     left out where an early use is in no call of an owner, or the last is in a call of the same one.
     """
     uses: dict[str, list[int]] = defaultdict(list)
+    below = trace.below(trace.reached if trace.settled else trace.roots)
     for number, names in sorted(trace.uses.items()):
-        for name in owners.keys() & set(names):
+        for name in owners.keys() & set(names) if number in below else ():
             uses[name].append(number)
     found = {}
-    for name, (*early, last) in sorted(uses.items()):
-        users = [_user(trace, owners[name], number, last) for number in early]
+    for name, numbers in sorted(uses.items()):
+        # Of two heads that share a weight neither is on the way to the other.
+        reach = {m: trace.below(trace.products(m)) for m in numbers}
+        early = [n for n in numbers if any(n in reach[m] for m in numbers if m > n)]
+        late = [number for number in numbers if number not in early]
+        users = [_user(trace, owners[name], number, late) for number in early]
         if users and None not in users:
             found[name] = tuple(dict.fromkeys(user for user in users if user is not None))
     return found
 
 
-def _user(trace: CallTrace, owners: Collection[str], number: int, last: int) -> str | None:
-    """The owner in a call of which a use is, if the last use is in none of its calls."""
+def _user(
+    trace: CallTrace, owners: Collection[str], number: int, late: Iterable[int]
+) -> str | None:
+    """The owner in a call of which a use is, if the late ones are in none of its calls."""
     for owner in owners:
         calls = trace.calls.get(owner, ())
-        inside = any(call.begin <= number < call.end for call in calls)
-        if inside and all(call.end <= last for call in calls):
+        spans = [range(call.begin, call.end) for call in calls]
+        if any(number in span for span in spans) and not any(n in s for n in late for s in spans):
             return owner
     return None

@@ -45,12 +45,14 @@ class Order:
         # What lies behind an end that is frozen now takes its place, while it is.
         frozen = (end for end in self.ends if not newer.knows(end))
         instead = {name for end in frozen for name in self.behind.get(end, ())}
+        ends = self.ends | (newer.ends - instead)
+        behind = {**newer.behind, **self.behind}
         return Order(
             first=_merged(self.first, newer.first),
             last=_merged(self.last, newer.last),
             unreached=(newer.unreached | self.unreached).difference(only, newer.first),
-            ends=self.ends | (newer.ends - instead),
-            behind={**newer.behind, **self.behind},
+            ends=ends,
+            behind={end: names for end, names in behind.items() if end in ends},
         )
 
     def to_state(self) -> dict[str, Any]:

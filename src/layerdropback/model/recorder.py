@@ -126,7 +126,8 @@ class Recorder:
         wanted = any(tensor.requires_grad for tensor in given)
         ends.saw_forward(trace, counts, {} if wanted else tensors, asked)
         for node in tensors:
-            node.register_prehook(partial(_reach, trace.reached, ends, node_number(node)))
+            known = (trace.reached, self._seen.reached)
+            node.register_prehook(partial(_reach, known, ends, node_number(node)))
         earlier = self._seen.traces.get(part)
         if earlier is None or not earlier.reached:  # one that the loss reaches is enough
             self._seen.traces[part] = trace
@@ -164,6 +165,10 @@ class Recorder:
     def finish(self) -> Order:
         """Stop watching, and put what was seen in order."""
         self.stop()
+        for trace in self._seen.traces.values():
+            trace.settled = True
+        if self._seen.reached:
+            self.costs.leave_out(self._seen.reached)
         uses: dict[str, tuple[int, int]] = {}
         latest = -1
         for name in reversed(self._arrived):  # backward's end is forward's beginning
@@ -196,6 +201,7 @@ class _Seen:
         self.ends = Ends()
         self.traces: dict[int, CallTrace] = {}
         self.roots: set[int] = set()
+        self.reached: set[int] = set()  # of these, those through which gradients came
         self.whole: list[Tensor] = []  # kept: a number may be reused
 
 
@@ -203,9 +209,12 @@ def _arrive(arrived: dict[str, None], name: str, parameter: Tensor) -> None:
     arrived.setdefault(name)
 
 
-def _reach(reached: set[int], ends: Ends, number: int, gradients: Sequence[Tensor | None]) -> None:
+def _reach(
+    known: Sequence[set[int]], ends: Ends, number: int, gradients: Sequence[Tensor | None]
+) -> None:
     if any(gradient is not None for gradient in gradients):
-        reached.add(number)
+        for reached in known:
+            reached.add(number)
         ends.reach(number)
 
 
