@@ -92,7 +92,7 @@ def test_the_reports_parts_are_those_that_the_tutorial_explains():
     source = text_of("src/layerdropback/lab/report/build.py")
     headings = re.findall(r'page\.heading\("(.*)"\)', source)
     assert {*headings} - {"Learning rates tried"} == {*re.findall(r"^\| \*\*(.*)\*\*", part, re.M)}
-    tables = text_of("src/layerdropback/lab/tables.py")
+    tables = text_of("src/layerdropback/lab/report/results.py")
     assert all(f'"{name}' in tables for name in ("to plain, points", "of plain's"))
 
 

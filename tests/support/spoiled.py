@@ -261,7 +261,7 @@ def make_weights(folder, run):
         "name": 5, "classes": "ten", "channels": -1, "image_size": 0, "args": [1], "small_stem": 3
     }.items():  # fmt: skip
         put(f"spec-{name}.safetensors", spec=notes["spec"] | {name: value})
-    put("spec-model.safetensors", spec=notes["spec"] | {"name": "no_such_net"})
+    put("spec-model.safetensors", spec=notes["spec"] | {"name": "zzzz"})
     put("spec-other.safetensors", spec=notes["spec"] | {"name": "test_vit"})
     put("spec-args.safetensors", spec=notes["spec"] | {"args": {"no_such_argument": 1}})
     put("no-classes.safetensors", classes=...)

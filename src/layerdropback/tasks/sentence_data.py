@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, explain
+from ..runs.hub import quick_hub
 from ..runs.paths import home
 from ..runs.reasons import reason
 
@@ -94,7 +95,8 @@ def _from_hub(name: str) -> tuple[Pairs, Pairs]:
         cure = "pip install 'layerdropback[hf]'"
         raise UsageError(explain(f"hf:{name} cannot be read", "no datasets", cure)) from None
     try:
-        splits = datasets.load_dataset(name)
+        with quick_hub(not Path(name).is_dir()):
+            splits = datasets.load_dataset(name)
     except Exception as error:  # of the Hub, of Arrow, of a file's reader: of many libraries
         fact = f"hf:{name} cannot be read"
         cure = "check the name and the network, or give a folder"

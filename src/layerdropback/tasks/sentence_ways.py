@@ -4,6 +4,7 @@ import fnmatch
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from ..errors import UsageError, explain
 from ..lab.task import dropped
 from ..option import is_count
+from ..runs.hub import quick_hub
 from ..runs.reasons import reason
 from ..training.dropping import FLAGS, Dropping
 
@@ -165,7 +167,8 @@ def from_pretrained(kind: str, name: str, **more: Any) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return getattr(transformers, kind).from_pretrained(str(name), **more)
+        with quick_hub(not Path(name).is_dir()):
+            return getattr(transformers, kind).from_pretrained(str(name), **more)
     except Exception as error:  # of the Hub, of safetensors, of torch: of many libraries
         cure = "give a folder of transformers, or a name with a network"
         raise UsageError(explain(f"model={name} cannot be loaded", reason(error), cure)) from None

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, explain, name_some
+from ..runs.hub import quick_hub
 from ..runs.reasons import reason
-
-# Seconds to wait for the hub's answer; its own retries take three quarters of a minute.
-_PATIENCE = 5.0
 
 
 def pretrained_config(name: str) -> Any:
@@ -59,21 +57,15 @@ def quick_and_quiet(config: Any) -> Iterator[None]:
 
     What timm and the hub log meanwhile is not shown; the hub's bar of a download is.
     """
-    from huggingface_hub import constants
-
     loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
-    offline = constants.HF_HUB_OFFLINE
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quick_hub(_on_hub(config)):
             warnings.simplefilter("ignore")
-            if _on_hub(config) and not offline:
-                constants.HF_HUB_OFFLINE = not _hub_answers()
             yield
     finally:
-        constants.HF_HUB_OFFLINE = offline
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
@@ -99,16 +91,6 @@ def cannot_load(config: Any, error: Exception) -> UsageError:
 
 def _on_hub(config: Any) -> bool:
     return bool(config.hf_hub_id) and not config.file
-
-
-def _hub_answers() -> bool:
-    from huggingface_hub import constants, get_session
-
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
-    except Exception:  # of whatever HTTP library this release of the hub's client uses
-        return False
-    return True
 
 
 def _innermost(error: BaseException) -> str:

@@ -38,7 +38,7 @@ def test_what_is_tied_is_tied_and_flags_stay():
 
 def test_a_model_that_looks_at_its_numbers_is_made_with_some():
     def stubborn():
-        rate = torch.linspace(0, 1, 3)[1].item()
+        rate = torch.full((3,), 0.5)[1].item()
         return nn.Sequential(nn.Linear(2, 2), nn.Dropout(rate))
 
     model = on_meta(stubborn)

@@ -134,7 +134,7 @@ EVALUATE_ROWS = {
         "use the release that wrote it; nothing was changed."
     ),
     "spec-model.safetensors": (
-        "--model no_such_net is unknown. Cause: timm has no model of that name. Cure: see "
+        "--model zzzz is unknown. Cause: timm has no model of that name. Cure: see "
         "timm.list_models()."
     ),
     "spec-other.safetensors": (

@@ -103,7 +103,7 @@ INIT_ROWS = {
     ),
     "weights/spec-model.safetensors": (
         "--init ...weights/spec-model.safetensors does not fit the model. Cause: model "
-        "no_such_net there and test_resnet here. Cure: give the same --model, --stem and "
+        "zzzz there and test_resnet here. Cure: give the same --model, --stem and "
         "kind of images, or another file."
     ),
     "weights/spec-other.safetensors": (

@@ -191,8 +191,8 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
     """Layers' names without the modules that all are in, and of long ones the end.
 
     Example:
-        >>> shortened(["bert.encoder.0.query", "bert.encoder.10.value"], 8)
-        ['0.query', '…0.value']
+        >>> shortened(["bert.encoder.0.query", "bert.encoder.10.value"], 7)
+        ['0.query', '….value']
     """
     parts = [name.split(".") for name in names]
     shared = 0
