@@ -79,7 +79,13 @@ def test_the_start_up_card_is_written(tmp_path, monkeypatch):
     assert found["layerdropback, after torch"] == [len(", layerdropback")] * 3
 
 
-@pytest.mark.parametrize("name", start_up.PROCESSES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if "torch" in name else [])
+        for name in start_up.PROCESSES
+    ],
+)
 def test_what_is_timed_at_the_start_does_what_it_says(name):
     done = subprocess.run(
         [sys.executable, *start_up.PROCESSES[name]], capture_output=True, text=True, check=False

@@ -229,6 +229,7 @@ def test_what_a_model_cannot_do_is_left_out_and_said(run, tmp_path, short_pilot)
     assert "VGG has no residual branch" in errors
 
 
+@pytest.mark.slow
 def test_a_sweep_of_arms_alone(run, tmp_path, short_pilot):
     arms = ["--arm", "late:strategy=truncate,drop_rate=0.3,every=1,ramp=rising"]
     arms += ["--arm", "strategy=branch,drop_rate=0.4,anneal=0.5"]
