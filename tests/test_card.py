@@ -51,9 +51,10 @@ def test_a_bar_in_a_cell_ends_none():
 def test_a_comparisons_folder_becomes_a_card(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    Record(
-        "ldb compare", {}, {"name": "few", "train": 9, "test": 9}, {}, {}, [], [0], margin=0.5
-    ).write(run)
+    data = {"name": "few", "train": 9, "test": 9}
+    arm = {"name": "plain", "role": "plain", "of": None, "says": "plain training"}
+    arms = [arm | {"settings": {"epochs": 1}}]
+    Record("ldb compare", {}, data, {}, {}, arms, [0], margin=0.5).write(run)
     (run / "report.md").write_text("# R\n\n| arm | n |\n| --- | --- |\n| plain | 3 |\n")
     main(["card", str(run), str(tmp_path / "card")])
     assert (tmp_path / "card.csv").read_text() == "arm,n\nplain,3\n"
