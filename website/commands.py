@@ -7,8 +7,8 @@ from typing import Any
 
 import typer.main
 
-from layerdropback.cli.main import app
 from layerdropback.cli.app import GROUPS
+from layerdropback.cli.main import app
 
 _HEAD = """# Commands and flags
 
