@@ -109,6 +109,7 @@ def measured(args: argparse.Namespace, network: str) -> dict[str, list[float]]:
     recipe = {**recipe_settings("paper-scratch"), "lr": LR, "epochs": 1000}
     mine = loops.trainer_of(args, network, data, **{**recipe, "batch_size": args.batch_size})
     other = loops.trainer_of(args, network, data, drop_rate=0.0)
+    other.ldb.detach()
     theirs = AuthorsLoop(args, other.model, data)
 
     def ours(number: int) -> Iterator[object]:

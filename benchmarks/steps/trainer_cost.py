@@ -47,6 +47,7 @@ def measured(args: argparse.Namespace, network: str) -> dict[str, list[float]]:
     data = loops.random_data(args.images)
     plain = {"drop_rate": 0.0, "workers": 0}
     mine, other = (loops.trainer_of(args, network, data, **plain) for _ in range(2))
+    other.ldb.detach()  # a plain loop has no hooks
     waiting: list[float] = []
 
     def trained(epoch: int) -> Iterator[object]:
