@@ -92,6 +92,18 @@ STATUS = (
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
+    "2026-11-29-start-up-cpu": (
+        "before anything happens: help, a wrong flag, the import",
+        "`ldb train --help` 275 ms; `import torch` 2914 ms, with the library 2852",
+    ),
+    "2026-11-29-trainer-cost-cpu": (
+        "`ldb train`'s trainer against a plain loop by hand, two small networks",
+        "1.00 and 1.02 of its time; 1.0 and 2.3 % of it waits for data",
+    ),
+    "2026-11-29-authors-loop-cpu": (
+        "`ldb train` against a loop in the style of the authors' scripts, two small networks",
+        "1.15 times the images in a second for the ResNet, 1.62 for the ViT",
+    ),
     "2026-11-29-blocks-sst2": (
         "MiniLM on SST-2, 1 epoch, 5 seeds: blocks that take turns, a fixed cut, LISA, LoRA",
         "points to full: two random blocks -1.16, fixed -2.12; `Truncate(0.5)` -0.93; LoRA -1.32",
