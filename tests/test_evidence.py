@@ -51,7 +51,9 @@ def test_a_comparisons_rows_are_its_cards(card):
 @pytest.mark.parametrize("card", MEASURED)
 def test_what_was_measured_stands_on_its_card(card):
     assert rows_of(card) == []
-    numbers = re.findall(r"\d+\.\d+", re.sub(r"`.*?`|`?Truncate`? 0\.5", "", MEASURED[card][1]))
+    numbers = re.findall(
+        r"\d+\.\d+|\b\d{3,}\b", re.sub(r"`.*?`|`?Truncate`? 0\.5", "", MEASURED[card][1])
+    )
     assert numbers
     assert all(number in text_of(card) for number in numbers)
 
