@@ -1,13 +1,11 @@
 """The page of all commands and flags, made from the parser's own objects; torch is not needed."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import typer.main
 
-from layerdropback.cli.app import GROUPS
 from layerdropback.cli.main import app
 
 _HEAD = """# Commands and flags
@@ -29,16 +27,11 @@ def commands_page() -> str:
 def _section(name: str, command: Any) -> Iterator[str]:
     context = command.make_context(name, [], resilient_parsing=True)
     yield f"## ldb {name}\n\n{_cell(command.help or '')}\n"
-    rows = defaultdict(list)
-    for param in command.get_params(context):
-        record = param.get_help_record(context)
-        if record is not None and "--help" not in param.opts:
-            kind = "Arguments" if param.param_type_name == "argument" else "Options"
-            rows[getattr(param, "rich_help_panel", None) or kind].append(record)
-    for group in ("Arguments", *GROUPS, "Options"):
-        if rows[group]:
+    for group, rows in command.groups(context).items():
+        shown = [(names, text) for names, text in rows if names != "--help"]
+        if shown:
             yield f"### {group} of ldb {name}\n\n| flag | what it is |\n| --- | --- |"
-            for names, text in rows[group]:
+            for names, text in shown:
                 escaped = names.replace("|", "\\|")
                 yield f"| `{escaped}` | {_cell(text)} |"
             yield ""

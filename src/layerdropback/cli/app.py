@@ -63,18 +63,21 @@ app = typer.Typer(
 class Page(_Quick, TyperCommand):
     """A command whose help has its flags by group, and at its end examples as they are typed."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments, each group of flags, and what the parser itself adds."""
+    def groups(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Names and text of the arguments, each group of flags, and what the parser itself adds."""
         rows = defaultdict(list)
         for param in self.get_params(ctx):
             row = param.get_help_record(ctx)
             if row is not None:
                 kind = "Arguments" if param.param_type_name == "argument" else "Options"
                 rows[getattr(param, "rich_help_panel", None) or kind].append(row)
-        for group in ("Arguments", *GROUPS, "Options"):
-            if rows[group]:
-                with formatter.section(group):
-                    formatter.write_dl(rows[group])
+        return {name: rows[name] for name in ("Arguments", *GROUPS, "Options") if rows[name]}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write them."""
+        for name, rows in self.groups(ctx).items():
+            with formatter.section(name):
+                formatter.write_dl(rows)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, none of them broken at the page's width."""
