@@ -18,13 +18,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from layerdropback.lab.tables import markdown_table
 from layerdropback.runs.machine import find_device
 from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.recipes import recipe_settings
 
-from ..common.card_files import page, write
-from ..common.facts import facts_of, sentence
 from ..common.timing import quartiles
 from . import loops
 
@@ -138,17 +135,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every network, print the card, and write it."""
-    facts = facts_of(args.device)
-    runs = {network: measured(args, network) for network in args.networks}
-    card = page(
-        "A loop as in the authors' scripts, and the trainer",
-        args.command,
-        sentence(facts),
+    about = (
         f"A full and a drop epoch (rate {RATE}, unit tensor) of {args.images:,} random images of "
         f"32 pixels in each round, batches of {args.batch_size}, crop, flip and rotation: medians "
         f"[quartiles] of the rounds. The authors' loaders have {args.workers} workers; the trainer "
-        "augments in batches.",
-        markdown_table(HEAD, [row(args, name, found) for name, found in runs.items()]),
+        "augments in batches."
     )
-    print(card)
-    write(args.out, card, {"command": args.command, "seconds": runs, **facts})
+    loops.card(
+        args, "A loop as in the authors' scripts, and the trainer", about, measured, row, HEAD
+    )

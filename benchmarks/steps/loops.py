@@ -2,16 +2,19 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from layerdropback.lab.tables import markdown_table
 from layerdropback.runs.machine import find_device
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import ImageData, Split
 from layerdropback.training.loop import Trainer
 
+from ..common.card_files import page, write
+from ..common.facts import facts_of, sentence
 from ..common.flags import device, out, set_threads, threads
 from ..common.timing import rotated
 
@@ -40,6 +43,23 @@ def flags(parser: argparse.ArgumentParser, images: int) -> None:
     parser.add_argument("--rounds", type=int, default=10, help="of all loops in turns")
     device(parser)
     threads(parser)
+
+
+def card(
+    args: argparse.Namespace,
+    title: str,
+    about: str,
+    measured: Callable[[argparse.Namespace, str], dict[str, list[float]]],
+    row: Callable[[argparse.Namespace, str, dict[str, list[float]]], list[str]],
+    head: Sequence[str],
+) -> None:
+    """Measure every network, print the card, and write it; a row for each under `head`."""
+    facts = facts_of(args.device)
+    runs = {network: measured(args, network) for network in args.networks}
+    table = markdown_table(head, [row(args, name, found) for name, found in runs.items()])
+    text = page(title, args.command, sentence(facts), about, table)
+    print(text)
+    write(args.out, text, {"command": args.command, "seconds": runs, **facts})
 
 
 def random_data(count: int) -> ImageData:

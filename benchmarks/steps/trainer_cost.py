@@ -11,11 +11,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from layerdropback.lab.tables import markdown_table
 from layerdropback.training.loop import Trainer
 
-from ..common.card_files import page, write
-from ..common.facts import facts_of, sentence
 from ..common.timing import quartiles
 from . import loops
 
@@ -74,15 +71,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every network, print the card, and write it."""
-    facts = facts_of(args.device)
-    runs = {network: measured(args, network) for network in args.networks}
-    card = page(
-        "What the trainer adds to a plain loop",
-        args.command,
-        sentence(facts),
+    about = (
         f"Epochs of {args.images:,} random images of 32 pixels, batches of {args.batch_size}, by "
-        "both in turns: medians [quartiles] of the rounds' own ratios.",
-        markdown_table(HEAD, [row(args, name, found) for name, found in runs.items()]),
+        "both in turns: medians [quartiles] of the rounds' own ratios."
     )
-    print(card)
-    write(args.out, card, {"command": args.command, "seconds": runs, **facts})
+    loops.card(args, "What the trainer adds to a plain loop", about, measured, row, HEAD)
