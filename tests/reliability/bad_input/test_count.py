@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 def rows_of(file):
-    """Entries of the tables of a file, which are dictionaries called ROWS or ..._ROWS."""
+    """Entries of a file's own tables, dictionaries called ROWS or ..._ROWS."""
     tables = [
-        statement.value
+        statement.value.right if isinstance(statement.value, ast.BinOp) else statement.value
         for statement in ast.parse(file.read_text()).body
         if isinstance(statement, ast.Assign) and statement.targets[0].id.endswith("ROWS")
     ]

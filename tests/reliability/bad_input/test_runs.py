@@ -5,39 +5,16 @@ Three dots stand for anything.
 
 import pytest
 
+from spoiled_rows import CHECKPOINTS
+
 NEEDS = ("runs",)
 
 RESUME = "train --resume --out runs/"
-RESUME_ROWS = {
-    "no-kind": (
-        "no checkpoint in runs/no-kind/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "no-version": (
-        "no checkpoint in runs/no-version/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "no-run": (
-        "runs/no-run/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'run'. Cure: use the release that wrote it; nothing was changed."
-    ),
+RESUME_ROWS = CHECKPOINTS | {
     "run-number": (
         "runs/run-number/checkpoints/step-000000009-...pt cannot be used. Cause: another "
         "release of layerdropback wrote it, though named ... as this one is: it has no "
         "part 'run'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "no-trainer": (
-        "runs/no-trainer/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'trainer'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "trainer-number": (
-        "runs/trainer-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'trainer'. Cure: use the release that wrote it; nothing was changed."
     ),
     "no-model": (
         "the checkpoint does not fit this run. Cause: Error(s) in loading state_dict for "
@@ -47,35 +24,10 @@ RESUME_ROWS = {
         "the checkpoint does not fit this run. Cause: 'int' object has no attribute "
         "'items'. Cure: resume with the release of layerdropback that wrote it."
     ),
-    "history-number": (
-        "runs/history-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'history'. Cure: use the release that wrote it; nothing was changed."
-    ),
     "history-row": (
         "runs/history-row/checkpoints/step-000000009-...pt cannot be used. Cause: another "
         "release of layerdropback wrote it, though named ... as this one is: i... Cure: "
         "use the release that wrote it; nothing was changed."
-    ),
-    "no-export": (
-        "runs/no-export/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'export'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "export-number": (
-        "runs/export-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'export'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "format-tensor": (
-        "no checkpoint in runs/format-tensor/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "of-comparison": (
-        "no checkpoint in runs/of-comparison/checkpoints can be used. Cause: "
-        "step-000000009-...pt is of a comparison, not of a training. Cure: put an intact "
-        "one there, or begin again with --overwrite."
     ),
     "generators": (
         "the checkpoint does not fit this run. Cause: it has no part 'torch'. Cure: resume "
@@ -89,25 +41,6 @@ RESUME_ROWS = {
         "the checkpoint does not fit this run. Cause: it has no part 'state'. Cure: resume "
         "with the release of layerdropback that wrote it."
     ),
-    "tensor": (
-        "no checkpoint in runs/tensor/checkpoints can be used. Cause: step-000000009-...pt "
-        "is no checkpoint of ldb. Cure: put an intact one there, or begin again with "
-        "--overwrite."
-    ),
-    "evil": (
-        "runs/evil/checkpoints/step-000000009-...pt cannot be used. Cause: it holds more "
-        "than tensors and plain values, and loading that could run code. Cure: find out "
-        "where it comes from; nothing was changed."
-    ),
-    "evil-bare": (
-        "no checkpoint in runs/evil-bare/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint. Cure: put an intact one there, or begin "
-        "again with --overwrite."
-    ),
-    "text": (
-        "no checkpoint in runs/text/checkpoints can be used. Cause: step-000000009-...pt "
-        "is no checkpoint. Cure: put an intact one there, or begin again with --overwrite."
-    ),
     "lost": (
         "runs/lost has metrics of finished epochs, but no checkpoint. Cause: "
         "runs/lost/checkpoints was emptied or lost. Cure: put the checkpoints back, or "
@@ -117,15 +50,6 @@ RESUME_ROWS = {
         "runs/other-name/checkpoints/last.pt cannot be used. Cause: another release of "
         "layerdropback than this one, ..., wrote it: its name is none that this release "
         "gives. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "cut": (
-        "no checkpoint in runs/cut/checkpoints can be used. Cause: step-000000008-...pt is "
-        "damaged (1,000 bytes that do not have the checksum in its name). Cure: put an "
-        "intact one there, or begin again with --overwrite."
-    ),
-    "zero": (
-        "no checkpoint in runs/zero/checkpoints can be used. Cause: step-000000008-...pt "
-        "is empty. Cure: put an intact one there, or begin again with --overwrite."
     ),
     "settings-typo": (
         "runs/settings-typo/settings.yaml sets 'epoks'. Cause: this release of "

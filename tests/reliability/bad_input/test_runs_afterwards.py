@@ -5,35 +5,12 @@ Three dots stand for anything.
 
 import pytest
 
+from spoiled_rows import CHECKPOINTS
+
 NEEDS = ("runs",)
 
 EXPORT = "export --to new.safetensors runs/"
-EXPORT_ROWS = {
-    "no-kind": (
-        "no checkpoint in runs/no-kind/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "no-version": (
-        "no checkpoint in runs/no-version/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "no-run": (
-        "runs/no-run/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'run'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "no-trainer": (
-        "runs/no-trainer/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'trainer'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "trainer-number": (
-        "runs/trainer-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'trainer'. Cure: use the release that wrote it; nothing was changed."
-    ),
+EXPORT_ROWS = CHECKPOINTS | {
     "no-model": (
         "runs/no-model/checkpoints/step-000000009-...pt cannot be used. Cause: another "
         "release of layerdropback wrote it, though named ... as this one is: Error(s) in "
@@ -45,54 +22,10 @@ EXPORT_ROWS = {
         "release of layerdropback wrote it, though named ... as this one is:... Cure: use "
         "the release that wrote it; nothing was changed."
     ),
-    "history-number": (
-        "runs/history-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'history'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "no-export": (
-        "runs/no-export/checkpoints/step-000000009-...pt cannot be used. Cause: another "
-        "release of layerdropback wrote it, though named ... as this one is: it has no "
-        "part 'export'. Cure: use the release that wrote it; nothing was changed."
-    ),
-    "export-number": (
-        "runs/export-number/checkpoints/step-000000009-...pt cannot be used. Cause: "
-        "another release of layerdropback wrote it, though named ... as this one is: it "
-        "has no part 'export'. Cure: use the release that wrote it; nothing was changed."
-    ),
     "export-spec": (
         "runs/export-spec/checkpoints/step-000000009-...pt cannot be used. Cause: another "
         "release of layerdropback wrote it, though named ... as this one is: i... Cure: "
         "use the release that wrote it; nothing was changed."
-    ),
-    "format-tensor": (
-        "no checkpoint in runs/format-tensor/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint of ldb. Cure: put an intact one there, or "
-        "begin again with --overwrite."
-    ),
-    "of-comparison": (
-        "no checkpoint in runs/of-comparison/checkpoints can be used. Cause: "
-        "step-000000009-...pt is of a comparison, not of a training. Cure: put an intact "
-        "one there, or begin again with --overwrite."
-    ),
-    "tensor": (
-        "no checkpoint in runs/tensor/checkpoints can be used. Cause: step-000000009-...pt "
-        "is no checkpoint of ldb. Cure: put an intact one there, or begin again with "
-        "--overwrite."
-    ),
-    "evil": (
-        "runs/evil/checkpoints/step-000000009-...pt cannot be used. Cause: it holds more "
-        "than tensors and plain values, and loading that could run code. Cure: find out "
-        "where it comes from; nothing was changed."
-    ),
-    "evil-bare": (
-        "no checkpoint in runs/evil-bare/checkpoints can be used. Cause: "
-        "step-000000009-...pt is no checkpoint. Cure: put an intact one there, or begin "
-        "again with --overwrite."
-    ),
-    "text": (
-        "no checkpoint in runs/text/checkpoints can be used. Cause: step-000000009-...pt "
-        "is no checkpoint. Cure: put an intact one there, or begin again with --overwrite."
     ),
     "lost": (
         "runs/lost has no weights. Cause: there is no checkpoint in runs/lost/checkpoints. "
@@ -101,15 +34,6 @@ EXPORT_ROWS = {
     "other-name": (
         "runs/other-name has no weights. Cause: there is no checkpoint in "
         "runs/other-name/checkpoints. Cure: train on with --resume."
-    ),
-    "cut": (
-        "no checkpoint in runs/cut/checkpoints can be used. Cause: step-000000008-...pt is "
-        "damaged (1,000 bytes that do not have the checksum in its name). Cure: put an "
-        "intact one there, or begin again with --overwrite."
-    ),
-    "zero": (
-        "no checkpoint in runs/zero/checkpoints can be used. Cause: step-000000008-...pt "
-        "is empty. Cure: put an intact one there, or begin again with --overwrite."
     ),
     "empty": (
         "no run in runs/empty. Cause: it has neither settings.yaml nor "
