@@ -2,6 +2,9 @@
 
 # Each task with its cards, the latest first.
 TASKS = {
+    "fine-tuning, EfficientNet-Lite0, 1,000 images, 3 epochs": (
+        "2026-11-29-cifar1000-efficientnet",
+    ),
     "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm",),
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
     "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
@@ -41,8 +44,14 @@ TASKS = {
 # README's rows: the task, what is left out, and where it stands.
 STATUS = (
     (
-        "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
+        "fine-tuning EfficientNet-Lite0 (real weights), 1,000 images, 3 epochs",
         "the lower half, in every step (preset `finetune`)",
+        "2026-11-29-cifar1000-efficientnet",
+        "ldb",
+    ),
+    (
+        "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
+        "the same",
         "2026-11-28-trec-minilm",
         "half",
     ),
