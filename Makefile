@@ -27,7 +27,11 @@ TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 COUNT := 10000
 SEED := 0
 
-.PHONY: demo test test-all test-oldest networks lint docs clean
+# What makes and checks a release; the last is the environment that it is tried in.
+TOOLS := .venv-release
+TRIED := .venv-dist
+
+.PHONY: demo test test-all test-oldest networks lint docs commands dist check-dist bounds audit clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -58,6 +62,33 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# The lines of README and docs, in order, in a fresh clone of what is committed.
+commands: $(VENV)/.installed
+	$(BIN)/python tests/support/run_lines.py
+
+dist: $(TOOLS)/.installed
+	rm -rf dist
+	$(TOOLS)/bin/python -m build --quiet
+	$(TOOLS)/bin/python -m twine check --strict dist/*
+	$(PYTHON) tests/support/contents.py dist
+
+# The wheel in an environment of its own (6 GB): first alone, then with the command line.
+check-dist: dist
+	rm -rf $(TRIED)
+	$(PYTHON) -m venv $(TRIED)
+	$(TRIED)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(TRIED)/bin/python -I tests/support/smoke.py core
+	$(TRIED)/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]" mypy
+	$(TRIED)/bin/python -I tests/support/smoke.py cli types
+
+# That the oldest of everything that pyproject.toml allows can be installed together.
+bounds: $(TOOLS)/.installed
+	$(TOOLS)/bin/python -m uv pip compile --quiet --resolution lowest-direct --all-extras --output-file - pyproject.toml
+
+# Known vulnerabilities of what is installed; it asks the package registry.
+audit: $(VENV)/.installed $(TOOLS)/.installed
+	$(TOOLS)/bin/python -m pip_audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -74,5 +105,10 @@ $(OLDEST)/.installed: pyproject.toml
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+$(TOOLS)/.installed:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check build twine uv pip-audit
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist
+	rm -rf $(VENV) $(OLDEST) $(TOOLS) $(TRIED) build dist
