@@ -87,7 +87,7 @@ bounds: $(TOOLS)/.installed
 
 # Known vulnerabilities of what is installed; it asks the package registry.
 audit: $(VENV)/.installed $(TOOLS)/.installed
-	$(TOOLS)/bin/python -m pip_audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	$(TOOLS)/bin/python tests/support/audit.py $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

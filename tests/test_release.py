@@ -6,6 +6,7 @@ import tomllib
 import pytest
 import yaml
 
+import audit
 import contents
 import layerdropback
 import smoke
@@ -99,6 +100,21 @@ def test_what_belongs_into_a_release_is_known():
     ]
     only = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
     assert {name for name in only if name != "src"} < contents.BESIDE
+
+
+def test_what_could_not_be_audited_is_a_fault():
+    vulnerable = {"id": "X-1", "fix_versions": ["2"]}
+    packages = [
+        {"name": "good", "version": "1", "vulns": []},
+        {"name": "layerdropback", "skip_reason": "not found"},
+        {"name": "unknown", "skip_reason": "not found"},
+        {"name": "bad", "version": "1", "vulns": [vulnerable, vulnerable | {"fix_versions": []}]},
+    ]
+    assert list(audit.faults({"dependencies": packages})) == [
+        "unknown could not be looked up: not found",
+        "bad 1: X-1, mended in 2",
+        "bad 1: X-1, mended in no release",
+    ]
 
 
 def test_the_readme_has_the_example_that_is_tried():

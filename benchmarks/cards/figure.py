@@ -26,8 +26,8 @@ from .labels import Box, placed
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "images" / "accuracy-time.svg"
 
-WIDTH, HEIGHT = 400, 350
-LEFT, RIGHT, TOP, BOTTOM = 38, 392, 62, 312  # of the part in which points lie
+WIDTH, HEIGHT = 400, 370
+LEFT, RIGHT, TOP, BOTTOM = 38, 392, 80, 332  # of the part in which points lie
 STYLE = "text{font:11px system-ui,sans-serif;fill:#212121}.m{text-anchor:middle}.e{text-anchor:end}"
 INK, GROUND, GRID, GAIN, OTHER = "#212121", "#fafafa", "#e0e0e0", COLOURS[1], COLOURS[0]
 WORDS = "Accuracy and training time of plain training, of several lengths, and of ways to drop"
@@ -65,7 +65,7 @@ class Scale:
 
         Example:
             >>> Scale(57, 103, 0, 1).ticks()
-            [60, 70, 80, 90, 100]
+            [60.0, 70.0, 80.0, 90.0, 100.0]
         """
         steps = (size * 10.0**power for power in range(-3, 4) for size in (1, 2, 5))
         step = next(s for s in steps if (self.high - self.low) / s <= most)
@@ -90,13 +90,18 @@ def ends_of(point: Point) -> tuple[float, float]:
     return curve + over.low, curve + over.high
 
 
-def curve(plain: Sequence[Point], x: Scale, y: Scale) -> str:
+def curve(plain: Sequence[Point], x: Scale, y: Scale) -> list[tuple[float, float]]:
     """Plain training's accuracy by time; beyond its shortest and longest run it is level."""
     times = [x.low + (x.high - x.low) * number / 60 for number in range(61)]
     times = sorted({*times, *(100 * point.time for point in plain)})
     values = plain_curve(plain, [time / 100 for time in times])
-    line = " ".join(f"{x(time):g},{y(value):g}" for time, value in zip(times, values, strict=True))
-    return f'<polyline points="{line}" fill="none" stroke="{INK}" stroke-dasharray="5 3"/>'
+    return [(x(time), y(value)) for time, value in zip(times, values, strict=True)]
+
+
+def line(places: Sequence[tuple[float, float]]) -> str:
+    """Through all of them."""
+    text = " ".join(f"{x:g},{y:g}" for x, y in places)
+    return f'<polyline points="{text}" fill="none" stroke="{INK}" stroke-dasharray="5 3"/>'
 
 
 def mark(x: float, y: float, shown: bool, drops: bool = True) -> str:
@@ -133,20 +138,36 @@ def legend(record: Record, methods: Sequence[Point]) -> Iterator[str]:
     data, seeds = record.data, counted(len(record.finished_seeds()), "seed")
     on = f"{data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} {record.unit}"
     yield f'<text x="6" y="16">{escape(data["name"])}: {on}, {seeds}</text>'
-    rows = [(square(0, 0), "plain training")]
-    rows.append((mark(0, 0, False), "a way to drop"))
+    rows = [(square(0, 0), "plain training"), (mark(0, 0, False), "drops layers")]
+    rows.append((mark(0, 0, True), "shown to be above the curve"))
     if any(not drops(record, point) for point in methods):
-        rows.append((mark(0, 0, False, drops=False), "another way"))
-    rows.append((mark(0, 0, True), "shown above the curve"))
-    at = 12.0
-    for drawn, words in rows:
-        yield f'<g transform="translate({at:g} 32)">{drawn}<text x="8" y="4">{words}</text></g>'
-        at += 22 + 5.6 * len(words)
+        rows.append((mark(0, 0, False, drops=False), "drops nothing"))
+    for number, (drawn, words) in enumerate(rows):
+        left, top = 12 + 200 * (number % 2), 32 + 17 * (number // 2)
+        yield f'<g transform="translate({left} {top})">{drawn}<text x="9" y="4">{words}</text></g>'
 
 
 def drops(record: Record, point: Point) -> bool:
     """Whether a method is a way to drop layers."""
     return bool(record.arm(point.name)["settings"].get("strategy"))
+
+
+def named(
+    names: Sequence[str], at: Sequence[tuple[float, float]], boxes: Sequence[Box]
+) -> Iterator[str]:
+    """The methods' names, each with a line to its point where that is not beside it."""
+    for name, (x, y), box in zip(names, at, boxes, strict=True):
+        near_x = min(max(x, box.left), box.right)
+        near_y = min(max(y, box.top), box.bottom)
+        if abs(near_x - x) + abs(near_y - y) > 11:
+            place = f"M{x:g} {y:g}L{near_x:.1f} {near_y:.1f}"
+            yield f'<path d="{place}" stroke="{INK}" stroke-width=".6" opacity=".6"/>'
+        # A font may be narrower than the box: the end at the point is the one that is kept.
+        side, start = ('class="e" ', box.right) if box.right <= x else ("", box.left)
+        if box.left < x < box.right:
+            side, start = 'class="m" ', (box.left + box.right) / 2
+        place = f'{side}x="{start:.1f}" y="{box.bottom - 2.5:.1f}"'
+        yield f"<text {place}>{escape(name)}</text>"
 
 
 def picture(record: Record) -> str:
@@ -160,20 +181,19 @@ def picture(record: Record) -> str:
     values = [point.accuracy.mean for point in [*plain, *methods]]
     x = Scale.over([100 * point.time for point in [*plain, *methods]], LEFT, RIGHT)
     y = Scale.over([*values, *(end for both in ends for end in both)], BOTTOM, TOP)
-    parts = [*legend(record, methods), *axes(x, y), curve(plain, x, y)]
+    front = curve(plain, x, y)
+    parts = [*legend(record, methods), *axes(x, y), line(front)]
     at = [(x(100 * point.time), y(point.accuracy.mean)) for point in [*plain, *methods]]
     taken = [Box(left - 6, top - 6, left + 6, top + 6) for left, top in at]
+    taken += [Box(left - 2, top - 1, left + 2, top + 1) for left, top in front]
     parts += [square(*place) for place in at[: len(plain)]]
     for point, (low, high), (left, top) in zip(methods, ends, at[len(plain) :], strict=True):
         colour = GAIN if point.shown else OTHER
         parts.append(f'<path d="M{left:g} {y(low):g}V{y(high):g}" stroke="{colour}" opacity=".5"/>')
         parts.append(mark(left, top, point.shown, drops(record, point)))
         taken.append(Box(left - 2, y(high), left + 2, y(low)))
-    names = [point.name for point in methods]
-    for name, box in zip(
-        names, placed(names, at[len(plain) :], taken, Box(LEFT, TOP, RIGHT, BOTTOM)), strict=True
-    ):
-        parts.append(f'<text x="{box.left:.1f}" y="{box.bottom - 2.5:.1f}">{escape(name)}</text>')
+    names, around = [point.name for point in methods], Box(LEFT, TOP, RIGHT, BOTTOM)
+    parts += named(names, at[len(plain) :], placed(names, at[len(plain) :], taken, around))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="{GROUND}"/>'
     top = [head, f"<title>{WORDS}</title>", f"<style>{STYLE}</style>", ground]

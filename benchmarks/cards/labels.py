@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # Of a letter, at 11 pixels of a common font: a little more than most have.
-LETTER, HEIGHT = 5.8, 12.0
+LETTER, HEIGHT = 6.0, 12.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def placed(
 
     Example:
         >>> placed(["ab"], [(10, 10)], [], Box(0, 0, 99, 99))
-        [Box(left=18.0, top=4.0, right=29.6, bottom=16.0)]
+        [Box(left=18, top=4.0, right=30.0, bottom=16.0)]
     """
     found: list[Box] = []
     for name, (x, y) in zip(names, at, strict=True):

@@ -13,7 +13,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # to stop
     if sys.argv[1:] == ["--version"]:  # what an issue asks for, also without the extra
         print(versions())
-        return
+        sys.exit(0)
     try:
         from .cli.main import main as run
 
