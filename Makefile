@@ -3,12 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-# The oldest torch and the oldest frameworks that pyproject.toml allows, and the tests of what needs
-# no command line.
+# The oldest of everything that pyproject.toml allows, and the tests that are run with it.
 OLDEST := .venv-oldest
-OLDEST_TORCH := torch==2.6.0 torchvision==0.21.0
-OLDEST_NEEDS := numpy networkx timm scikit-learn scipy hypothesis pytest pytest-xdist datasets \
-	transformers==4.51.3 accelerate==1.6.0 peft==0.14.0 lightning==2.5.6 pytorch_lightning==2.5.6
 OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop tests/model tests/parity \
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
@@ -31,7 +27,7 @@ SEED := 0
 TOOLS := .venv-release
 TRIED := .venv-dist
 
-.PHONY: demo test test-all test-oldest networks lint docs commands dist check-dist bounds audit clean
+.PHONY: demo test test-all test-oldest networks lint docs commands dist check-dist audit clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -81,10 +77,6 @@ check-dist: dist
 	$(TRIED)/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]" mypy
 	$(TRIED)/bin/python -I tests/support/smoke.py cli types
 
-# That the oldest of everything that pyproject.toml allows can be installed together.
-bounds: $(TOOLS)/.installed
-	$(TOOLS)/bin/python -m uv pip compile --quiet --resolution lowest-direct --all-extras --output-file - pyproject.toml
-
 # Known vulnerabilities of what is installed; it asks the package registry.
 audit: $(VENV)/.installed $(TOOLS)/.installed
 	$(TOOLS)/bin/python tests/support/audit.py $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -99,9 +91,11 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
-$(OLDEST)/.installed: pyproject.toml
+# What pyproject.toml names in its oldest version, what that needs in its newest.
+$(OLDEST)/.installed: pyproject.toml | $(TOOLS)/.installed
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST_TORCH) $(OLDEST_NEEDS)
+	$(TOOLS)/bin/python -m uv pip compile --quiet --resolution lowest-direct --all-extras --python $(OLDEST)/bin/python --output-file $(OLDEST)/lowest.txt pyproject.toml
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(OLDEST)/lowest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
