@@ -31,11 +31,11 @@ SLOW = How(slow=True)
 
 BRIEF = {"--epochs": "2", "--limit-train": "64", "--limit-test": "32", "--batch-size": "16"}
 TINY = BRIEF | {"--model": "test_resnet"}
-TRAIN, SETTINGS = How(TINY), How(BRIEF)
+TRAIN, SETTINGS = How(TINY), How(BRIEF | {"--epochs": "3"})
 COMPARE = How(TINY | {"--seeds": "2"})
 TASK = How({"--seeds": "2"})
 SWEEP = How(TINY | {"--seeds": "1", "--rates": "0.5"})
-PROFILE = How({"--batch-size": "4", "--pairs": "2"})
+PROFILE = How({"--batch-size": "4", "--pairs": "3"})
 
 INSTALLS = not_run("make check-dist installs, in an environment of its own")
 
@@ -135,7 +135,7 @@ LINES = {
             TRAIN,
         ),
         (
-            "torchrun --nproc-per-node 4 -m layerdropback train --parallel ddp --out runs/mine "
+            "torchrun --nproc-per-node 4 -m layerdropback train --parallel ddp --out runs/ranks "
             "--resume ...",
             TRAIN,
         ),

@@ -54,6 +54,7 @@ def provide(clone):
     """What is the reader's own on the pages."""
     import timm
     from safetensors.torch import save_file
+    from transformers import LlamaConfig
 
     import folders
     import tiny_language
@@ -68,6 +69,9 @@ def provide(clone):
     shutil.copytree(clone / "FOLDER", clone / "minilm")
     weights = timm.create_model("test_resnet", num_classes=2).state_dict()
     save_file(weights, clone / "FILE.safetensors")
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+    sizes |= {"num_hidden_layers": 4, "num_key_value_heads": 2}
+    LlamaConfig(**sizes, architectures=["LlamaForCausalLM"]).save_pretrained(clone / "llama-3.1-8b")
     shutil.copy(clone / "tests" / "support" / "made_up_task.py", clone / "mine.py")
     shutil.copy(clone / "examples" / "cifar10-cpu.yaml", clone / "my.yaml")
 
