@@ -32,6 +32,7 @@ SLOW = How(slow=True)
 BRIEF = {"--epochs": "2", "--limit-train": "64", "--limit-test": "32", "--batch-size": "16"}
 TINY = BRIEF | {"--model": "test_resnet"}
 TRAIN, SETTINGS = How(TINY), How(BRIEF | {"--epochs": "3"})
+MODERN = How(TINY | {"--epochs": "6"})  # its warm-up takes five
 COMPARE = How(TINY | {"--seeds": "2"})
 TASK = How({"--seeds": "2"})
 SWEEP = How(TINY | {"--seeds": "1", "--rates": "0.5"})
@@ -43,8 +44,8 @@ INSTALLS = not_run("make check-dist installs, in an environment of its own")
 # flags that the line was begun with.
 STAND_INS = (
     ("--pretrained", "--init FILE.safetensors"),
-    ("--data cifar10 --download", "--data folder:DIR"),
-    ("--data cifar10", "--data folder:DIR"),
+    ("--data cifar10 --download", "--data folder:squares"),
+    ("--data cifar10", "--data folder:squares"),
     ("--nproc-per-node 4", "--nproc-per-node 2"),
     (" ...", ""),
 )
@@ -59,10 +60,10 @@ LINES = {
         ("ldb train", TRAIN),
         ("ldb train --data digits:0123", TRAIN),
         ("ldb train --data cifar10 --download", TRAIN),
-        ("ldb train --data folder:DIR", TRAIN),
+        ("ldb train --data folder:DIR --image-size 224", TRAIN),
         ("ldb train --recipe finetune --pretrained --data folder:DIR --image-size 224", TRAIN),
         ("ldb train --drop-rate 0", TRAIN),
-        ("ldb train --recipe modern --out runs/mine", TRAIN),
+        ("ldb train --recipe modern --out runs/mine", MODERN),
         ("ldb train --out runs/mine --resume", AS_IT_IS),
         ("torchrun --nproc-per-node 4 -m layerdropback train --parallel ddp ...", TRAIN),
         ("ldb compare --data digits --epochs 8 --seeds 3", COMPARE),

@@ -59,8 +59,8 @@ def provide(clone):
     import folders
     import tiny_language
 
-    for name in ("DIR", "pictures"):
-        folders.make_folder(clone / name, ("ants", "bees"), train=40, test=20, size=(40, 36))
+    for name, size in (("DIR", (40, 36)), ("pictures", (40, 36)), ("squares", (32, 32))):
+        folders.make_folder(clone / name, ("ants", "bees"), train=40, test=20, size=size)
     tiny_language.make_folder(clone / "FOLDER")
     tiny_language.make_sentences(clone / "sentences", train=224)
     for file in (clone / "sentences").iterdir():
