@@ -3,12 +3,10 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-# The oldest torch and the oldest frameworks that pyproject.toml allows, and the tests of what needs
-# no command line.
+# The oldest of everything that pyproject.toml allows, and the tests that are run with it. What it
+# says of packages that it needs, and that are newer than itself, is no fault of ours.
 OLDEST := .venv-oldest
-OLDEST_TORCH := torch==2.6.0 torchvision==0.21.0
-OLDEST_NEEDS := numpy networkx timm scikit-learn scipy hypothesis pytest pytest-xdist datasets \
-	transformers==4.51.3 accelerate==1.6.0 peft==0.14.0 lightning==2.5.6 pytorch_lightning==2.5.6
+OLD_WARNINGS := -W ignore::DeprecationWarning
 OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop tests/model tests/parity \
 	tests/strategies tests/distributed/test_agreement.py tests/distributed/test_comm_hook.py \
 	tests/distributed/test_ddp.py tests/distributed/test_sync_watch.py tests/lab/test_cost.py \
@@ -27,7 +25,11 @@ TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 COUNT := 10000
 SEED := 0
 
-.PHONY: demo test test-all test-oldest networks lint docs clean
+# What makes and checks a release; the last is the environment that it is tried in.
+TOOLS := .venv-release
+TRIED := .venv-dist
+
+.PHONY: demo test test-all test-oldest networks lint docs commands dist check-dist audit clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -43,7 +45,7 @@ test-all: $(VENV)/.installed-docs test-oldest
 	$(BIN)/python -m pytest -q -m alone
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone" $(OLDEST_TESTS)
+	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone" $(OLD_WARNINGS) $(OLDEST_TESTS)
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)
@@ -58,6 +60,29 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# The lines of README and docs, in order, in a fresh clone of what is committed.
+commands: $(VENV)/.installed
+	$(BIN)/python tests/support/run_lines.py
+
+dist: $(TOOLS)/.installed
+	rm -rf dist
+	$(TOOLS)/bin/python -m build --quiet
+	$(TOOLS)/bin/python -m twine check --strict dist/*
+	$(PYTHON) tests/support/contents.py dist
+
+# The wheel in an environment of its own (6 GB): first alone, then with the command line.
+check-dist: dist
+	rm -rf $(TRIED)
+	$(PYTHON) -m venv $(TRIED)
+	$(TRIED)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(TRIED)/bin/python -I tests/support/smoke.py core
+	$(TRIED)/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]" mypy
+	$(TRIED)/bin/python -I tests/support/smoke.py cli types
+
+# Known vulnerabilities of what is installed; it asks the package registry.
+audit: $(VENV)/.installed $(TOOLS)/.installed
+	$(TOOLS)/bin/python tests/support/audit.py $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -68,11 +93,18 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
-$(OLDEST)/.installed: pyproject.toml
+# What pyproject.toml names in its oldest version, what that needs in its newest.
+$(OLDEST)/.installed: pyproject.toml | $(TOOLS)/.installed
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST_TORCH) $(OLDEST_NEEDS)
+	$(TOOLS)/bin/python -m uv pip compile --quiet --resolution lowest-direct --all-extras --python $(OLDEST)/bin/python --output-file $(OLDEST)/lowest.txt pyproject.toml
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(OLDEST)/lowest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+$(TOOLS)/.installed:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check build twine uv pip-audit
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist
+	rm -rf $(VENV) $(OLDEST) $(TOOLS) $(TRIED) build dist

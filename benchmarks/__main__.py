@@ -30,7 +30,7 @@ NAMES = {
     "text": ("sentence_ways", "blocks_text", "blocks_text_times", "trainer_minilm"),
     "images": ("evidence", "finetune_recipe", "cifar10", "families", "stem"),
     "network": ("slow_link", "wire_bytes"),
-    "cards": ("card", "evidence_table"),
+    "cards": ("card", "evidence_table", "figure"),
 }
 FOLDERS = {name: folder for folder, names in NAMES.items() for name in names}
 

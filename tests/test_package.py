@@ -80,12 +80,12 @@ def test_the_labs_names_come_only_when_asked_for():
         _ = lab.Nothing
 
 
-def test_the_oldest_torch_that_is_allowed_is_the_one_that_is_tested():
-    allowed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    (tested,) = re.findall(
-        r"^OLDEST_TORCH := torch==(\S+)\.0 ", (ROOT / "Makefile").read_text(), re.M
-    )
-    assert f"torch>={tested}" in allowed
+def test_all_that_is_needed_has_an_oldest_version():
+    """`make test-oldest` takes it from there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [name for names in project["optional-dependencies"].values() for name in names]
+    needs = [*project["dependencies"], *extras]
+    assert not [need for need in needs if ">=" not in need and "layerdropback" not in need]
 
 
 def test_what_make_runs_on_the_oldest_torch_exists():

@@ -99,6 +99,9 @@ STATUS = (
     ),
 )
 
+# The sweep or comparison that README's figure is drawn from: `python -m benchmarks figure`.
+FIGURE = "2026-11-28-trec-minilm"
+
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
     "2026-11-29-start-up-cpu": (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .strategies import Truncate as Truncate
     from .strategies import Uniform as Uniform
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
     "controller": ["LayerDropBack"],

@@ -3,12 +3,17 @@
 import sys
 from typing import NoReturn
 
+from . import __version__
+
 
 def main() -> None:
     """Run the command line, or say what it lacks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name outside the terminal's alphabet is no reason
             stream.reconfigure(errors="backslashreplace")  # to stop
+    if sys.argv[1:] == ["--version"]:  # what an issue asks for, also without the extra
+        print(versions())
+        sys.exit(0)
     try:
         from .cli.main import main as run
 
@@ -27,6 +32,23 @@ def main() -> None:
 # What the extra `cli` installs.
 _EXTRA = {"typer", "rich", "timm", "torchvision", "sklearn", "scipy", "matplotlib"}
 _EXTRA |= {"safetensors", "PIL", "yaml"}
+
+
+def versions() -> str:
+    """What took part, in one line; torch is not imported for it.
+
+    Example:
+        >>> versions().startswith("ldb ")
+        True
+    """
+    import platform
+    from importlib import metadata
+
+    try:
+        torch = f"torch {metadata.version('torch')}"
+    except metadata.PackageNotFoundError:
+        torch = "no torch"
+    return f"ldb {__version__}, {torch}, Python {platform.python_version()}"
 
 
 def fail(text: str) -> NoReturn:

@@ -1,13 +1,16 @@
 """The command line: what it says of itself and of what is wrong, and how fast."""
 
+import platform
 import shutil
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import layerdropback
 from command import TINY
 
 WRONG = {
@@ -133,6 +136,20 @@ def test_help_version_and_nothing(run):
     code, _, errors = run("paint")
     assert code == 2
     assert errors.startswith("ldb: error: No such command 'paint'.")
+
+
+def test_the_version_is_one_line_and_waits_for_nothing():
+    code = "import sys; sys.modules['typer'] = None; sys.argv = ['ldb', '--version']\n"
+    code += "from layerdropback.__main__ import main; main(); assert 'torch' not in sys.modules"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours, torchs, pythons = found.stdout.strip().split(", ")
+    assert ours == f"ldb {layerdropback.__version__}"
+    assert torchs == f"torch {metadata.version('torch')}"
+    assert pythons == f"Python {platform.python_version()}"
+
+
+def test_the_version_is_a_flag_among_others(run):
+    assert run("--version")[1] == run("--version", "train")[1]
 
 
 def seconds_of(*arguments):

@@ -54,13 +54,32 @@ def blocks_of(page):
     return [b.code for b in fences(page) if b.kind == "python" and b.reason is None]
 
 
+# What a line of a shell begins with; in blocks of text it stands among what programs print.
+PROGRAM = re.compile(r"(?:make|ldb|pip|torchrun|python3? -m) \S")
+
+
+def lines_of(page, text=None):
+    """The lines for a shell in a page's blocks, indented or fenced, in order.
+
+    A line that goes on is one, and has no comment.
+    """
+    language, waiting = None, ""
+    for line in (text_of(page) if text is None else text).splitlines():
+        if line.startswith("```"):
+            language, waiting = (None if language else line[3:]), ""
+        elif language in ("bash", "text") or (language is None and line.startswith("    ")):
+            waiting += re.sub(r"(?:^|\s+)#\s.*$", "", line).strip()
+            if waiting.endswith("\\"):
+                waiting = waiting[:-1]
+                continue
+            if PROGRAM.match(waiting):
+                yield re.sub(" +", " ", waiting)
+            waiting = ""
+
+
 def commands_of(page):
-    """The lines of ``ldb`` in a page's blocks, indented or fenced, without the program."""
-    text = text_of(page)
-    indented = re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)
-    fenced = [b.code for b in fences(page) if b.kind in ("bash", "text")]
-    for block in indented + fenced:
-        for line in block.replace("\\\n", " ").splitlines():
-            found = re.match(r" *(?:ldb|torchrun .* -m layerdropback) ([a-z]+\b.*)", line)
-            if found:
-                yield found[1]
+    """The lines of ``ldb`` among them, without the program."""
+    for line in lines_of(page):
+        found = re.match(r"(?:ldb|torchrun .* -m layerdropback) ([a-z]+\b.*)", line)
+        if found:
+            yield found[1]

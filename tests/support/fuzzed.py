@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save
 from torch import nn
 
-from layerdropback import LayerDropBack
+from layerdropback import LayerDropBack, __version__
 from layerdropback.errors import LayerDropBackError
 from layerdropback.integrations.chosen import from_state
 from layerdropback.lab.record import Record
@@ -116,7 +116,7 @@ class Touching:
 
 def _checkpoint(folder):
     mark = folder / "executed"
-    plain = {"format": 2, "step": 3, "kind": "training", "version": "0.1.0"}
+    plain = {"format": 2, "step": 3, "kind": "training", "version": __version__}
     plain |= {"run": {"lr": 0.1, "classes": ["a", "b"]}, "history": [{"epoch": 1}]}
     plain |= {"trainer": {"steps": 3}, "export": {"spec": {}, "notes": {}}}
     good = _zipped(plain | {"trainer": {"model": {"weight": torch.ones(2)}}})
@@ -219,7 +219,7 @@ def _run(folder):
 
 def _safetensors(folder):
     spec = {"name": "test_resnet", "classes": 10, "channels": 1, "image_size": 8}
-    notes = {"version": "0.1.0", "spec": spec | {"small_stem": True, "args": {}}}
+    notes = {"version": __version__, "spec": spec | {"small_stem": True, "args": {}}}
     notes |= {"mean": [0.5], "std": [0.2], "classes": ["a", "b"], "data": {"data": "digits"}}
     path = folder / "weights.safetensors"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from .. import __version__
+from ..__main__ import versions
 
 # The headings of a help page, in this order. Each flag names its own where it is made.
 GROUPS = (
@@ -122,14 +122,20 @@ def offer(words: tuple[str, ...]) -> Callable[[], list[str]]:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ldb {__version__}")
+        typer.echo(versions())
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show ours, torch's and Python's.",
+        ),
     ] = False,
 ) -> None:
     pass

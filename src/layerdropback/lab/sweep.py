@@ -4,12 +4,12 @@ Shorter plain training buys time with accuracy, too. A way to drop is worth some
 above what plain runs of several lengths reach, which the paper's Figure 3 leaves out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from .front import at_time
+from .front import Measured, at_time
 from .record import Record
 from .statistics import ERROR, Interval, chance, holm, interval
 from .tables import Columns, counted
@@ -75,6 +75,15 @@ def points(record: Record) -> list[Point]:
         )
         for name in sorted(arms, key=seconds.__getitem__)
     ]
+
+
+def plain_curve(plain: Sequence[Point], times: Iterable[float]) -> list[float]:
+    """Plain training's mean accuracy at each of these times, which are parts of its own.
+
+    Before its shortest and after its longest run it is theirs.
+    """
+    runs = [Measured([point.accuracy.mean], [point.time]) for point in plain]
+    return [at_time(runs, time)[0] for time in times]
 
 
 def _kind(arm: Mapping[str, Any]) -> str:

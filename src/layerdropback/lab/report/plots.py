@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..front import Measured, at_time
-from ..sweep import Point
+from ..sweep import Point, plain_curve
 from .drawing import COLOURS, as_svg, legend_above, new_figure, stacked_bars
 from .reading import Run
 
@@ -91,10 +90,15 @@ def front(points: Sequence[Point]) -> str:
     """Accuracy against time of every arm of a sweep, and plain training's own front."""
     figure, (axes,) = new_figure(height=4.2)
     plain = [point for point in points if point.over_plain is None]
-    runs = [Measured([point.accuracy.mean], [point.time]) for point in plain]
     between = np.geomspace(plain[0].time, plain[-1].time, 60)
-    line = [at_time(runs, time)[0] for time in between]
-    axes.plot(100 * between, line, color="black", alpha=0.6, linestyle="--", linewidth=1)
+    axes.plot(
+        100 * between,
+        plain_curve(plain, between),
+        color="black",
+        alpha=0.6,
+        linestyle="--",
+        linewidth=1,
+    )
     axes.plot(
         [100 * point.time for point in plain],
         [point.accuracy.mean for point in plain],
