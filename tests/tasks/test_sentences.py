@@ -9,8 +9,9 @@ from layerdropback import UsageError
 from layerdropback.lab import Arm, compare
 from layerdropback.lab.turns import Player
 from layerdropback.tasks.sentence_data import Batches, Sentences, read_sentences
+from layerdropback.tasks.sentence_settings import SentenceSettings
 from layerdropback.tasks.sentence_ways import Way
-from layerdropback.tasks.sentences import SentenceSettings, SentenceTask
+from layerdropback.tasks.sentences import SentenceTask
 from tiny_language import make_folder, make_sentences
 
 HALF = {"strategy": "truncate", "drop_rate": 0.5, "every": 1, "start": 0}

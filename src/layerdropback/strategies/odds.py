@@ -104,7 +104,8 @@ class Cuts:
     @cached_property
     def chances(self) -> Rates:
         """See `Odds`; to two digits or so."""
-        chances, order, points = np.zeros(self.count), list(self.layers), 1024
+        chances, points = np.zeros(self.count), 1024
+        order = np.array(self.layers, dtype=np.int64)
         for number in (np.arange(points) + 0.5) / points:
             below, above, up = self._around(number)
             chances[order[:below]] += 1 / points
