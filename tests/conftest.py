@@ -4,14 +4,30 @@ import signal
 import pytest
 import torch
 
+from in_turn import is_shown
+
 # A shell that starts the tests in the background may have them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models are tiny, and two workers of pytest-xdist share two cores.
 torch.set_num_threads(1)
 
+# Where there is no such device torch ignores its seed. But first it writes down who gave it, with
+# the whole stack, which takes longer than a step of a small model; and loops give one in each.
+for _kind in ("cuda", "xpu", "mtia"):
+    _devices = getattr(torch, _kind, None)
+    if hasattr(_devices, "manual_seed_all") and not _devices.is_available():
+        _devices.manual_seed_all = int
+
 # Collecting makes objects that last; to look for garbage among them takes a fifth of its time.
 gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not is_shown(item):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():

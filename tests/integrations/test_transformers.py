@@ -210,7 +210,10 @@ def test_the_cut_holds_under_gradient_checkpointing(tmp_path, name):
         {"lr_scheduler_type": "cosine", "warmup_steps": 3},
         pytest.param(
             {"torch_compile": True, "torch_compile_backend": "eager", "num_train_epochs": 1},
-            marks=pytest.mark.skipif(compile_ignores_flags(), reason="refused before torch 2.12"),
+            marks=[
+                pytest.mark.skipif(compile_ignores_flags(), reason="refused before torch 2.12"),
+                pytest.mark.slow,  # compiled blocks and models are tests/contracts/test_compile.py
+            ],
         ),
         {"dataloader_drop_last": True},
         {"neftune_noise_alpha": 1.0},

@@ -50,7 +50,13 @@ def flops_of_backward(model, batch, loss):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name", ["mlp", "resnet", "densenet", "vit", "beit", "attention"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mlp", "resnet", "vit", "attention"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet", "beit")),
+    ],
+)
 def test_weights_part_is_what_a_real_backward_pass_is_without(name):
     """Both with the inputs' gradient, so that no other product comes or goes."""
     entry = ZOO[name]
