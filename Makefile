@@ -36,14 +36,14 @@ demo: $(VENV)/.installed
 	$(BIN)/ldb compare --config $(DEMO) --data digits:456789 --init runs/demo-weights/weights.safetensors --epochs 3 --seeds 10 --margin 1 $(TUNED) --out runs/demo --overwrite
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2
 
 test-all: $(VENV)/.installed-docs test-oldest
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -q -n 2 -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not alone" $(OLDEST_TESTS)
+	$(OLDEST)/bin/python -m pytest -q -n 2 -m "not alone" $(OLDEST_TESTS)
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)

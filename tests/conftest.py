@@ -23,6 +23,13 @@ for _kind in ("cuda", "xpu", "mtia"):
 gc.disable()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from sharing_out import ByWhatIsStarted
+
+    return ByWhatIsStarted(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
