@@ -17,7 +17,7 @@ QUICK = {
     ("llama", "blocks", False),
     ("bert", "lora", False),
     ("vit", "blocks", True),
-    ("resnet18", "truncate", True),
+    ("resnet", "truncate", True),
     ("convnext", "full", False),
 }
 CASES = [(k, a, c) for k in models.KINDS for a in models.ARMS for c in (False, True)]
@@ -78,14 +78,14 @@ def test_for_every_way_in_which_adamw_is_made(how):
 
 
 def test_for_sgd_which_needs_nothing_and_with_momentum():
-    plain = both(models.resnet18, lambda m: torch.optim.SGD(m.parameters()), models.images)
+    plain = both(models.resnet, lambda m: torch.optim.SGD(m.parameters()), models.images)
     assert plain[0] == plain[1]
     assert "states" not in plain[0].kinds
 
     def momentum(model):
         return torch.optim.SGD(model.parameters(), momentum=0.9)
 
-    predicted, counted = both(models.resnet18, momentum, models.images)
+    predicted, counted = both(models.resnet, momentum, models.images)
     assert predicted == counted
     assert counted.kinds["states"] == 4 * counted.parameters
 
