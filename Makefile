@@ -27,7 +27,7 @@ TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 COUNT := 10000
 SEED := 0
 
-.PHONY: demo test test-all test-oldest networks lint docs clean
+.PHONY: demo test test-all test-oldest coverage networks lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -44,6 +44,10 @@ test-all: $(VENV)/.installed-docs test-oldest
 
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -n 2 -m "not alone" $(OLDEST_TESTS)
+
+# Lines of src that the tests of `make test` run, those that they miss by file; at least 95 %.
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)
