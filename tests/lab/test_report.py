@@ -99,7 +99,11 @@ CARDS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize(
-    "card", ["2026-11-23-evidence-tune-resnet-screen-2", "2026-11-24-evidence-scratch-resnet"]
+    "card",
+    [
+        "2026-11-23-evidence-tune-resnet-screen-2",
+        pytest.param("2026-11-24-evidence-scratch-resnet", marks=pytest.mark.slow),
+    ],
 )
 def test_records_of_earlier_releases_are_reported(run, tmp_path, card):
     """Their arms have strategies and settings that are no more."""
