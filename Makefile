@@ -39,7 +39,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2
 
 test-all: $(VENV)/.installed-docs test-oldest
-	$(BIN)/python -m pytest -q -n 2 -m "not alone"
+	$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=default -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
 test-oldest: $(OLDEST)/.installed

@@ -3,6 +3,7 @@ import signal
 
 import pytest
 import torch
+from hypothesis import settings
 
 from in_turn import is_shown
 
@@ -11,6 +12,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models are tiny, and two workers of pytest-xdist share two cores.
 torch.set_num_threads(1)
+
+# Where all tests run there are more: --hypothesis-profile=default.
+settings.register_profile("quick", max_examples=40)
+settings.load_profile("quick")
 
 # Where there is no such device torch ignores its seed. But first it writes down who gave it, with
 # the whole stack, which takes longer than a step of a small model; and loops give one in each.
