@@ -14,7 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 
 # Where all tests run there are more: --hypothesis-profile=default.
-settings.register_profile("quick", max_examples=40)
+settings.register_profile("quick", parent=settings.default, max_examples=40)
 settings.load_profile("quick")
 
 # Where there is no such device torch ignores its seed. But first it writes down who gave it, with
