@@ -57,6 +57,7 @@ def test_a_rate_of_zero_is_trainers_own_run(tmp_path, name, strategy):
     assert logs[0] == logs[1]
 
 
+@pytest.mark.in_turn("strategy")
 @each_model
 @each_strategy
 def test_only_what_is_kept_moves_with_its_state(tmp_path, name, strategy):
