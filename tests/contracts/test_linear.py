@@ -127,31 +127,6 @@ def test_the_ruler_sees_a_loop_in_a_loop():
     assert lines(80) > 10 * lines(20)
 
 
-def test_a_loop_that_calls_part_after_part():
-    def lines(parts):
-        model = nn.ModuleList([nn.Linear(2, 2) for _ in range(parts)])
-        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        ldb = LayerDropBack(model, optimizer)
-
-        def step():
-            x = torch.ones(3, 2)
-            for part in model:
-                x = part(x)
-            x.sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-        with Lines() as found:
-            for epoch in range(2):
-                with ldb.epoch(None, epoch):
-                    step()
-        return found
-
-    lines(3)
-    few, many = lines(FEW), lines(MANY)
-    assert sum(many.values()) < 1.1 * MANY / FEW * sum(few.values()), many.most_common(5)
-
-
 def test_an_order_takes_in_a_newer_one_in_one_walk():
     names = [f"{i}.weight" for i in range(2000)]
     ranks = {name: rank for rank, name in enumerate(names)}
