@@ -18,7 +18,7 @@ from layerdropback import Blocks, Control, LayerDropBack, Schedule, Truncate, Un
 from layerdropback.model.order import Order
 
 OURS = str(Path(layerdropback.__file__).parent)
-FEW, MANY = 40, 160
+FEW, MANY = 20, 80
 
 
 class Lines:

@@ -14,19 +14,30 @@ def is_shown(item):
     turn, turns, place, places = 0, 1, 0, 1
     for mark in item.iter_markers("parametrize"):
         given, values = mark.args[:2]
-        first = given.replace(",", " ").split()[0] if isinstance(given, str) else given[0]
-        quick = [index for index, value in enumerate(values) if not _is_slow(value)]
-        index = item.callspec.indices[first]
-        if index not in quick:
+        own = given.replace(",", " ").split() if isinstance(given, str) else list(given)
+        quick = [_tuple(value, own) for value in values if not _is_slow(value)]
+        mine = [item.callspec.params[name] for name in own]
+        index = next((i for i, value in enumerate(quick) if _are(value, mine)), None)
+        if index is None:
             return True
-        if first in names:
-            names.remove(first)
-            turn, turns = turn * len(quick) + quick.index(index), turns * len(quick)
+        if own[0] in names:
+            names.remove(own[0])
+            turn, turns = turn * len(quick) + index, turns * len(quick)
         else:
-            place, places = place * len(quick) + quick.index(index), places * len(quick)
+            place, places = place * len(quick) + index, places * len(quick)
     assert not names, f"{item.nodeid} has no arguments {names}"
     return turn % places == place % turns
 
 
 def _is_slow(value):
     return any(mark.name == "slow" for mark in getattr(value, "marks", ()))
+
+
+def _tuple(value, names):
+    if hasattr(value, "marks"):
+        return value.values
+    return (value,) if len(names) == 1 else tuple(value)
+
+
+def _are(values, others):
+    return all(one is other for one, other in zip(values, others, strict=True))
