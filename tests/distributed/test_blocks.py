@@ -20,7 +20,7 @@ from zoo import ZOO
 
 pytestmark = [needs_distributed, needs_sharding]
 
-STEPS = 10
+STEPS, BREAK = 8, 4  # in the second of three periods
 STATES = ("keep", "offload", "release")
 
 
@@ -87,13 +87,13 @@ def everything(rank):
     found = {}
     for kind, wrap in (("ddp", parallel), ("fsdp", sharded)):
         for state in STATES:
-            for break_at in (None, 5):
+            for break_at in (None, BREAK):
                 model = wrap(ZOO["vit"].model())
                 seen = train(model, state, rank, break_at)
                 weights = weights_of(seen.pop("model"))
                 found[f"{kind} {state} {break_at}"] = seen | {"weights": weights}
     for state in STATES:
-        seen = train(sharded(ZOO["vit"].model()), state, rank, 5, checkpoint=True)
+        seen = train(sharded(ZOO["vit"].model()), state, rank, BREAK, checkpoint=True)
         weights = weights_of(seen.pop("model"))
         found[f"fsdp {state} checkpoint"] = seen | {"weights": weights}
     return found
@@ -113,7 +113,7 @@ def same(one, other):
 def test_offloading_equals_keeping_and_a_resumed_run_the_unbroken_one(two, kind):
     first, second = two
     for state in STATES:
-        whole, resumed = (first[f"{kind} {state} {at}"] for at in (None, 5))
+        whole, resumed = (first[f"{kind} {state} {at}"] for at in (None, BREAK))
         same(whole["weights"], resumed["weights"])
         assert whole["drops"] == second[f"{kind} {state} None"]["drops"]
         if kind == "fsdp":

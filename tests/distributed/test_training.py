@@ -36,7 +36,7 @@ BASE = TrainConfig(
 )
 CASES = {
     "uniform": BASE,
-    "scaled": replace(BASE, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
+    "scaled": replace(BASE, epochs=2, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
     "truncate": replace(BASE, epochs=2, dropping=BASE.dropping.changed(strategy="truncate")),
     "branch": replace(
         BASE, epochs=2, dropping=BASE.dropping.changed(strategy="branch", unit="block")
@@ -146,7 +146,7 @@ def test_two_workers_four_and_one_go_on_with_each_others_state(kinds, tmp_path):
 
 def run_short(rank):
     """The second worker has no memory for eight images: a whole share of a doubled batch."""
-    config = replace(CASES["scaled"], parallel="ddp", accumulate=1)
+    config = replace(CASES["scaled"], epochs=4, parallel="ddp", accumulate=1)
     expected = finished(config, group(rank))
     run = step_module.Step._run
 
