@@ -65,6 +65,7 @@ def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, mon
     monkeypatch.setattr(images, "MOST", 60)
     smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
     smaller += ["--image-size", "8", "--epochs", "1"]
+    smaller += ["--model-args", "channels=[8, 8, 16, 16]", "--model-args", "stem_width=8"]
     before, after = demo()
     three = ["--lr-grid", "0.0005,0.001,0.002"]
     assert run(*before, *smaller)[0] == 0

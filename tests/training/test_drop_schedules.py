@@ -38,6 +38,7 @@ def test_the_trainer_counts_steps(run, tmp_path):
 @pytest.mark.usefixtures("known_times")
 def test_periods_of_steps_can_be_compared(run, tmp_path):
     flags = ["--epochs", "2", "--period-steps", "3", "--seeds", "1", "--out", "lab"]
+    flags += ["--limit-train", "48"]
     code, _, errors = run("compare", *SMALL, *flags)
     assert (code, errors) == (0, "")
     record = Record.read(tmp_path / "lab")
