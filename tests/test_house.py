@@ -103,7 +103,7 @@ def arrows():
         for other in imported(module, text):
             if room_of(other) not in (room_of(module), "__version__"):
                 found[room_of(module), room_of(other)].append(name_of(module))
-    return found
+    return dict(found)
 
 
 def test_the_arrows_are_seen():
