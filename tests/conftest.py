@@ -24,8 +24,10 @@ for _kind in ("cuda", "xpu", "mtia"):
     if hasattr(_devices, "manual_seed_all") and not _devices.is_available():
         _devices.manual_seed_all = int
 
-# Collecting makes objects that last; to look for garbage among them takes a fifth of its time.
+# Collecting makes objects that last; to look for garbage among them takes a fifth of its time. Later
+# it is looked for less often than is usual: little of it is large.
 gc.disable()
+gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -78,6 +80,15 @@ def short_pilot(monkeypatch):
 
     monkeypatch.setattr(pilot, "SLICE", 0.02)
     monkeypatch.setattr(pilot, "ROUNDS", (2, 3))
+
+
+@pytest.fixture
+def no_drawings(monkeypatch):
+    """Reports whose figures are empty: to draw them takes longer than a small run's training."""
+    from layerdropback.lab.report import drawing, plots
+
+    for module in (drawing, plots):
+        monkeypatch.setattr(module, "as_svg", lambda figure, title: "<svg></svg>")
 
 
 @pytest.fixture

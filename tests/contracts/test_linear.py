@@ -97,7 +97,14 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+# The others walk the same ways.
+QUICK = ("uniform", "uniform block", "truncate uniform", "blocks")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in STRATEGIES],
+)
 def test_four_times_the_layers_are_four_times_the_work(name):
     strategy = STRATEGIES[name]
     schedule = Schedule(start=0, every=1, steps=2) if name == "blocks" else Schedule()

@@ -24,7 +24,7 @@ pytestmark = needs_sharding
 
 
 # Strategies with windows of batches: in turns by default, and each with each.
-TURNS = [("uniform", 1), ("truncate", 3), ("branch", 1)]
+TURNS = [("uniform", 1), ("truncate", 2), ("branch", 1)]
 EACH = [(name, window) for name in NAMES for window in (1, 3)]
 
 

@@ -21,7 +21,7 @@ THREE_STEPS = [*TINY, "--limit-train", "48"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
-pytestmark = pytest.mark.usefixtures("short_pilot")
+pytestmark = pytest.mark.usefixtures("short_pilot", "no_drawings")
 
 
 def rows(folder):

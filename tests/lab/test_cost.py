@@ -74,7 +74,10 @@ def test_weights_part_is_what_a_real_backward_pass_is_without(name):
     assert full.weights == both - activations > 0
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in ("densenet", "beit") else ()) for n in ZOO],
+)
 @pytest.mark.parametrize(
     "unit", ["layer", *(pytest.param(u, marks=pytest.mark.slow) for u in ("block", "tensor"))]
 )

@@ -116,7 +116,12 @@ def test_precisions_have_the_types_that_they_say(run, config, monkeypatch):
 
 @pytest.mark.parametrize(
     ("optimizer", "of_weights"),
-    [("sgd", 0), ("sgd-momentum", 1), ("adamw-loop", 2), ("adamw-foreach", 2), ("adamw-8bit", 0.5)],
+    [
+        ("sgd", 0),
+        ("sgd-momentum", 1),
+        ("adamw-8bit", 0.5),
+        *(pytest.param(f"adamw-{how}", 2, marks=pytest.mark.slow) for how in ("loop", "foreach")),
+    ],
 )
 def test_optimizers_have_the_states_that_they_say(optimizer, of_weights, run, monkeypatch):
     flags = [*TINY, "--arms", "full", "--optimizer", optimizer]
@@ -134,6 +139,7 @@ def test_each_kind_of_config_has_its_task(run, config, monkeypatch):
     assert (found.name, found.about["batch"]) == ("vit", "32 images of 32x32 pixels")
 
 
+@pytest.mark.slow
 def test_a_budget_shows_what_fits_and_the_first_step_counts(run, tmp_path):
     common = [*TINY, "--arms", "truncate", "--optimizer", "sgd"]
     code, output, errors = run("memory", *common, "--budget", "8MB", "--out", "page")

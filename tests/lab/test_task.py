@@ -15,7 +15,7 @@ from layerdropback.lab.turns import Player
 from layerdropback.runs.stopping import Stopped, Stopping
 from made_up_task import STEPS, Lines, LinesRun, study
 
-pytestmark = pytest.mark.usefixtures("known_times")
+pytestmark = pytest.mark.usefixtures("known_times", "no_drawings")
 
 
 def player(way=None, task=None, epochs=3, state=None, lr=0.05):

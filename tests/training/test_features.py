@@ -129,6 +129,7 @@ def test_phases_are_parts_of_the_time_and_the_peak_is_told():
         assert 100 < epoch.peak_memory_mib < 100_000
 
 
+@pytest.mark.in_turn("scale")
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "steps"])
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_scaled_batch_does_not_stretch_the_schedule(schedule, scale):
