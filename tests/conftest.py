@@ -24,8 +24,8 @@ for _kind in ("cuda", "xpu", "mtia"):
     if hasattr(_devices, "manual_seed_all") and not _devices.is_available():
         _devices.manual_seed_all = int
 
-# Collecting makes objects that last; to look for garbage among them takes a fifth of its time. Later
-# it is looked for less often than is usual: little of it is large.
+# Collecting makes objects that last; to look for garbage among them takes a fifth of its time.
+# Later it is looked for less often than is usual, as little of it is large.
 gc.disable()
 gc.set_threshold(20_000, 20, 20)
 
