@@ -24,7 +24,7 @@ COMMANDS = {
     "evaluate": "Test weights on a data set's test images.",
     "compare": "Compare LayerDropBack with plain training, also of equal time, over several seeds.",
     "sweep": "Show accuracy against time for many ways to drop, on training data held out.",
-    "profile": "Show where a model's step spends its time, and what dropping would spare of it.",
+    "profile": "Show where a model's step spends its time, and what dropping would save of it.",
     "memory": "Predict the memory of a training step, for several ways to train side by side.",
     "paper": "Run an experiment of the paper, and the controls that it leaves out; again: go on "
     "with it.",

@@ -24,7 +24,7 @@ def _profile(
     classes: Annotated[int, flag("Model", "Outputs of the model.")] = 1000,
     **given: Any,
 ) -> None:
-    """Show where a model's step spends its time, and what dropping would spare of it."""
+    """Show where a model's step spends its time, and what dropping would save of it."""
     config = TrainConfig.from_dict(layered(given))
     config.check()
     from ..runs.folder import writable
