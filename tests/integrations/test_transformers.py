@@ -32,6 +32,7 @@ each_model = pytest.mark.parametrize(
 PER_EPOCH = SAMPLES // 2
 
 
+@pytest.mark.in_turn("strategy")
 @each_model
 @pytest.mark.parametrize(
     "strategy",
