@@ -49,7 +49,7 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
 
 
 def test_the_first_step_which_is_recorded_does_not_count_as_a_drop_steps_memory(short_pilot):
-    data, found = load_data("digits", limit_train=64, limit_test=40), []
+    data, found = load_data("digits", limit_train=160, limit_test=40), []
     for start in (0, 1):  # in the second the first step is in a full epoch
         dropping = Dropping(drop_rate=0.5, strategy="truncate", every=1, start=start)
         config = TrainConfig(model="test_vit", epochs=2, batch_size=16, dropping=dropping)
