@@ -3,6 +3,9 @@ import signal
 
 import pytest
 import torch
+from hypothesis import settings
+
+from in_turn import is_shown
 
 # A shell that starts the tests in the background may have them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,8 +13,35 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The models are tiny, and two workers of pytest-xdist share two cores.
 torch.set_num_threads(1)
 
+# Where all tests run there are more: --hypothesis-profile=default.
+settings.register_profile("quick", parent=settings.default, max_examples=40)
+settings.load_profile("quick")
+
+# Where there is no such device torch ignores its seed. But first it writes down who gave it, with
+# the whole stack, which takes longer than a step of a small model; and loops give one in each.
+for _kind in ("cuda", "xpu", "mtia"):
+    _devices = getattr(torch, _kind, None)
+    if hasattr(_devices, "manual_seed_all") and not _devices.is_available():
+        _devices.manual_seed_all = int
+
 # Collecting makes objects that last; to look for garbage among them takes a fifth of its time.
+# Later it is looked for less often than is usual, as little of it is large.
 gc.disable()
+gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from sharing_out import ByWhatIsStarted
+
+    return ByWhatIsStarted(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not is_shown(item):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():
@@ -50,6 +80,15 @@ def short_pilot(monkeypatch):
 
     monkeypatch.setattr(pilot, "SLICE", 0.02)
     monkeypatch.setattr(pilot, "ROUNDS", (2, 3))
+
+
+@pytest.fixture
+def no_drawings(monkeypatch):
+    """Reports whose figures are empty: to draw them takes longer than a small run's training."""
+    from layerdropback.lab.report import drawing, plots
+
+    for module in (drawing, plots):
+        monkeypatch.setattr(module, "as_svg", lambda figure, title: "<svg></svg>")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Read from the source alone, so that ``make lint`` can run it, too.
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,11 @@ def room_of(module):
     return "cli" if first == "__main__" else first
 
 
+@cache
 def modules():
     """Every module's path inside the package, with its source."""
-    for file in sorted(SOURCE.rglob("*.py")):
-        yield file.relative_to(SOURCE).with_suffix("").parts, file.read_text()
+    files = sorted(SOURCE.rglob("*.py"))
+    return [(file.relative_to(SOURCE).with_suffix("").parts, file.read_text()) for file in files]
 
 
 def core():
@@ -93,6 +95,7 @@ def imported(module, text):
                 yield from ((alias.name,) for alias in statement.names)
 
 
+@cache
 def arrows():
     """From each room to the rooms that it imports, with the modules that do."""
     found = defaultdict(list)
@@ -100,7 +103,7 @@ def arrows():
         for other in imported(module, text):
             if room_of(other) not in (room_of(module), "__version__"):
                 found[room_of(module), room_of(other)].append(name_of(module))
-    return found
+    return dict(found)
 
 
 def test_the_arrows_are_seen():

@@ -1,5 +1,6 @@
 """The core needs torch, numpy and networkx alone, and its names come only when asked for."""
 
+import ast
 import importlib
 import re
 import subprocess
@@ -37,7 +38,34 @@ assert not {'torch', 'numpy', 'networkx'} & sys.modules.keys()
     assert result.returncode == 0, result.stderr
 
 
+def imported(node):
+    """What code imports of others, but for what it can do without."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from [] if child.level else [child.module.partition(".")[0]]
+        elif isinstance(child, ast.Try) and "ImportError" in "".join(
+            map(ast.unparse, child.handlers)
+        ):
+            yield from (name for other in child.handlers for name in imported(other))
+        elif not isinstance(child, ast.If) or "TYPE_CHECKING" not in ast.unparse(child.test):
+            yield from imported(child)
+
+
+def test_the_core_imports_what_it_may():
+    source = Path(layerdropback.__file__).parent
+    others = {"runs", "lab", "training", "tasks", "cli", "integrations", "__main__.py"}
+    allowed = {"torch", "numpy", "networkx"} | sys.stdlib_module_names
+    files = [f for f in source.rglob("*.py") if f.relative_to(source).parts[0] not in others]
+    found = {file.name: set(imported(ast.parse(file.read_text()))) - allowed for file in files}
+    assert len(files) > 40
+    assert not {name: names for name, names in found.items() if names}
+
+
+@pytest.mark.slow
 def test_the_core_needs_no_extra():
+    """Run where none is there: seconds, for torch's import."""
     code = """
 import sys
 class Block:

@@ -63,19 +63,13 @@ def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, 
 def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, monkeypatch):
     """Smaller: its verdict is none that counts."""
     monkeypatch.setattr(images, "MOST", 60)
-    smaller = [
-        "--limit-train",
-        "96",
-        "--limit-test",
-        "20",
-        "--batch-size",
-        "16",
-        "--image-size",
-        "8",
-    ]
+    smaller = ["--limit-train", "96", "--limit-test", "20", "--batch-size", "16"]
+    smaller += ["--image-size", "8", "--epochs", "1"]
+    smaller += ["--model-args", "channels=[8, 8, 16, 16]", "--model-args", "stem_width=8"]
     before, after = demo()
-    assert run(*before, *smaller, "--epochs", "1")[0] == 0
-    code, output, errors = run(*after, *smaller, "--epochs", "1", "--seeds", "2")
+    three = ["--lr-grid", "0.0005,0.001,0.002"]
+    assert run(*before, *smaller)[0] == 0
+    code, output, errors = run(*after, *smaller, "--seeds", "2", *three)
     assert (code, errors) == (0, "")
     for arm in ("plain", "ldb", "plain@ldb"):
         assert f"\n| {arm} " in output

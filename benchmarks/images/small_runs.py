@@ -13,8 +13,9 @@ from torch import nn
 
 from layerdropback.errors import UsageError
 from layerdropback.lab.arms import Arm
+from layerdropback.lab.packed import PACKED, RECORD
 from layerdropback.lab.plan import Plan
-from layerdropback.lab.record import PACKED, RECORD, Record
+from layerdropback.lab.record import Record
 from layerdropback.lab.verdict import Compared
 from layerdropback.runs.atomic import write_atomically
 from layerdropback.tasks.arms import arm_of, plain_of, with_controls

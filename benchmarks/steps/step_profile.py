@@ -12,7 +12,8 @@ import argparse
 from layerdropback.lab.profiling import report
 from layerdropback.lab.profiling.profile import Profile
 from layerdropback.lab.tables import markdown_table, rows_of
-from layerdropback.tasks.profiling import Plan, profile_model
+from layerdropback.tasks.profile_plan import Plan
+from layerdropback.tasks.profiling import profile_model
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 

@@ -16,8 +16,9 @@ import torch
 
 from layerdropback.lab.comparison import compare
 from layerdropback.tasks.sentence_data import Batches
+from layerdropback.tasks.sentence_settings import SentenceSettings
 from layerdropback.tasks.sentence_ways import Way, network
-from layerdropback.tasks.sentences import SentenceSettings, SentenceTask
+from layerdropback.tasks.sentences import SentenceTask
 
 from ..cards import card
 from ..common.flags import set_threads, threads

@@ -10,7 +10,6 @@ from .engine.engine import Engine
 from .model.layers import Layer
 from .model.order import by_first_use
 from .settings import Settings
-from .strategies.plan import Plan
 
 
 def numbers(engine: Engine, gradient_bytes: int | None) -> dict[str, Any]:
@@ -47,7 +46,8 @@ def describe(engine: Engine) -> str:
     ]
     if settings.strategy.resting is not None:
         columns += [["bytes to train", *(f"{_training_bytes(la, engine):,}" for la in ranked)]]
-    rates = ["drop rate", *(_rate(i, layers[i], settings, plan) for i in order)]
+    said = [_unplanned(layer, settings) for layer in layers] if plan is None else plan.describe()
+    rates = ["drop rate", *(said[i] for i in order)]
     widths = [max(map(len, column)) for column in columns]
     lines = [_headline(layers, settings)]
     for name, *sizes, rate in zip(*columns, rates, strict=True):
@@ -92,9 +92,7 @@ def _headline(layers: Sequence[Layer], settings: Settings) -> str:
     )
 
 
-def _rate(index: int, layer: Layer, settings: Settings, plan: Plan | None) -> str:
-    if plan is not None:
-        return plan.describe(index)
+def _unplanned(layer: Layer, settings: Settings) -> str:
     if not layer.trainable:
         return "frozen"
     return f"{settings.strategy.rate_text} (order not known before the first step)"

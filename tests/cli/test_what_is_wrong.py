@@ -112,11 +112,14 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(name, run):
 
 
 @pytest.mark.parametrize(
-    "package", ["typer", "safetensors", pytest.param("timm", marks=pytest.mark.slow)]
+    "package",
+    ["typer", "yaml", *(pytest.param(p, marks=pytest.mark.slow) for p in ("safetensors", "timm"))],
 )
 def test_a_missing_extra_is_told(package, tmp_path):
-    """The core installs ``ldb`` too."""
-    code = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['ldb', 'train']\n"
+    """The core installs ``ldb`` too; the first is missed at once, the second by a settings file."""
+    (tmp_path / "mine.yaml").touch()
+    arguments = ["ldb", "train", *(["--config", "mine.yaml"] if package == "yaml" else [])]
+    code = f"import sys; sys.modules[{package!r}] = None; sys.argv = {arguments}\n"
     code += "from layerdropback.__main__ import main; main()"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path

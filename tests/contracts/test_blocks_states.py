@@ -53,7 +53,7 @@ def test_offloading_equals_keeping_bit_for_bit(name):
     models = {}
     for state in ("keep", "offload"):
         models[state] = made()
-        train(models[state], OPTIMIZERS[name](models[state]), Blocks(2, state=state), 30)
+        train(models[state], OPTIMIZERS[name](models[state]), Blocks(2, state=state), 18)
     assert_same_weights(models["offload"], models["keep"])
 
 
@@ -119,6 +119,7 @@ def parts_saved(model, optimizer, ldb):
     return file.getvalue()
 
 
+@pytest.mark.in_turn("first")
 @pytest.mark.parametrize("state", ["offload", "release", "keep"])
 @pytest.mark.parametrize("order", ["random", pytest.param("cyclic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", ["optimizer", "ldb"])

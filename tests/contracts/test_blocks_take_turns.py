@@ -100,6 +100,7 @@ def test_gradients_of_what_trains_are_those_of_plain_training(tied):
         torch.testing.assert_close(gradient, named[name].grad, rtol=0, atol=0)
 
 
+@pytest.mark.in_turn("order")
 @pytest.mark.parametrize("name", ["vit", "resnet", "tied_gpt", "densenet"])
 @pytest.mark.parametrize("order", ["random", "cyclic", "fixed"])
 def test_what_rests_does_not_move(name, order):

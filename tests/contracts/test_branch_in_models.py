@@ -130,6 +130,7 @@ def test_weights_are_those_of_hand_edited_blocks(name, forward):
     assert any(0 < len(cut) < 4 for cut in cuts)
 
 
+@pytest.mark.in_turn("unit")
 @pytest.mark.parametrize("unit", ["layer", "tensor"])
 @pytest.mark.parametrize("name", sorted(SKIPPING))
 def test_branches_drop_whole_and_at_their_rate(name, unit):

@@ -92,7 +92,10 @@ def test_each_of_two_passes_is_computed_again_as_it_was(wants):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler's own
-@each_strategy
+@pytest.mark.parametrize(
+    "strategy",
+    ["uniform", *(pytest.param(s, marks=pytest.mark.slow) for s in ("truncate", "branch"))],
+)
 def test_compiled_blocks(strategy):
     torch._dynamo.reset()
     model, twin = Chain(True, dropout=0), Chain(dropout=0)

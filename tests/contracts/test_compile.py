@@ -61,9 +61,7 @@ def drops(masks):
 # ---- block by block ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "strategy", ["truncate", "branch", pytest.param("uniform", marks=pytest.mark.slow)]
-)
+@truncate_first
 def test_blocks_follow_every_mask_with_few_graphs(strategy, graphs):
     """Also where the first graphs are made in drop steps."""
     model = vit(depth=8)

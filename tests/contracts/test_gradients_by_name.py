@@ -76,6 +76,7 @@ def curvature(model):
         parameter.grad = gradient.detach()
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize(
     "passes", [surgery, by_name, unused_allowed, given_inputs, norm_penalty, curvature]
 )
@@ -134,6 +135,7 @@ class Balance:
             self.weights -= 0.01 * found
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("shared", ["0.1.inner.2.weight", "0.4.weight", "0.0.weight"])
 @pytest.mark.parametrize("strategy", [Uniform(0.5), Truncate(0.4)])

@@ -82,6 +82,7 @@ def by_hook(where, what):
     return make
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize(
     ("where", "what", "kept"),
     [
@@ -211,6 +212,7 @@ def apart(loss, feature):
     return loss
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize("ask", [retained, hooked, asked, guided, apart])
 @pytest.mark.parametrize("strategy", [Uniform(0.6), Truncate(0.3)])
 def test_outputs_whose_gradient_the_loop_asks_for(ask, strategy):

@@ -40,6 +40,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.in_turn("schedule")
 @pytest.mark.parametrize("schedule", [ALWAYS, Schedule()])
 @pytest.mark.parametrize("choice", CHOICES)
 def test_experts_drop_once_they_have_been_called(choice, schedule):
@@ -82,6 +83,7 @@ class Warming(nn.Module):
         return [self.head(h.detach() if warm else h)]
 
 
+@pytest.mark.in_turn("schedule")
 @each_but_branch
 @pytest.mark.parametrize("schedule", [ALWAYS, Schedule()])
 @pytest.mark.parametrize("how", ["detached", "no_grad", "skipped", "auxiliary", "in part"])

@@ -9,6 +9,7 @@ from zoo import ZOO
 ALWAYS = Schedule(every=1, start=0)
 
 
+@pytest.mark.in_turn("unit")
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("name", ZOO)
 def test_the_heads_are_kept_and_all_else_drops(name, unit):

@@ -145,6 +145,7 @@ ORDINARY = {
 }
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize("strategy", ["uniform", "truncate", "branch"])
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_loops_hear_nothing(name, strategy):

@@ -49,6 +49,7 @@ def test_rate_0_is_plain_training(name):
     assert_plain(ZOO[name], Uniform(0), schedule=ALWAYS, **FACTORS)
 
 
+@pytest.mark.in_turn("unit")
 @pytest.mark.parametrize("name", ZOO)
 @pytest.mark.parametrize("unit", ["layer", "tensor"])
 def test_the_control_without_factors_is_plain_training(name, unit):

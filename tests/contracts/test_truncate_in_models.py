@@ -38,6 +38,7 @@ def train(model, ldb, optimizer, epochs, steps=3):
     return found
 
 
+@pytest.mark.in_turn("unit")
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_dropped_layers_are_the_first_used_and_the_mean_skip_is_the_share(name, unit):

@@ -20,7 +20,7 @@ from zoo import ZOO
 
 pytestmark = [needs_distributed, needs_sharding]
 
-STEPS = 10
+STEPS, BREAK = 8, 4  # in the second of three periods
 STATES = ("keep", "offload", "release")
 
 
@@ -83,25 +83,30 @@ def weights_of(model):
     return get_model_state_dict(model, options=options)
 
 
-def everything(rank):
+# What one test or another compares, of all kinds, states and places where a run is saved.
+SOME = [(kind, state, None) for kind in ("ddp", "fsdp") for state in ("keep", "offload")]
+SOME += [("ddp", "offload", BREAK), ("fsdp", "offload", BREAK), ("fsdp", "offload", "checkpoint")]
+ALL = [(kind, state, at) for kind in ("ddp", "fsdp") for state in STATES for at in (None, BREAK)]
+ALL += [("fsdp", state, "checkpoint") for state in STATES]
+RUNS = {"some": (SOME, STATES[:2]), "all": (ALL, STATES)}
+
+
+def everything(rank, runs):
     found = {}
-    for kind, wrap in (("ddp", parallel), ("fsdp", sharded)):
-        for state in STATES:
-            for break_at in (None, 5):
-                model = wrap(ZOO["vit"].model())
-                seen = train(model, state, rank, break_at)
-                weights = weights_of(seen.pop("model"))
-                found[f"{kind} {state} {break_at}"] = seen | {"weights": weights}
-    for state in STATES:
-        seen = train(sharded(ZOO["vit"].model()), state, rank, 5, checkpoint=True)
+    for kind, state, at in runs:
+        model = {"ddp": parallel, "fsdp": sharded}[kind](ZOO["vit"].model())
+        saves = at == "checkpoint"
+        seen = train(model, state, rank, BREAK if saves else at, checkpoint=saves)
         weights = weights_of(seen.pop("model"))
-        found[f"fsdp {state} checkpoint"] = seen | {"weights": weights}
+        found[f"{kind} {state} {at}"] = seen | {"weights": weights}
     return found
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    return in_workers(tmp_path_factory.mktemp("ranks"), everything)
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.slow)])
+def two(request, tmp_path_factory):
+    """What two ranks found, and the states of which they did."""
+    runs, states = RUNS[request.param]
+    return in_workers(tmp_path_factory.mktemp("ranks"), everything, runs), states
 
 
 def same(one, other):
@@ -111,30 +116,32 @@ def same(one, other):
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_offloading_equals_keeping_and_a_resumed_run_the_unbroken_one(two, kind):
-    first, second = two
-    for state in STATES:
-        whole, resumed = (first[f"{kind} {state} {at}"] for at in (None, 5))
-        same(whole["weights"], resumed["weights"])
+    (first, second), states = two
+    for state in states:
+        whole = first[f"{kind} {state} None"]
         assert whole["drops"] == second[f"{kind} {state} None"]["drops"]
-        if kind == "fsdp":
-            same(whole["weights"], first[f"{kind} {state} checkpoint"]["weights"])
+        others = [first.get(f"{kind} {state} {at}") for at in (BREAK, "checkpoint")]
+        for other in filter(None, others):
+            same(whole["weights"], other["weights"])
+    assert first[f"{kind} offload {BREAK}"]
     same(first[f"{kind} keep None"]["weights"], first[f"{kind} offload None"]["weights"])
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-@pytest.mark.parametrize("state", STATES)
-def test_ranks_are_one_process(two, kind, state):
-    model = ZOO["vit"].model()
-    alone = train(model, state)
-    found = two[0][f"{kind} {state} None"]
-    assert (found["drops"], found["held"]) == (alone["drops"], alone["held"])
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(found["weights"][name], value, rtol=1e-3, atol=1e-4)
+def test_ranks_are_one_process(two, kind):
+    (first, _), states = two
+    for state in states:
+        model = ZOO["vit"].model()
+        alone = train(model, state)
+        found = first[f"{kind} {state} None"]
+        assert (found["drops"], found["held"]) == (alone["drops"], alone["held"])
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(found["weights"][name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_what_rests_is_out_of_the_optimizer_on_every_rank(two, kind):
-    for rank in two:
+    for rank in two[0]:
         kept, offloaded = (rank[f"{kind} {state} None"]["held"] for state in ("keep", "offload"))
         assert kept[-1] > kept[0]
         assert max(offloaded) == offloaded[0] == kept[0]

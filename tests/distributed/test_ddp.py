@@ -19,8 +19,9 @@ pytestmark = needs_distributed
 
 # Optimizer steps of each case; the first epoch is full.
 EPOCHS, STEPS = 2, 6
-WINDOWS = (1, 3)
-CASES = [(name, window, hook) for name in NAMES for window in WINDOWS for hook in (False, True)]
+# Strategies with windows of batches: in turns by default, and each with each.
+TURNS = [("uniform", 3), ("truncate", 1), ("branch", 3)]
+EACH = [(name, window) for name in NAMES for window in (1, 3)]
 
 
 def parallel(model, **settings):
@@ -56,9 +57,9 @@ def train(model, entry, strategy, window, rank=None, hook=False):
     return drops
 
 
-def train_all(rank):
+def train_all(rank, cases):
     found = {}
-    for case in CASES:
+    for case in ((*pair, hook) for pair in cases for hook in (False, True)):
         strategy, window, hook = case
         model = parallel(ZOO["vit"].model(), gradient_as_bucket_view=window == 3)
         drops = train(model, ZOO["vit"], strategy, window, rank, hook)
@@ -66,31 +67,35 @@ def train_all(rank):
     return found
 
 
-@pytest.mark.parametrize(
-    "count",
-    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)],
-)
-def test_ranks_equal_one_process_and_each_other(count, tmp_path, request):
-    """Every strategy, accumulating or not, sending all gradients or only those of what is kept."""
-    if count == 2:
-        ranks = [rank["trained"] for rank in request.getfixturevalue("two")]
-    else:
-        ranks = in_workers(tmp_path, train_all, count=count)
-    for strategy in NAMES:
-        for window in WINDOWS:
-            alone = ZOO["vit"].model()
-            drops = train(alone, ZOO["vit"], strategy, window)
-            everything = ranks[0][str((strategy, window, False))]
-            for hook in (False, True):
-                mine = [found[str((strategy, window, hook))] for found in ranks]
-                for replica in mine:
-                    assert replica["drops"] == drops
-                    for name, value in alone.state_dict().items():
-                        weight = replica["weights"][name]
-                        assert torch.equal(weight, mine[0]["weights"][name]), "replicas differ"
-                        torch.testing.assert_close(weight, value, rtol=1e-4, atol=1e-5)
-                        if count <= 2:  # of more, the ring adds up in another order
-                            assert torch.equal(weight, everything["weights"][name])
+@pytest.mark.parametrize("strategy", NAMES)
+def test_ranks_equal_one_process_and_each_other(strategy, two):
+    """Every strategy, sending all gradients or only those of what is kept."""
+    window = dict(TURNS)[strategy]
+    compare(strategy, window, [rank["trained"] for rank in two])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_so_do_any_number_of_ranks_accumulating_or_not(count, tmp_path):
+    ranks = in_workers(tmp_path, train_all, EACH, count=count)
+    for strategy, window in EACH:
+        compare(strategy, window, ranks)
+
+
+def compare(strategy, window, ranks):
+    alone = ZOO["vit"].model()
+    drops = train(alone, ZOO["vit"], strategy, window)
+    everything = ranks[0][str((strategy, window, False))]
+    for hook in (False, True):
+        mine = [found[str((strategy, window, hook))] for found in ranks]
+        for replica in mine:
+            assert replica["drops"] == drops
+            for name, value in alone.state_dict().items():
+                weight = replica["weights"][name]
+                assert torch.equal(weight, mine[0]["weights"][name]), "replicas differ"
+                torch.testing.assert_close(weight, value, rtol=1e-4, atol=1e-5)
+                if len(ranks) <= 2:  # of more, the ring adds up in another order
+                    assert torch.equal(weight, everything["weights"][name])
 
 
 # ---- what is sent --------------------------------------------------------------------------------
@@ -283,7 +288,7 @@ def test_a_step_on_a_ranks_own_gradients_is_refused_before_a_weight_moves(two):
 
 
 def everything(rank):
-    found = {"trained": train_all(rank), "compressed": compressing(rank)}
+    found = {"trained": train_all(rank, TURNS), "compressed": compressing(rank)}
     found |= {"late": {strategy: coming_late(rank, strategy) for strategy in NAMES}}
     found |= {"chained": chained(rank), "unreduced": unreduced(rank)}
     return found | {"refused late": refused_late(rank)}

@@ -23,39 +23,45 @@ FULL = StateDictOptions(full_state_dict=True)
 pytestmark = needs_sharding
 
 
-def train_all(rank):
+# Strategies with windows of batches: in turns by default, and each with each.
+TURNS = [("uniform", 1), ("truncate", 2), ("branch", 1)]
+EACH = [(name, window) for name in NAMES for window in (1, 3)]
+
+
+def train_all(rank, cases):
     found = {}
-    for strategy in NAMES:
-        for window in (1, 3):
-            entry = ZOO["vit"]
-            model = sharded(entry.model())
-            optimizer, ldb = attach(model, strategy)
-            drops = train(model, entry, optimizer, ldb, window, rank)
-            weights = get_model_state_dict(model, options=FULL)
-            found[f"{strategy} {window}"] = {"weights": weights, "drops": drops}
+    for strategy, window in cases:
+        entry = ZOO["vit"]
+        model = sharded(entry.model())
+        optimizer, ldb = attach(model, strategy)
+        drops = train(model, entry, optimizer, ldb, window, rank)
+        weights = get_model_state_dict(model, options=FULL)
+        found[f"{strategy} {window}"] = {"weights": weights, "drops": drops}
     return found
 
 
-@pytest.mark.parametrize(
-    "count",
-    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)],
-)
-def test_shards_train_like_one_process(count, tmp_path, request):
-    if count == 2:
-        ranks = [rank["trained"] for rank in request.getfixturevalue("two")]
-    else:
-        ranks = in_workers(tmp_path, train_all, count=count)
-    for strategy in NAMES:
-        for window in (1, 3):
-            entry = ZOO["vit"]
-            alone = entry.model()
-            drops = train(alone, entry, *attach(alone, strategy), window)
-            assert any(any(mask) for mask in drops)
-            found = [rank[f"{strategy} {window}"] for rank in ranks]
-            assert all(one["drops"] == drops for one in found)
-            for name, value in alone.state_dict().items():
-                weight = found[0]["weights"][name]
-                torch.testing.assert_close(weight, value, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("strategy", NAMES)
+def test_shards_train_like_one_process(strategy, two):
+    compare(strategy, dict(TURNS)[strategy], [rank["trained"] for rank in two])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_so_do_those_of_any_number_of_ranks_accumulating_or_not(count, tmp_path):
+    ranks = in_workers(tmp_path, train_all, EACH, count=count)
+    for strategy, window in EACH:
+        compare(strategy, window, ranks)
+
+
+def compare(strategy, window, ranks):
+    entry = ZOO["vit"]
+    alone = entry.model()
+    drops = train(alone, entry, *attach(alone, strategy), window)
+    assert any(any(mask) for mask in drops)
+    found = [rank[f"{strategy} {window}"] for rank in ranks]
+    assert all(one["drops"] == drops for one in found)
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(found[0]["weights"][name], value, rtol=1e-4, atol=1e-5)
 
 
 # ---- what is sent --------------------------------------------------------------------------------
@@ -154,7 +160,7 @@ def test_two_ranks_four_and_one_go_on_with_each_others_checkpoints(tmp_path):
 
 
 def everything(rank):
-    return {"trained": train_all(rank), "bytes": count_bytes(rank)}
+    return {"trained": train_all(rank, TURNS), "bytes": count_bytes(rank)}
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ BASE = TrainConfig(
 )
 CASES = {
     "uniform": BASE,
-    "scaled": replace(BASE, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
+    "scaled": replace(BASE, epochs=2, dropping=BASE.dropping.changed(batch_scale=2), accumulate=2),
     "truncate": replace(BASE, epochs=2, dropping=BASE.dropping.changed(strategy="truncate")),
     "branch": replace(
         BASE, epochs=2, dropping=BASE.dropping.changed(strategy="branch", unit="block")
@@ -69,27 +69,45 @@ def group(rank):
 
 
 # What shards add is tested of the library in test_fsdp.py.
-KINDS = {"ddp": list(CASES), "fsdp": ["scaled", "branch", "adamw", "plain"]}
-PAIRS = [(kind, name) for kind, names in KINDS.items() for name in names]
+# The same is shown of each strategy there, and in test_ddp.py.
+QUICK = [("ddp", name) for name in ("uniform", "scaled", "by image", "plain")] + [
+    ("fsdp", "scaled")
+]
+OTHERS = [("ddp", name) for name in ("truncate", "branch", "adamw")]
+OTHERS += [("fsdp", name) for name in ("branch", "adamw", "plain")]
 
 
-def train_all(rank):
+def train_all(rank, pairs):
     workers = group(rank)
     found = {
         f"{kind} {name}": finished(replace(CASES[name], parallel=kind), workers)
-        for kind, name in PAIRS
+        for kind, name in pairs
     }
     return found if workers.first else {}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    return in_workers(tmp_path_factory.mktemp("pair"), train_all)[0]
+    return in_workers(tmp_path_factory.mktemp("pair"), train_all, QUICK)[0]
 
 
-@pytest.mark.parametrize(("kind", "name"), PAIRS)
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return in_workers(tmp_path_factory.mktemp("others"), train_all, OTHERS)[0]
+
+
+@pytest.mark.parametrize(("kind", "name"), QUICK)
 def test_workers_train_as_one_process_does(kind, name, pair):
-    alone, together = finished(CASES[name]), pair[f"{kind} {name}"]
+    compare(finished(CASES[name]), pair[f"{kind} {name}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), OTHERS)
+def test_so_they_do_in_every_other_way(kind, name, others):
+    compare(finished(CASES[name]), others[f"{kind} {name}"])
+
+
+def compare(alone, together):
     told = "mode steps batch_size parts lr lr_last lr_factor share_dropped skipped test_accuracy"
     for mine, theirs in zip(alone["rows"], together["rows"], strict=True):
         assert {key: mine[key] for key in told.split()} == {k: theirs[k] for k in told.split()}
@@ -146,7 +164,7 @@ def test_two_workers_four_and_one_go_on_with_each_others_state(kinds, tmp_path):
 
 def run_short(rank):
     """The second worker has no memory for eight images: a whole share of a doubled batch."""
-    config = replace(CASES["scaled"], parallel="ddp", accumulate=1)
+    config = replace(CASES["scaled"], epochs=4, parallel="ddp", accumulate=1)
     expected = finished(config, group(rank))
     run = step_module.Step._run
 

@@ -42,6 +42,7 @@ def test_a_rate_of_zero_is_lightnings_own_run(strategy, calls):
     assert_same_runs(mine, fit(Classifier(calls)))
 
 
+@pytest.mark.in_turn("strategy")
 @each_call
 @each_strategy
 def test_masks_and_weights_are_those_of_the_plain_loop(strategy, calls):

@@ -108,7 +108,9 @@ except ModuleNotFoundError as error:
 """
 
 
+@pytest.mark.slow
 def test_with_neither_the_library_works_and_the_callback_names_its_extra():
+    """In a process of its own; what the error says is quick to see in test_optional.py."""
     others = ("transformers", "accelerate", "peft", "trl", "timm")
     (line,) = printed(NEITHER, hidden=[*PACKAGES, *others])
     assert line == (

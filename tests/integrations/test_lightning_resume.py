@@ -54,10 +54,19 @@ def resumed(path, mine, **changes):
     return module
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=["uniform", "pool", "truncate", "branch"])
-def test_from_the_middle_of_full_and_drop_epochs(tmp_path, strategy):
+@pytest.mark.parametrize(
+    ("strategy", "steps"),
+    [
+        pytest.param(strategy, steps, id=f"{name}-{len(steps)}", marks=marks)
+        for name, strategy in zip(
+            ("uniform", "pool", "truncate", "branch"), STRATEGIES, strict=True
+        )
+        for steps, marks in (((13, 27), ()), ((5, 13, 20, 27, 34), pytest.mark.slow))
+    ],
+)
+def test_from_the_middle_of_full_and_drop_epochs(tmp_path, strategy, steps):
     whole = whole_run(tmp_path, strategy, {"every_n_train_steps": 1})
-    same_from(whole, tmp_path, strategy, [5, 13, 20, 27, 34])
+    same_from(whole, tmp_path, strategy, steps)
 
 
 def test_from_the_end_of_an_epoch(tmp_path):

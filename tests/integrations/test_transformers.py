@@ -32,6 +32,7 @@ each_model = pytest.mark.parametrize(
 PER_EPOCH = SAMPLES // 2
 
 
+@pytest.mark.in_turn("strategy")
 @each_model
 @pytest.mark.parametrize(
     "strategy",
@@ -57,6 +58,7 @@ def test_a_rate_of_zero_is_trainers_own_run(tmp_path, name, strategy):
     assert logs[0] == logs[1]
 
 
+@pytest.mark.in_turn("strategy")
 @each_model
 @each_strategy
 def test_only_what_is_kept_moves_with_its_state(tmp_path, name, strategy):
@@ -210,7 +212,10 @@ def test_the_cut_holds_under_gradient_checkpointing(tmp_path, name):
         {"lr_scheduler_type": "cosine", "warmup_steps": 3},
         pytest.param(
             {"torch_compile": True, "torch_compile_backend": "eager", "num_train_epochs": 1},
-            marks=pytest.mark.skipif(compile_ignores_flags(), reason="refused before torch 2.12"),
+            marks=[
+                pytest.mark.skipif(compile_ignores_flags(), reason="refused before torch 2.12"),
+                pytest.mark.slow,  # compiled blocks and models are tests/contracts/test_compile.py
+            ],
         ),
         {"dataloader_drop_last": True},
         {"neftune_noise_alpha": 1.0},

@@ -75,6 +75,7 @@ class SavedBytes(TrainerCallback):
         return tensor
 
 
+@pytest.mark.in_turn("strategy")
 @pytest.mark.parametrize("make", [t5, bart])
 @pytest.mark.parametrize("strategy", [Truncate(0.4), Branch(0.5), Uniform(0.5)])
 def test_encoder_decoders(tmp_path, make, strategy):

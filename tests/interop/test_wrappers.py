@@ -13,7 +13,7 @@ from layerdropback.interop.wrappers import (
     canonical_name,
     data_parallels,
     is_sharded,
-    named_module,
+    named_modules,
     reshard,
     sharded_modules,
     torch_optimizer,
@@ -61,7 +61,7 @@ def test_names_are_those_without_the_compiler():
     (name,) = [name for name, module in model.named_modules() if module is inner]
     assert name == "1._orig_mod.0"
     assert canonical_name(name) == "1.0"
-    assert named_module(model, "1.0") is inner
+    assert named_modules(model)["1.0"] is inner
     assert canonical_name("_orig_mod") == ""
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from layerdropback import AttachError
 from layerdropback.engine.switches import ATTRIBUTE, install, turn
-from layerdropback.interop.wrappers import named_module
+from layerdropback.interop.wrappers import named_modules
 from layerdropback.lab import find_branches
 from zoo import ZOO, Skip
 
@@ -58,7 +58,7 @@ def check_all_cut(net, batch, branches, loss=torch.sum):
     call = (lambda: net(**batch)[0]) if isinstance(batch, dict) else (lambda: net(batch))
     torch.manual_seed(0)
     plain = call()
-    modules = [named_module(net, name) for name in names_of(branches)]
+    modules = [named_modules(net)[name] for name in names_of(branches)]
     removers = [install(module) for module in modules]
     turn(modules, on=True)
     torch.manual_seed(0)

@@ -1,21 +1,15 @@
 """The whole of ``ldb compare``, on the digits."""
 
 import json
-import time
 from dataclasses import replace
 
 import pytest
-import torch
 
 from command import stop_after
-from layerdropback.lab.comparison import carry_out
 from layerdropback.lab.packed import pack
-from layerdropback.lab.plan import Place, Plan
 from layerdropback.lab.record import Record, run_seconds
 from layerdropback.lab.tuning import FIRST_SEED
 from layerdropback.tasks import images
-from layerdropback.tasks.arms import arm_of, plain_of, with_controls
-from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
@@ -27,7 +21,7 @@ THREE_STEPS = [*TINY, "--limit-train", "48"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
-pytestmark = pytest.mark.usefixtures("short_pilot")
+pytestmark = pytest.mark.usefixtures("short_pilot", "no_drawings")
 
 
 def rows(folder):
@@ -242,70 +236,3 @@ def test_a_ramps_epochs_count_as_they_are(settings, seconds):
     arm = {"name": "ldb", "role": "method", "of": None, "settings": settings | {"epochs": 3}}
     record = Record("", {}, {}, {}, {}, [arm], [0], 0.5, epochs=rows)
     assert record.measured("ldb").seconds == [seconds]
-
-
-class Sleeping(Trainer):
-    """Does nothing but take longer."""
-
-    def steps_of(self, epoch):
-        for step in super().steps_of(epoch):
-            time.sleep(0.005)
-            yield step
-
-
-class SkippingHalf(Trainer):
-    """Really skips every second batch."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        make, self.calls = self._step, 0
-
-        def step(images, targets, large):
-            self.calls += 1
-            if self.calls % 2:
-                return make(images, targets, large)
-            return torch.zeros(2, dtype=torch.float64)
-
-        step.parts = make.parts
-        self._step = step
-
-
-class Asleep(TrainConfig):
-    trainer = Sleeping
-
-
-class Halved(TrainConfig):
-    trainer = SkippingHalf
-
-
-class FakeTask(ImageTask):
-    """Some arms' settings name another trainer."""
-
-    def trainer(self, config):
-        return getattr(config, "trainer", Trainer)(config, self.data)
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("name", ["sleeps", "half the rate", "half the batches"])
-def test_fake_methods_get_the_verdict_they_deserve(tmp_path, monkeypatch, name):
-    """None of them gains anything over plain training."""
-    monkeypatch.undo()  # a real pilot
-    base = plain_of(TrainConfig(model="test_resnet", epochs=8, batch_size=32, lr=0.05))
-    fakes = {
-        "sleeps": Asleep(**vars(base)),
-        "half the rate": replace(base, lr=base.lr / 2),
-        "half the batches": Halved(**vars(base)),
-    }
-    arms, plan = with_controls(base, [arm_of(name, fakes[name])]), Plan(tuple(range(8)), 1.5)
-    for attempt in range(3):  # the tool itself tells when the machine was too restless
-        place = Place(tmp_path / str(attempt))
-        verdict = carry_out(FakeTask.load(base), arms, plan, place).verdicts()[name]
-        if verdict.kind != "withheld":
-            break
-    assert not verdict.gain
-    assert verdict.kind == "no gain", verdict.text
-    if name == "sleeps":
-        assert verdict.against_plain.time.mean > 1.2
-        assert "it takes no less time than plain training" in verdict.text
-    if name == "half the batches":
-        assert verdict.against_plain.time.mean < 0.8

@@ -50,7 +50,13 @@ def flops_of_backward(model, batch, loss):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("name", ["mlp", "resnet", "densenet", "vit", "beit", "attention"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mlp", "resnet", "attention"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet", "vit", "beit")),
+    ],
+)
 def test_weights_part_is_what_a_real_backward_pass_is_without(name):
     """Both with the inputs' gradient, so that no other product comes or goes."""
     entry = ZOO[name]
@@ -68,7 +74,10 @@ def test_weights_part_is_what_a_real_backward_pass_is_without(name):
     assert full.weights == both - activations > 0
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in ("densenet", "beit") else ()) for n in ZOO],
+)
 @pytest.mark.parametrize(
     "unit", ["layer", *(pytest.param(u, marks=pytest.mark.slow) for u in ("block", "tensor"))]
 )

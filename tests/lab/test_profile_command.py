@@ -4,20 +4,31 @@ import json
 
 import pytest
 
+from layerdropback.lab.profiling import saving
 from layerdropback.lab.profiling.bench import Bench
 from pages import Checked
 
 TINY = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "4", "--threads", "1"]
 
 
-def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
-    flags = ["--pairs", "3", "--rates", "0.75", "--unit", "block", "--classes", "7"]
+@pytest.mark.parametrize(
+    ("more", "strategies"),
+    [
+        (["--strategies", "branch"], ("branch",)),
+        pytest.param([], ("uniform", "truncate", "branch"), marks=pytest.mark.slow),
+    ],
+)
+def test_the_command_shows_everything_and_writes_a_page(
+    run, tmp_path, monkeypatch, more, strategies
+):
+    monkeypatch.setattr(saving, "UNTIMED_PAIRS", saving.MEMORY_PAIRS)  # no time of it is looked at
+    flags = ["--pairs", "3", "--rates", "0.75", "--unit", "block", "--classes", "7", *more]
     code, output, errors = run("profile", *TINY, *flags, "--out", "page")
     assert (code, errors) == (0, "")
     for words in (
         "backward, weights",
         "| block",
-        "| uniform 0.75 ",
+        *(f"| {strategy} 0.75 " for strategy in strategies),
         "n = 5 pairs",  # a whole turn through the masks
     ):
         assert words in output
@@ -28,13 +39,13 @@ def test_the_command_shows_everything_and_writes_a_page(run, tmp_path):
     assert record["about"]["classes"] == 7
     assert record["command"].startswith("ldb profile --model test_resnet")
     found = [(s["setting"]["strategy"], s["setting"]["drop_rate"]) for s in record["savings"]]
-    assert found == [(name, 0.75) for name in ("uniform", "truncate", "branch")]
+    assert found == [(name, 0.75) for name in strategies]
     text = (tmp_path / "page" / "profile.html").read_text()
     assert text.count("<svg") == 3
     page = Checked(text)
     assert page.parts[:4] == ["h1", "verdict", "h2", "table"]
     assert page.parts.count("details") == len(page.tables), "all tables but the first, and settings"
-    assert "| uniform 0.75 " in (tmp_path / "page" / "profile.md").read_text()
+    assert f"| {strategies[0]} 0.75 " in (tmp_path / "page" / "profile.md").read_text()
 
 
 @pytest.mark.slow

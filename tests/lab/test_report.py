@@ -7,16 +7,28 @@ import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from layerdropback import UsageError
 from layerdropback.lab.packed import pack, text_of
 from layerdropback.lab.record import Record
 from layerdropback.lab.report.build import make_report
 from layerdropback.lab.report.results import COLUMNS
+from layerdropback.training.config import TrainConfig
+from layerdropback.training.run import train
 from pages import Checked
 
 TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
 TINY += ["--batch-size", "16", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of ``ldb train``, to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    sizes = {"limit_train": 96, "limit_test": 40, "batch_size": 16, "epochs": 3}
+    train(TrainConfig(model="test_resnet", out=folder, **sizes), Console(quiet=True))
+    return folder
 
 
 def folded(markdown, title):
@@ -99,7 +111,11 @@ CARDS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize(
-    "card", ["2026-11-23-evidence-tune-resnet-screen-2", "2026-11-24-evidence-scratch-resnet"]
+    "card",
+    [
+        "2026-11-23-evidence-tune-resnet-screen-2",
+        pytest.param("2026-11-24-evidence-scratch-resnet", marks=pytest.mark.slow),
+    ],
 )
 def test_records_of_earlier_releases_are_reported(run, tmp_path, card):
     """Their arms have strategies and settings that are no more."""
@@ -138,8 +154,8 @@ def test_a_plain_record_comes_before_a_compressed_one(tmp_path):
     assert Record.read(tmp_path).seeds == [1]
 
 
-def test_runs_of_earlier_releases_are_reported(run, tmp_path):
-    assert run("train", *TINY, "--out", "old")[0] == 0
+def test_runs_of_earlier_releases_are_reported(run, tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "old")
     settings = tmp_path / "old" / "settings.yaml"
     settings.write_text(settings.read_text() + "resample: step\nmasks: null\n")
     lines = (tmp_path / "old" / "metrics.jsonl").read_text().splitlines()
@@ -160,8 +176,8 @@ def test_runs_of_one_name_are_told_apart(run, tmp_path):
         assert {row["run"] for row in csv.DictReader(file)} == {"1: run run", "2: run run"}
 
 
-def test_names_are_text_and_no_markup(run, tmp_path):
-    assert run("train", *TINY, "--out", "<b>&run")[0] == 0
+def test_names_are_text_and_no_markup(run, tmp_path, finished):
+    shutil.copytree(finished, tmp_path / "<b>&run")
     assert run("report", "<b>&run")[0] == 0
     text = (tmp_path / "<b>&run" / "report.html").read_text()
     assert "<b>" not in text
@@ -206,8 +222,7 @@ def test_without_runs_there_is_no_report(run):
     assert "Missing argument" in errors
 
 
-def test_a_folder_that_cannot_be_made(run, tmp_path):
-    assert run("train", *TINY, "--out", "a")[0] == 0
+def test_a_folder_that_cannot_be_made(tmp_path, finished):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write the report in .*file.* Cure: give another"):
-        make_report([tmp_path / "a"], tmp_path / "file")
+        make_report([finished], tmp_path / "file")

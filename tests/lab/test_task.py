@@ -1,14 +1,12 @@
 """The lab on a task that knows nothing of images."""
 
 import json
-import math
 
 import pytest
 import torch
 from torch import nn
 
 from layerdropback import Blocks, LayerDropBack, Schedule, Truncate, UsageError
-from layerdropback.errors import Diverged
 from layerdropback.lab import Arm, Run, Task, compare
 from layerdropback.lab.arms import arms_of
 from layerdropback.lab.record import Record
@@ -17,7 +15,7 @@ from layerdropback.lab.turns import Player
 from layerdropback.runs.stopping import Stopped, Stopping
 from made_up_task import STEPS, Lines, LinesRun, study
 
-pytestmark = pytest.mark.usefixtures("known_times")
+pytestmark = pytest.mark.usefixtures("known_times", "no_drawings")
 
 
 def player(way=None, task=None, epochs=3, state=None, lr=0.05):
@@ -245,52 +243,6 @@ def test_modes_are_the_controllers():
     assert [mode("uniform", Schedule(), epoch) for epoch in range(3)] == ["full", "drop", "full"]
     assert mode(Blocks(1, unit="layer"), Schedule(steps=2), 0) == "mixed"
     assert mode("control", Schedule(), 1) == "drop"
-
-
-class Broken(LinesRun):
-    """What a user may get wrong, by the name of a way."""
-
-    def __init__(self, way, seed, epochs, lr):
-        super().__init__(None, seed, epochs, lr)
-        self.way = way
-
-    def steps_in(self, epoch):
-        wrong = {"fewer steps": STEPS + 2, "more steps": STEPS - 1}
-        return wrong.get(self.way, STEPS)
-
-    def train(self, epoch, done=0):
-        for loss in super().train(epoch, done):
-            yield loss * math.nan if self.way == "loses" else loss
-
-    def test(self):
-        if self.way == "no loss":
-            return {"test_accuracy": 50.0}
-        if self.way == "no number":
-            return {"test_accuracy": "good", "test_loss": 1.0}
-        return super().test() | ({"test_loss": math.inf} if self.way == "test loses" else {})
-
-
-class BrokenTask(Lines):
-    made = Broken
-
-
-@pytest.mark.parametrize(
-    ("way", "words"),
-    [
-        ("fewer steps", "an arm made 6 steps in epoch 1. Cause: its steps_in(0) is 8."),
-        ("more steps", "an arm made more steps in epoch 1. Cause: its steps_in(0) is 5."),
-        ("no loss", "the test of an arm has no number 'test_loss'. Cause: it gave test_accuracy."),
-        ("no number", "the test of an arm has no number 'test_accuracy'."),
-        ("loses", "the loss is nan in epoch 1. Cause: training diverged."),
-        ("test loses", "the loss is inf in epoch 1. Cause: training diverged."),
-    ],
-)
-def test_what_a_run_gets_wrong_is_said(way, words):
-    broken = player(way, BrokenTask())
-    with pytest.raises(UsageError) as error:
-        broken.turn()
-    assert words in str(error.value)
-    assert broken.diverged == isinstance(error.value, Diverged) == ("loses" in way)
 
 
 def test_a_run_that_saves_nothing_of_its_own_saves_its_parts():

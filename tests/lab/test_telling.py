@@ -195,7 +195,7 @@ def test_tuning_is_a_line_for_each_arm():
     ]
 
 
-@pytest.mark.usefixtures("short_pilot")
+@pytest.mark.usefixtures("short_pilot", "no_drawings")
 def test_a_stopped_comparison_says_so_on_a_terminal_and_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["ldb", "compare", *["--name-of-a-flag"] * 10])

@@ -1,6 +1,7 @@
 """Orders of use: merged from several recordings, kept in a checkpoint, and layers in them."""
 
 import json
+import random
 
 from torch import nn
 
@@ -26,6 +27,28 @@ def test_a_newer_recording_keeps_what_only_the_older_knows():
     assert both.ends == {"a", "b"}
     assert Order.from_state(json.loads(json.dumps(both.to_state()))) == both
     assert isinstance(both.unreached, frozenset), "it is sent from rank to rank, and compared"
+
+
+def one_by_one(older, newer):
+    """What only the older one has, put in its place by itself, right after what it came after."""
+    found, before = list(newer), None
+    for name in older:
+        if name not in newer:
+            found.insert(0 if before is None else found.index(before) + 1, name)
+        before = name
+    return found
+
+
+def test_orders_are_merged_as_if_one_by_one():
+    draw = random.Random(0)
+    for _ in range(200):
+        older, newer = (draw.sample(range(12), draw.randint(0, 12)) for _ in range(2))
+        orders = [Order(ranks, ranks) for ranks in map(ranks_of, (older, newer))]
+        assert ranked(orders[0].updated(orders[1]).first) == one_by_one(older, newer)
+
+
+def ranks_of(names):
+    return {name: rank for rank, name in enumerate(names)}
 
 
 def test_several_ends_know_what_is_behind_them():

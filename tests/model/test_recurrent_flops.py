@@ -93,6 +93,7 @@ def in_one(net, x):
     return net(x.transpose(0, 1))[0].transpose(0, 1) if net.batch_first else net(x)[0]
 
 
+@pytest.mark.in_turn("of_inputs")
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("frozen", FREEZING)
@@ -192,6 +193,7 @@ def fused_stack(net, x, states, packed=()):
     )[0]
 
 
+@pytest.mark.in_turn("of_inputs")
 @pytest.mark.parametrize("name", sorted(set(KINDS) - {"float64", "bfloat16"}))
 @pytest.mark.parametrize("of_inputs", [True, False], ids=["gradient of inputs", "weights' alone"])
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def serve():
     import torch
 
     import layerdropback.cli.main
+    import layerdropback.cli.runs
     import layerdropback.training.run
 
     torch.set_num_threads(1)

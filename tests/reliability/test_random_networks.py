@@ -10,7 +10,7 @@ import pytest
 
 from trial import attempt, described
 
-COUNT, PARTS = 60, 6
+COUNT, PARTS = 42, 6
 
 
 @pytest.fixture(scope="module")

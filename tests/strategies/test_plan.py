@@ -197,7 +197,7 @@ def test_a_layers_part_in_words(model):
     model[0].requires_grad_(False)
     names = ["0.weight", "1.weight", "2.weight", "4.weight"]
     plan = plan_of(model, Uniform(0.25, keep=["2"]), names)
-    assert [plan.describe(i) for i in range(5)] == [
+    assert plan.describe() == [
         "frozen",
         "0.25",
         "always kept",
@@ -208,6 +208,6 @@ def test_a_layers_part_in_words(model):
 
 def test_a_layers_part_in_words_for_a_cut_and_for_branches(model):
     cut = plan_of(model, Truncate(0.4, keep=["2"]), shares=SHARES)
-    assert [cut.describe(i) for i in (0, 2, 3)] == ["1", "always kept", "above every cut"]
+    assert [cut.describe()[i] for i in (0, 2, 3)] == ["1", "always kept", "above every cut"]
     branch = plan_of(model, Branch(0.3), branches=BRANCHES)
-    assert [branch.describe(i) for i in (0, 1, 4)] == ["in no branch", "0.3", "in no branch"]
+    assert [branch.describe()[i] for i in (0, 1, 4)] == ["in no branch", "0.3", "in no branch"]

@@ -10,10 +10,10 @@ from torch import nn
 from layerdropback import Blocks, Truncate
 from layerdropback.lab.memory.adapting import adapt
 
-KINDS = ("gpt2", "llama", "bert", "vit", "resnet18", "convnext")
+KINDS = ("gpt2", "llama", "bert", "vit", "resnet", "convnext")
 ARMS = ("full", "truncate", "blocks", "lora")
 
-_SMALL = {"num_hidden_layers": 4, "num_attention_heads": 4, "hidden_size": 64}
+_SMALL = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 64}
 _BERT = _SMALL | {"intermediate_size": 128}
 
 
@@ -27,7 +27,7 @@ def images(rows=3, side=32):
 
 
 def gpt2():
-    config = hf.GPT2Config(n_layer=4, n_embd=64, n_head=4, vocab_size=97, use_cache=False)
+    config = hf.GPT2Config(n_layer=3, n_embd=64, n_head=4, vocab_size=97, use_cache=False)
     return hf.GPT2LMHeadModel(config)
 
 
@@ -44,12 +44,13 @@ def vit():
     return hf.ViTForImageClassification(hf.ViTConfig(image_size=32, patch_size=8, **_BERT))
 
 
-def resnet18():
-    return timm.create_model("resnet18", num_classes=10)
+def resnet():
+    sizes = {"layers": (1, 1, 1, 1), "channels": (16, 32, 48, 64), "stem_width": 16}
+    return timm.create_model("resnet18", num_classes=10, **sizes)
 
 
 def convnext():
-    sizes = {"depths": (2, 2, 2, 2), "dims": (16, 24, 32, 48)}
+    sizes = {"depths": (1, 1, 2, 1), "dims": (16, 24, 32, 48)}
     return timm.create_model("convnext_atto", num_classes=10, **sizes)
 
 

@@ -8,7 +8,7 @@ import pytest
 from layerdropback.lab.record import Record
 from tiny_language import make_folder, make_sentences
 
-pytestmark = pytest.mark.usefixtures("known_times")
+pytestmark = pytest.mark.usefixtures("known_times", "no_drawings")
 
 
 def test_a_task_of_ones_own_from_the_command_line(run, tmp_path):

@@ -9,8 +9,9 @@ from layerdropback import UsageError
 from layerdropback.lab import Arm, compare
 from layerdropback.lab.turns import Player
 from layerdropback.tasks.sentence_data import Batches, Sentences, read_sentences
+from layerdropback.tasks.sentence_settings import SentenceSettings
 from layerdropback.tasks.sentence_ways import Way
-from layerdropback.tasks.sentences import SentenceSettings, SentenceTask
+from layerdropback.tasks.sentences import SentenceTask
 from tiny_language import make_folder, make_sentences
 
 HALF = {"strategy": "truncate", "drop_rate": 0.5, "every": 1, "start": 0}
@@ -168,7 +169,7 @@ def test_the_rate_rises_and_falls_to_nothing_at_the_runs_end(task):
     assert rates[-1] < 0.2 * max(rates)
 
 
-@pytest.mark.usefixtures("known_times")
+@pytest.mark.usefixtures("known_times", "no_drawings")
 def test_a_comparison_of_sentences(task, tmp_path):
     ways = {"plain": None, "half": task.way(HALF), "lora": Arm("", task.way({"lora": 2}), 1, 0.02)}
     record = compare(task, ways, seeds=1, out=tmp_path / "lab")

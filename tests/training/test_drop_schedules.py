@@ -35,9 +35,10 @@ def test_the_trainer_counts_steps(run, tmp_path):
     assert "period_steps: 3" in (tmp_path / "a" / "settings.yaml").read_text()
 
 
-@pytest.mark.usefixtures("known_times")
+@pytest.mark.usefixtures("known_times", "no_drawings")
 def test_periods_of_steps_can_be_compared(run, tmp_path):
     flags = ["--epochs", "2", "--period-steps", "3", "--seeds", "1", "--out", "lab"]
+    flags += ["--limit-train", "48"]
     code, _, errors = run("compare", *SMALL, *flags)
     assert (code, errors) == (0, "")
     record = Record.read(tmp_path / "lab")

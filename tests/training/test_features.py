@@ -94,7 +94,13 @@ def featured(name, data):
     return trainer.tested.state_dict(), metrics
 
 
-@pytest.mark.parametrize("name", FEATURES)
+# On a CPU it takes seconds. What is skipped and scaled with it is quick to see, further down.
+WITHOUT_FP16 = [
+    pytest.param(name, marks=pytest.mark.slow if name == "fp16" else ()) for name in FEATURES
+]
+
+
+@pytest.mark.parametrize("name", WITHOUT_FP16)
 def test_off_is_plain_training_bit_for_bit(name, monkeypatch):
     off, metrics = featured(name, data_for(name))
     monkeypatch.setattr(loop, "LayerDropBack", NoLayerDropBack)
@@ -106,7 +112,7 @@ def test_off_is_plain_training_bit_for_bit(name, monkeypatch):
     assert all(m.mode == "full" for m in metrics)
 
 
-@pytest.mark.parametrize("name", [name for name in FEATURES if name != "nothing"])
+@pytest.mark.parametrize("name", [case for case in WITHOUT_FP16 if case.values != ("nothing",)])
 def test_a_feature_changes_training(name):
     """Otherwise the test above would say nothing."""
     plain, other = (featured(each, data_for(name))[0] for each in ("nothing", name))
@@ -123,6 +129,7 @@ def test_phases_are_parts_of_the_time_and_the_peak_is_told():
         assert 100 < epoch.peak_memory_mib < 100_000
 
 
+@pytest.mark.in_turn("scale")
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "steps"])
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_scaled_batch_does_not_stretch_the_schedule(schedule, scale):

@@ -70,6 +70,7 @@ def both(*pipes):
     return zip(*(pipe.test_batches() for pipe in pipes), strict=True)
 
 
+@pytest.mark.in_turn("workers")
 @every_way
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
@@ -103,6 +104,7 @@ def test_any_skip_gives_the_rest_of_any_epoch(seed, number, batches, batch_size)
     same(epoch(pipe(), number, skip * batch_size), whole[skip:])
 
 
+@pytest.mark.in_turn("workers")
 @every_way
 @pytest.mark.parametrize("workers", [0, 2])
 def test_global_generators_stay_where_they_are(way, workers):
@@ -125,6 +127,7 @@ def test_more_than_there_is_cannot_be_skipped():
 # ---- the loader ----------------------------------------------------------------------------------
 
 
+@pytest.mark.in_turn("workers")
 @every_way
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_batch_size_can_be_scaled_for_an_epoch(way, workers):

@@ -183,8 +183,12 @@ def test_a_second_signal_acts_at_once():
     assert stopped.value.code == 130
 
 
+@pytest.mark.slow
 def test_a_process_that_is_told_to_stop(tmp_path):
-    """From outside, with workers that read images, and to the whole process group."""
+    """From outside, with workers that read images, and to the whole process group.
+
+    Workers leave signals to the main process: that is quick to see in test_pipeline.py.
+    """
     command = [*LDB, "train", *SMALL, "--epochs", "500", "--threads", "1", "--workers", "1"]
     command += ["--randaugment", "--out", str(tmp_path / "run")]
     with subprocess.Popen(

@@ -8,8 +8,6 @@ from typing import Any
 
 from ..__main__ import fail, one_line
 from ..errors import AttachError, LayerDropBackError, UsageError, WorkerError, explain
-from ..training.dropping import as_flags
-from . import memory, runs, studies  # noqa: F401 - they give the app its commands
 from .app import app as app
 from .neighbours import ours
 
@@ -23,6 +21,8 @@ def main() -> None:
     except LayerDropBackError as error:
         if _another_tells() and not isinstance(error, WorkerError):
             sys.exit(2)
+        from ..training.dropping import as_flags
+
         text = error.problems[0] if isinstance(error, AttachError) else str(error)
         fail(as_flags(text))
     except BrokenPipeError:  # the reader of our output has left, as head does

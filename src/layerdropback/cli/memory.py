@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from .app import command, flag
-from .options import choice
+from .app import choice, command, flag
 
 _PRECISIONS = ("fp32", "bf16", "autocast", "master")
 _OPTIMIZERS = ("adamw-fused", "adamw-foreach", "adamw-loop", "adamw-8bit", "sgd", "sgd-momentum")
 
 
 @command(
+    "memory",
     "ldb memory --model resnet50 --budget 24GiB",
     "ldb memory --model vit_base_patch16_224 --batch-size 64 --precision autocast",
     "ldb memory --hf-config my-llama/config.json --tokens 2048 --arms full,lisa,lora",

@@ -11,7 +11,7 @@ from ..training.dropping import over
 from ..training.flag import Flag
 from ..training.recipes import RECIPES, recipe_settings
 from ..training.settings_file import read_settings
-from .app import flag
+from .app import choice, flag
 
 # Flags whose absence means "no", with nothing that could be said to the contrary in a file.
 _SWITCHES = ("download", "overwrite", "resume")
@@ -95,16 +95,6 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
     except ValueError:
         cause = "numbers with commas between them are needed"
         raise UsageError(explain(f"{flag} {text} is not usable", cause, "give some")) from None
-
-
-def choice(names: tuple[str, ...] | list[str]) -> str:
-    """Names for a help text.
-
-    Example:
-        >>> choice(["a", "b", "c"])
-        'a, b or c'
-    """
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _parameter(name: str, setting: Flag) -> inspect.Parameter:

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from ..training.config import DEVICES, TrainConfig
-from .app import command, flag, stoppable
-from .options import choice, layered, with_settings
+from .app import choice, command, flag, stoppable
+from .options import layered, with_settings
 
 
 @command(
+    "train",
     "ldb train",
     "ldb train --data cifar10 --download --recipe modern --out runs/mine",
     "ldb train --data folder:pictures --recipe finetune --pretrained --image-size 224",
@@ -32,6 +33,7 @@ def train(**given: Any) -> None:
 
 
 @command(
+    "export",
     "ldb export runs/mine --to model.safetensors",
     "ldb export runs/mine --to model.safetensors --overwrite",
 )
@@ -46,7 +48,9 @@ def export(
     export_run(run, to, overwrite)
 
 
-@command("ldb evaluate runs/mine", "ldb evaluate model.safetensors --data folder:others")
+@command(
+    "evaluate", "ldb evaluate runs/mine", "ldb evaluate model.safetensors --data folder:others"
+)
 def evaluate(
     weights: Annotated[
         Path, typer.Argument(help="A run's folder, or a file of ldb export.", show_default=False)

@@ -1,17 +1,13 @@
-"""The commands that measure: compare, sweep, profile, paper and report."""
+"""The commands that train in turns: compare and sweep."""
 
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
-
-import typer
 
 from ..errors import UsageError, explain
 from ..training.config import TrainConfig
 from ..training.dropping import strategies_with
-from .app import app, command, flag, offer, stoppable
-from .options import choice, layered, numbers, with_settings
+from .app import command, flag, stoppable
+from .options import layered, numbers, with_settings
 
 _WITH_RATES = ("all", *strategies_with("drop_rate"))
 
@@ -74,11 +70,23 @@ def _compare(
     config.check()
     from ..lab.plan import Plan, seeds_from
     from ..tasks.arms import make_arms
-    from ..tasks.images import compare_images
 
     plan = Plan(seeds_from(config.seed, seeds), margin, _rates(lr_grid), tune_seeds, target)
+    _compare_images(config, make_arms(config, arm), plan)
+
+
+def _compare_images(config: TrainConfig, arms: Sequence[Any], plan: Any) -> None:
+    """All that can be looked at without torch is, before seconds go by with its import."""
+    from ..lab.plan import Place
+
+    plan.check()
+    for each in arms:
+        each.way.check()
+    Place(config.out, config.overwrite, config.resume).folder()
+    from ..tasks.images import compare_images
+
     with stoppable():
-        compare_images(config, make_arms(config, arm), plan)
+        compare_images(config, arms, plan)
 
 
 def _require_no_arguments(task_args: list[str]) -> None:
@@ -108,25 +116,30 @@ def _compare_task(
         raise UsageError(explain(fact, cause, cure))
     # The flags that are the lab's own have the same bounds as elsewhere.
     TrainConfig.from_dict({n: v for n, v in values.items() if n in _OF_THE_LAB}).check()
+    from ..lab.plan import Place, Plan, seeds_from
+    from ..tasks.asked import read_study
+
+    threads, chosen = values.pop("threads", None), seeds_from(values.pop("seed", 0), seeds)
+    Plan(chosen, **how).check()
+    Place(**values).folder()
+    study = read_study(task, task_args, arms)
     import torch
 
-    from ..lab.plan import seeds_from
     from ..tasks.custom import compare_study
 
-    if "threads" in values:
-        torch.set_num_threads(values.pop("threads"))
-    chosen = seeds_from(values.pop("seed", 0), seeds)
+    if threads is not None:
+        torch.set_num_threads(threads)
     with stoppable():
-        compare_study(task, task_args, arms, seeds=chosen, **values, **how)
+        compare_study(study, seeds=chosen, **values, **how)
 
 
 # A comparison saves itself every minute, for all of its runs together, which one process trains.
 _IN_ONE = {"checkpoint_every", "checkpoints", "tensorboard", "parallel"}
 command(
+    "compare",
     "ldb compare --data digits --epochs 8 --seeds 3",
     "ldb compare --arm strategy=truncate,drop_rate=0.3 --arm cut:strategy=truncate,every=1",
     "ldb compare --task mine:study --seeds 5 --out runs/study",
-    name="compare",
 )(with_settings(_compare, without=_IN_ONE))
 
 
@@ -170,7 +183,6 @@ def _sweep(
     config = TrainConfig.from_dict(layered(given))
     from ..lab.plan import Plan, seeds_from
     from ..tasks.arms import plain_of
-    from ..tasks.images import compare_images
     from ..tasks.sweeping import sweep_arms
 
     plain = plain_of(config)  # what belongs to one strategy alone is looked at with each arm
@@ -182,115 +194,11 @@ def _sweep(
         config, chosen_rates, names, numbers("1,2" if every is None else every, "--every"), arm
     )
     plan = Plan(seeds_from(config.seed, seeds), 0.5, _rates(lr_grid), tune_seeds, kind="sweep")
-    with stoppable():
-        compare_images(plain, arms, plan)
+    _compare_images(plain, arms, plan)
 
 
 command(
+    "sweep",
     "ldb sweep --data digits --epochs 8",
     "ldb sweep --data cifar10 --download --rates 0.3,0.5 --strategies truncate,branch --every 1",
-    name="sweep",
 )(with_settings(_sweep, without=_IN_ONE | {"drop_rate", "strategy", "every"}))
-
-
-def _profile(
-    rates: Annotated[str, flag("Dropping", "Drop rates to try.")] = "0.25,0.5,0.75",
-    strategies: Annotated[
-        str,
-        flag(
-            "Dropping", "Ways to drop to try, with commas between them, or all.", words=_WITH_RATES
-        ),
-    ] = "all",
-    pairs: Annotated[
-        int, flag("Comparison", "Full and drop steps that take turns, for each of them.")
-    ] = 15,
-    classes: Annotated[int, flag("Model", "Outputs of the model.")] = 1000,
-    **given: Any,
-) -> None:
-    """Show where a model's step spends its time, and what dropping would spare of it."""
-    config = TrainConfig.from_dict(layered(given))
-    config.check()
-    from ..tasks.profiling import Plan, profile_model
-
-    chosen = () if strategies == "all" else tuple(strategies.replace(" ", "").split(","))
-    profile_model(config, Plan(numbers(rates, "--rates"), chosen, pairs, classes))
-
-
-command(
-    "ldb profile --model resnet50 --image-size 32",
-    "ldb profile --model vit_small_patch16_224 --image-size 224 --rates 0.5 --out runs/profile",
-    name="profile",
-)(
-    with_settings(
-        _profile,
-        only={"model", "model_args", "stem", "image_size", "batch_size"}
-        | {"optimizer", "lr", "momentum", "weight_decay", "decay_all", "unit", "keep"}
-        | {"precision", "tf32", "channels_last", "compile", "seed", "device", "threads"}
-        | {"out", "overwrite"},
-    )
-)
-
-
-_EXPERIMENTS = ("figure1", "figure3", "figure4", "scratch", "finetune")
-
-
-@command(
-    "ldb paper figure3 --scale tiny",
-    "ldb paper finetune --dry-run",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def paper(
-    context: typer.Context,
-    name: Annotated[
-        str,
-        typer.Argument(
-            help=f"{choice(_EXPERIMENTS)}; its commands' flags may follow.",
-            autocompletion=offer(_EXPERIMENTS),
-            show_default=False,
-        ),
-    ],
-    scale: Annotated[
-        str,
-        flag(
-            "Comparison",
-            "full, or tiny: end to end in minutes, for a look at it.",
-            words=("full", "tiny"),
-        ),
-    ] = "full",
-    out: Annotated[
-        Path | None, flag("Output", "Folder to write to.  [default: runs/paper-NAME]")
-    ] = None,
-    dry_run: Annotated[bool, flag("Output", "Only print the commands.", "--dry-run")] = False,
-) -> None:
-    """Run an experiment of the paper, and the controls that it leaves out; again: go on with it."""
-    from ..lab.paper import reproduce
-
-    def run(arguments: list[str]) -> None:
-        own, sys.argv = sys.argv, ["ldb", *arguments]  # records and reports name the command
-        try:
-            code = app(arguments, prog_name="ldb", standalone_mode=False)
-        finally:
-            sys.argv = own
-        if code:
-            raise typer.Exit(code)
-
-    reproduce(name, scale, out, context.args, run, dry_run)
-
-
-@command("ldb report runs/mine", "ldb report runs/first runs/second --out both")
-def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Folders of ldb compare or ldb train; a compare's record alone, too.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path | None, flag("Output", "Folder to write to.  [default: the first run's]")
-    ] = None,
-) -> None:
-    """Show runs as one HTML page that needs no network, as Markdown and as a table."""
-    from ..lab.report.build import make_report
-
-    typer.echo(f"wrote {make_report(runs, out)}")

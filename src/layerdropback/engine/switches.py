@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..interop.compiling import compiled_modules, show_hooks_to_compiler
 from ..interop.private import is_asked_for_by_name
-from ..interop.wrappers import hookable_modules, named_module
+from ..interop.wrappers import hookable_modules, named_modules
 from ..model.nested import map_tensors
 
 ATTRIBUTE = "_layerdropback_detached"
@@ -86,11 +86,13 @@ class Switches:
         Of `sources` only leaves are detached: where more is trained than when they were found, they
         are none.
         """
-        for name, leaves in (dict.fromkeys(sources, True) | dict.fromkeys(names, False)).items():
-            if name not in self._switched:
-                module = self._switched[name] = named_module(self._model, name)
-                self._traces.callback(install(module, leaves))
-                self._traces.callback(self._hide(module))
+        wanted = dict.fromkeys(sources, True) | dict.fromkeys(names, False)
+        new = {name: leaves for name, leaves in wanted.items() if name not in self._switched}
+        modules = named_modules(self._model) if new else {}
+        for name, leaves in new.items():
+            module = self._switched[name] = modules[name]
+            self._traces.callback(install(module, leaves))
+            self._traces.callback(self._hide(module))
         self.show()
 
     def show(self) -> None:

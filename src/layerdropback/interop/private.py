@@ -1,6 +1,6 @@
 """Every private name of torch that the library uses, in one place.
 
-Each has a canary in tests/interop/test_private.py, which says what breaks when torch changes it.
+Each has a canary in tests/interop/test_private*.py, which says what breaks when torch changes it.
 """
 
 import sys

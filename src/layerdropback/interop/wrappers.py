@@ -75,10 +75,9 @@ def hookable_modules(
             yield canonical_name(name), module
 
 
-def named_module(model: nn.Module, name: str) -> nn.Module:
-    """The module of a canonical name."""
-    found: dict[str, nn.Module] = {canonical_name(n): m for n, m in model.named_modules()}
-    return found[name]
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """A model's modules by their canonical names."""
+    return {canonical_name(name): module for name, module in model.named_modules()}
 
 
 def torch_optimizer(optimizer: object) -> object:

@@ -1,12 +1,16 @@
 """The arms of a comparison: plain training, methods, and the controls of both."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, explain
-from .task import Task
+
+if TYPE_CHECKING:
+    from .task import Task
 
 PLAIN = "plain"
 

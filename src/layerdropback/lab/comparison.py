@@ -13,6 +13,7 @@ from ..runs.claim import claimed
 from ..runs.leaving import nothing_left
 from ..runs.stopping import Stopping
 from .arms import Arm, arms_of, with_equal_time, with_shorter
+from .opening import identity, new_record
 from .pilot import Timing, pilot, same_time
 from .plan import Place, Plan, seeds_from
 from .record import Record
@@ -101,7 +102,7 @@ class _Comparison:
                 found, states = self._found()
             if found is None:
                 self._storing.begin_anew()
-            self.record = found or self.plan.new_record(self.task, list(self.arms.values()))
+            self.record = found or new_record(self.plan, self.task, list(self.arms.values()))
             stack.enter_context(self.stopping)
             stack.callback(self._close)
             stack.callback(self.telling.close)
@@ -204,8 +205,8 @@ class _Comparison:
 
     def _found(self) -> tuple[Record | None, Mapping[str, Any]]:
         """What an earlier process saved: its record, and the states of runs under way."""
-        identity = self.plan.identity(self.task, list(self.arms.values()))
-        record, players, problems = self._storing.found(identity)
+        same = identity(self.plan, self.task, list(self.arms.values()))
+        record, players, problems = self._storing.found(same)
         for problem in problems:
             self.telling.say(f"checkpoint {problem}: set aside")
         if record is None:

@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-SUFFIX = ".gz"
+# A comparison in its folder, and the same in less room.
+RECORD, SUFFIX = "comparison.json", ".gz"
+PACKED = RECORD + SUFFIX
 
 
 def pack(values: Any) -> bytes:

@@ -1,20 +1,18 @@
-"""How arms are compared: how often, with which tolerance, and where it is written."""
+"""How arms are compared: how often, with which tolerance, and where it is written.
+
+Nothing heavy is imported: the command line looks at all of this before torch is there.
+"""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import UsageError, explain
 from ..option import is_count, is_number
 from ..runs.folder import CHECKPOINTS, SETTINGS, writable
 from ..runs.leaving import LOCK
-from ..runs.machine import command_line, machine
 from ..runs.reasons import require
-from .arms import Arm
-from .record import PACKED, RECORD, Record
-from .task import Task
+from .packed import PACKED, RECORD
 
 _FEW = "a whole number from 1 to 1000 is needed"
 
@@ -84,44 +82,6 @@ a whole number from 1 to 1000 is needed. Cure: give one.
         require(list(grid) == sorted(set(grid)), shown, "they are to rise")
         known = self.kind in ("comparison", "sweep")
         require(known, f"kind={self.kind!r}", "it is comparison or sweep")
-
-    def identity(self, task: Task, arms: Sequence[Arm]) -> dict[str, Any]:
-        """What must be the same for another process to go on with a comparison.
-
-        Args:
-            task: what is learnt.
-            arms: plain training first; of the others what differs from it.
-        """
-        first, *others = (arm.as_dict(task) for arm in arms)
-        shared = first["settings"]
-        differing = {
-            f"{arm['name']}: {name}": value
-            for arm in others
-            for name, value in arm["settings"].items()
-            if value != shared.get(name)
-        }
-        own = {"epochs": shared["epochs"], "lr": shared["lr"], "plain": task.says(arms[0].way)}
-        decides: dict[str, Any] = {"margin": self.margin, "lr_grid": list(self.lr_grid)}
-        decides |= {"tune_seeds": self.tune_seeds, "target": self.target}
-        kind = {} if self.kind == "comparison" else {"kind": self.kind}
-        return own | task.identity() | differing | kind | decides
-
-    def new_record(self, task: Task, arms: Sequence[Arm]) -> Record:
-        """The record of a comparison in which nothing was run yet."""
-        made = [arm.as_dict(task) for arm in arms]
-        return Record(
-            command=command_line(),
-            facts=machine(task.device),
-            data=task.facts(),
-            settings=made[0]["settings"],
-            identity=self.identity(task, arms),
-            arms=made,
-            seeds=list(self.seeds),
-            margin=self.margin,
-            by_front=True,
-            kind=self.kind,
-            target=self.target,
-        )
 
 
 @dataclass(frozen=True)

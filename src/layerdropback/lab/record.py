@@ -12,12 +12,10 @@ from ..errors import UsageError, explain
 from ..runs.atomic import write_atomically
 from ..runs.parsing import of_json
 from .front import Measured
-from .packed import SUFFIX, text_of
+from .packed import PACKED, RECORD, text_of
 from .schema import unusable_part
 from .verdict import Verdict, judge
 
-RECORD = "comparison.json"
-PACKED = RECORD + SUFFIX
 FORMAT = 1
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from ..errors import UsageError, explain
 from ..runs.checkpoint import Checkpoints, difference
 from ..runs.folder import CHECKPOINTS
-from .record import PACKED, RECORD, Record, file_of
+from .packed import PACKED, RECORD
+from .record import Record, file_of
 
 # Seconds between two savings of runs that are under way.
 SAVE_EVERY = 60.0

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -76,9 +76,13 @@ class CallTrace:
                 return found
         return []
 
-    def roots_below(self, earlier: Iterable[int] = ()) -> dict[int, frozenset[int]]:
+    def roots_below(self, earlier: Container[int] = ()) -> dict[int, frozenset[int]]:
         """For each output those that are on the way to it, also of earlier passes."""
-        roots = list(dict.fromkeys([*earlier, *self.roots]))
+        below = set[int]().union(*self._children.values())
+        roots = [
+            *self.roots,
+            *(number for number in below - self.roots.keys() if number in earlier),
+        ]
         bits = {number: 1 << place for place, number in enumerate(roots)}
         behind: dict[int, int] = defaultdict(int)
         for number in sorted(self._children):  # nodes come after what they depend on
@@ -105,11 +109,11 @@ class CallTrace:
             return {number}
         return {node for node, children in self._children.items() if number in children}
 
-    def last_behind(self, number: int, counts: frozenset[str]) -> str | None:
+    def last_behind(self, number: int, counts: Set[str]) -> str | None:
         """The parameter that is used last behind a node, of those that count."""
         return next(self.names_behind(number, counts), None)
 
-    def names_behind(self, number: int, counts: frozenset[str]) -> Iterator[str]:
+    def names_behind(self, number: int, counts: Set[str]) -> Iterator[str]:
         """The parameters behind a node that count, by their last use there, the last first."""
         # Numbers fall towards the inputs, so the highest node comes first.
         waiting, there, found = [-number], {number}, set[str]()

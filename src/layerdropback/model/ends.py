@@ -6,7 +6,7 @@ whose gradient the loop or the forward pass itself asks for (hooks, ``retain_gra
 
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -80,7 +80,7 @@ class Ends:
     def saw_forward(
         self,
         trace: CallTrace,
-        counts: frozenset[str],
+        counts: Set[str],
         outputs: Mapping[Node, Tensor],
         asked: Sequence[int],
     ) -> None:

@@ -95,8 +95,11 @@ def leads_to(node: Node | None, numbers: Set[int]) -> bool:
         >>> leads_to(made.sum().grad_fn, {node_number(made.grad_fn)})
         True
     """
-    stack = [] if node is None or not numbers else [node]
-    seen, oldest = set(stack), min(numbers, default=0)
+    if node is None or not numbers:
+        return False
+    if node_number(node) in numbers:  # as it is where a loop calls part after part
+        return True
+    stack, seen, oldest = [node], {node}, min(numbers)
     while stack:
         node = stack.pop()
         if node_number(node) in numbers:

@@ -4,7 +4,10 @@ Every parameter, frozen ones too, is in exactly one layer, so that a layer keeps
 random stream) when the user freezes or unfreezes it during training.
 """
 
+import itertools
+import operator
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -253,16 +256,20 @@ def _repeated_blocks(model: nn.Module) -> list[str]:
             for child, block in module.named_children():
                 if any(True for _ in block.children()) and any(True for _ in block.parameters()):
                     candidates[_join(name, child)] = block
-    kinds = [_kind(block) for block in candidates.values()]
-    repeated = [name for name, block in candidates.items() if kinds.count(_kind(block)) > 1]
+    kinds = Counter(_kind(block) for block in candidates.values())
+    repeated = [name for name, block in candidates.items() if kinds[_kind(block)] > 1]
     real = [name for name in repeated if not isinstance(candidates[name], _CONTAINERS)]
     # A container is a block only where no real block lies inside it: stages hold blocks.
-    blocks = real + [
-        name
-        for name in repeated
-        if name not in real and not any(other.startswith(f"{name}.") for other in real)
-    ]
-    return [name for name in blocks if not any(name.startswith(f"{other}.") for other in blocks)]
+    stages = set(real).union(*map(_around, real))
+    blocks = real + [name for name in repeated if name not in stages]
+    known = set(blocks)
+    return [name for name in blocks if known.isdisjoint(_around(name))]
+
+
+def _around(name: str) -> Iterator[str]:
+    """The names of the modules that a module lies in, the model itself left out."""
+    parts = name.split(".")
+    return map(".".join, itertools.accumulate(([part] for part in parts[:-1]), operator.add))
 
 
 def _kind(module: nn.Module) -> type[nn.Module]:

@@ -6,6 +6,7 @@ fires a hook, and a position embedding belongs to the root module.
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ..option import plain
@@ -73,12 +74,16 @@ def ranks(names: Iterable[str]) -> dict[str, int]:
 
 
 def _merged(older: Mapping[str, int], newer: Mapping[str, int]) -> dict[str, int]:
-    found = sorted(newer, key=newer.__getitem__)
-    before: str | None = None
-    for name in sorted(older, key=older.__getitem__):
-        if name not in newer:
-            found.insert(0 if before is None else found.index(before) + 1, name)
-        before = name
+    """The newer ranks; what the older ones have alone comes right after what it came after."""
+    ordered = sorted(older, key=older.__getitem__)
+    after = dict(pairwise([None, *ordered]))
+    found: list[str] = []
+    for name in (None, *sorted(newer, key=newer.__getitem__)):
+        found += [] if name is None else [name]
+        only = after.get(name)
+        while only is not None and only not in newer:
+            found.append(only)
+            only = after.get(only)
     return ranks(found)
 
 

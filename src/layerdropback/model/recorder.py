@@ -64,6 +64,8 @@ class Recorder:
         for name, parameter in self.watched.parameters.items():
             if parameter.requires_grad and name not in self._trained:
                 self._trained[name], self._names[id(parameter)] = parameter, name
+                if parameter.numel() > 1:
+                    self._seen.large.add(name)
                 note = partial(_arrive, self._arrived, name)
                 hook = parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
                 self._hooks.callback(hook.remove)
@@ -119,12 +121,10 @@ class Recorder:
                 first, last = self._seen.uses.get(name, (number, number))
                 self._seen.uses[name] = (min(first, number), max(last, number))
         walked.update(numbered)
-        # Not a single number: a temperature that scales the logits is no classifier.
-        counts = frozenset(name for name, p in self._trained.items() if p.numel() > 1)
         ends = self._seen.ends
         # A pass towards an argument is no pass towards an output.
         wanted = any(tensor.requires_grad for tensor in given)
-        ends.saw_forward(trace, counts, {} if wanted else tensors, asked)
+        ends.saw_forward(trace, self._seen.large, {} if wanted else tensors, asked)
         for node in tensors:
             known = (trace.reached, self._seen.reached)
             node.register_prehook(partial(_reach, known, ends, node_number(node)))
@@ -194,9 +194,11 @@ class Recorder:
 
 
 class _Seen:
-    """What a recorder has seen so far."""
+    """What a recorder has seen so far; `large` has the parameters that can be a last layer."""
 
     def __init__(self) -> None:
+        # Not a single number: a temperature that scales the logits is no classifier.
+        self.large: set[str] = set()
         self.uses: dict[str, tuple[int, int]] = {}
         self.ends = Ends()
         self.traces: dict[int, CallTrace] = {}

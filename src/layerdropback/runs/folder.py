@@ -1,6 +1,5 @@
 """What a run's folder holds: the names of its files, and how plain ones are read."""
 
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +49,8 @@ def read_plain(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UsageError(explain(f"cannot read {path}", reason, "give another file")) from None
+    import tomllib  # late: few runs have such a file
+
     try:
         toml = path.suffix == ".toml"
         values = tomllib.loads(text) if toml else of_yaml(text)

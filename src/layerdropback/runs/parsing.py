@@ -1,9 +1,8 @@
 """Text from files into plain values: it has them, or it is a `ValueError`, whatever it holds."""
 
 import json
+from functools import cache
 from typing import Any, NoReturn
-
-import yaml
 
 
 def of_yaml(text: str) -> Any:
@@ -16,8 +15,10 @@ def of_yaml(text: str) -> Any:
         >>> of_yaml("[1, two]")
         [1, 'two']
     """
+    import yaml  # late: to import it takes longer than to read most flags
+
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _loader())
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except (ValueError, yaml.YAMLError) as error:
@@ -53,14 +54,20 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"it has {constant} where a number is needed")
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML that refuses a name that comes twice, of which the last would win in silence."""
+@cache
+def _loader() -> Any:
+    import yaml
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        if isinstance(node, yaml.MappingNode):
-            names = [key.value for key, _ in node.value]
-            for name in names:
-                if names.count(name) > 1:
-                    raise yaml.YAMLError(f"{name} is set twice")
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """YAML that refuses a name that comes twice, of which the last would win in silence."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            if isinstance(node, yaml.MappingNode):
+                names = [key.value for key, _ in node.value]
+                for name in names:
+                    if names.count(name) > 1:
+                        raise yaml.YAMLError(f"{name} is set twice")
+            found: dict[Any, Any] = super().construct_mapping(node, deep)
+            return found
+
+    return Loader

@@ -104,11 +104,18 @@ class Cuts:
     @cached_property
     def chances(self) -> Rates:
         """See `Odds`; to two digits or so."""
-        chances, order, points = np.zeros(self.count), list(self.layers), 1024
-        for number in (np.arange(points) + 0.5) / points:
-            below, above, up = self._around(number)
-            chances[order[:below]] += 1 / points
-            chances[order[below:above]] += up / points
+        points, by_place = 1024, np.zeros(len(self.layers))
+        shares = np.array([self._share((point + 0.5) / points) for point in range(points)])
+        # They rise: neighbours lie between the same two cuts.
+        places = np.searchsorted(self.shares, shares, side="right")
+        for some in np.split(shares, np.flatnonzero(np.diff(places)) + 1):
+            below, above, _ = self._beside(float(some[0]))
+            by_place[:below] += len(some) / points
+            if above > below:
+                low, high = self.shares[[below, above]]
+                by_place[below:above] += float(((some - low) / (high - low)).sum()) / points
+        chances = np.zeros(self.count)
+        chances[list(self.layers)] = by_place
         return chances
 
     def draw(self, numbers: Draw, turn: int = 0) -> Mask:
@@ -122,19 +129,22 @@ class Cuts:
         return np.array([self._at(*pair) for pair in zip(places, roundings, strict=True)])
 
     def _at(self, place: float, rounding: float) -> Mask:
-        below, above, up = self._around(place)
+        below, above, up = self._beside(self._share(place))
         mask = np.zeros(self.count, dtype=np.bool_)
         mask[list(self.layers[: above if rounding < up else below])] = True
         return mask
 
-    def _around(self, number: float) -> tuple[int, int, float]:
+    def _share(self, number: float) -> float:
+        """The share that a step is to skip: the quantile of a number on [0, 1)."""
+        return QUANTILES[self.depth](self.share, float(self.shares[-1]), number)
+
+    def _beside(self, share: float) -> tuple[int, int, float]:
         """The counts that skip just less and just more than a share, and the odds of the latter.
 
-        The share is the quantile of this number on [0, 1); with those odds it is what is skipped
-        on average. What costs nothing goes with what is below it.
+        With those odds the share is what is skipped on average. What costs nothing goes with what
+        is below it.
         """
         shares = self.shares
-        share = QUANTILES[self.depth](self.share, float(shares[-1]), number)
         below = int(np.searchsorted(shares, share, side="right")) - 1
         if below == len(self.layers):
             return below, below, 0.0

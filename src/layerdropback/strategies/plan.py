@@ -1,6 +1,7 @@
 """Which layers can drop as things stand, and which are always kept."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -93,19 +94,20 @@ class Plan:
         self._facts = _facts(strategy, layers, learned, self.reached)
         reached = np.flatnonzero(self.reached).tolist()
         ranked = sorted(reached, key=lambda i: lateness(layers[i], order), reverse=True)
+        siblings = _siblings(layers)
         # For each optimizer its layers by their last use, each with what is kept with it.
         self._rankings: list[list[tuple[int, ...]]] = []
         for ids in held:
             own = {i for i in range(len(layers)) if ids & set(map(id, layers[i].parameters))}
-            siblings = (_siblings(i, layers) for i in ranked if i in own)
-            self._rankings.append([tuple(i for i in some if i in own) for some in siblings])
+            some = (siblings[i] for i in ranked if i in own)
+            self._rankings.append([tuple(i for i in group if i in own) for group in some])
         # For each end the layers that it is made with, in the same way.
         self._ends: list[list[tuple[int, ...]]] = []
         place = {name: i for i, own in enumerate(names) for name in own}
         for end in order.ends & place.keys():
             behind = (end, *order.behind.get(end, ()))
             indices = dict.fromkeys(place[name] for name in behind if name in place)
-            self._ends.append([tuple(_siblings(i, layers)) for i in indices])
+            self._ends.append([siblings[i] for i in indices])
         if strategy.resting is not None:
             self._rankings = self._needed(learned.scaled)
         self._last: tuple[tuple[Heads, float], Facts, Odds] | None = None
@@ -172,23 +174,29 @@ class Plan:
         trains = any(layer.trainable for layer in found)
         return trains or (bool(found) and not any(layer.trainable for layer in layers))
 
-    def describe(self, index: int) -> str:
-        """A layer's part, in a word or two."""
-        if not self._facts.layers[index].trainable:
-            return "frozen"
-        if not self.reached[index]:
-            return "the loss does not reach it"
-        grouped = any(index in group.layers for group in self._facts.groups)
-        if self._strategy.needs_branches and not grouped:
-            return "in no branch"
-        heads = self.heads()
-        if not self.facts(heads).free[index]:
-            return "always kept"
-        chance = float(self.at(heads, 0.5)[1].chances[index])
-        if chance == 1 and self._strategy.resting is not None:
-            return "always rests"
-        never = self._strategy.never
-        return f"{chance:.3g}" if chance or never is None else never
+    def describe(self) -> list[str]:
+        """Each layer's part, in a word or two."""
+        facts, odds = self.at(self.heads(), 0.5)
+        layers, free, chances = facts.layers, facts.free.tolist(), odds.chances.tolist()
+        outside = set(range(len(layers))) if self._strategy.needs_branches else set()
+        outside = outside.difference(*(group.layers for group in facts.groups))
+        reached, turns = self.reached.tolist(), self._strategy.resting is not None
+
+        def part(index: int) -> str:
+            if not layers[index].trainable:
+                return "frozen"
+            if not reached[index]:
+                return "the loss does not reach it"
+            if index in outside:
+                return "in no branch"
+            if not free[index]:
+                return "always kept"
+            if chances[index] == 1 and turns:
+                return "always rests"
+            never = self._strategy.never
+            return f"{chances[index]:.3g}" if chances[index] or never is None else never
+
+        return list(map(part, range(len(layers))))
 
 
 def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reached: Mask) -> Facts:
@@ -205,12 +213,16 @@ def _facts(strategy: Strategy, layers: Sequence[Layer], learned: Learned, reache
     return Facts(tuple(layers), free, ascending, learned.shares, groups, early, sources)
 
 
-def _siblings(index: int, layers: Sequence[Layer]) -> Iterator[int]:
-    """The layer and, where layers are tensors, the other tensors of its module.
+def _siblings(layers: Sequence[Layer]) -> list[tuple[int, ...]]:
+    """For each layer itself and, where layers are tensors, the other tensors of its module.
 
     The root's own tensors have nothing in common but their owner.
     """
-    owners = set(layers[index].owners) - {""}
+    owned: dict[str, list[int]] = defaultdict(list)
     for i, layer in enumerate(layers):
-        if i == index or owners & set(layer.owners):
-            yield i
+        for owner in set(layer.owners) - {""}:
+            owned[owner].append(i)
+    return [
+        tuple(sorted({i}.union(*(owned[owner] for owner in layer.owners if owner))))
+        for i, layer in enumerate(layers)
+    ]

@@ -6,8 +6,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-import yaml
-
 from ..errors import UsageError, explain
 from ..runs.folder import read_plain
 from .config import PLACES, TrainConfig, all_flags
@@ -74,6 +72,8 @@ def typed(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def write_settings(config: TrainConfig, path: Path) -> None:
     """Write every setting of a run, to be read again by `read_settings`."""
+    import yaml
+
     values = {name: value for name, value in config.as_dict().items() if name not in PLACES}
     path.write_text(yaml.safe_dump(values, sort_keys=False))
 

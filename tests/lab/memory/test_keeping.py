@@ -13,7 +13,9 @@ def adamw(model):
     return torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 
-@pytest.mark.parametrize("state", ["keep", "offload", "release"])
+@pytest.mark.parametrize(
+    "state", ["keep", "release", pytest.param("offload", marks=pytest.mark.slow)]
+)
 def test_kept_states_are_those_of_all_blocks_and_what_always_trains(state):
     model = models.llama()
     sizes = {name: p.nbytes for name, p in model.named_parameters()}

@@ -78,7 +78,7 @@ def test_attention_gets_its_other_arguments():
 
 
 @pytest.mark.filterwarnings("ignore:.*use_cache=True.*")
-@pytest.mark.parametrize("kind", ["bert", "vit"])
+@pytest.mark.parametrize("kind", ["vit", pytest.param("bert", marks=pytest.mark.slow)])
 def test_what_checkpointing_computes_again_drops_likewise(kind):
     """Else torch would find that other tensors are kept."""
 

@@ -5,7 +5,7 @@ Three dots stand for anything.
 
 import pytest
 
-from spoiled_rows import CHECKPOINTS
+from spoiled.rows import CHECKPOINTS
 
 NEEDS = ("runs",)
 

@@ -1,4 +1,4 @@
-"""Wrong settings files: each row is one of `spoiled.SETTINGS`, and what is said of it.
+"""Wrong settings files: each row is one of `spoiled.settings.SETTINGS`, and what is said of it.
 
 Three dots stand for anything.
 """

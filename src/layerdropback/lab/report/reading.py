@@ -7,7 +7,8 @@ from typing import Any
 from ...errors import UsageError, explain
 from ...runs.folder import LINES, MACHINE, SETTINGS, read_plain
 from ...runs.parsing import of_json
-from ..record import RECORD, Record, file_of
+from ..packed import RECORD
+from ..record import Record, file_of
 from ..schema import are_facts, unusable_metric
 
 

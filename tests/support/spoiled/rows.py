@@ -1,6 +1,6 @@
 """What is said of spoiled checkpoints, whatever they are wanted for."""
 
-# By the run's folder, see `spoiled`.
+# By the run's folder, see `spoiled.runs`.
 CHECKPOINTS = {
     "no-kind": (
         "no checkpoint in runs/no-kind/checkpoints can be used. Cause: "
