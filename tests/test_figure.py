@@ -60,14 +60,14 @@ def texts(svg):
 
 def test_the_figure_is_what_its_record_shows():
     record = Record.read(beside(RESULTS / evidence_lists.FIGURE, RECORD))
-    drawn = figure.picture(record)
+    drawn = figure.of_card()
     assert figure.FILE.read_text() == drawn, "run python -m benchmarks figure"
     assert set(record.names("method")) <= {*texts(drawn)}
 
 
 def test_every_method_has_its_name_mark_and_interval():
     record = swept(seeds=8)
-    drawn = figure.picture(record)
+    drawn = figure.picture("a <model> on x", record)
     assert set(record.names("method")) <= {*texts(drawn)}
     assert "a <model> on x: 500 held-out sentences, 8 seeds" in texts(drawn)
     _, methods = figure.chosen(record)

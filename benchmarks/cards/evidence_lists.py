@@ -5,7 +5,7 @@ TASKS = {
     "fine-tuning, EfficientNet-Lite0, 1,000 images, 3 epochs": (
         "2026-11-29-cifar1000-efficientnet",
     ),
-    "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm",),
+    "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm", "2026-11-29-trec-ways"),
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
     "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
     "fine-tuning, ResNet, 3 epochs": (
@@ -100,7 +100,7 @@ STATUS = (
 )
 
 # The sweep or comparison that README's figure is drawn from: `python -m benchmarks figure`.
-FIGURE = "2026-11-28-trec-minilm"
+FIGURE = "2026-11-29-trec-ways"
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {

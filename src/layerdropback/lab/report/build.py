@@ -149,11 +149,13 @@ def _trials(record: Record) -> Columns[Mapping[str, Any]]:
 
 def _data(record: Record) -> str:
     """What was trained on, in a sentence; not every task has a model's name, or pixels."""
-    data = record.data
-    model = f"{record.settings['model']} on " if "model" in record.settings else ""
+    data, said = record.data, data_text(record)
+    model = str(record.settings.get("model", ""))
+    if model and not said.startswith(f"{Path(model).name} on "):  # a task may name it itself
+        said = f"{model} on {said}"
     size = f" of {data['size']} pixels" if "size" in data else ""
     classes = f", {data['classes']} classes" if "classes" in data else ""
-    return f"{model}{data_text(record)}{size}{classes}."
+    return f"{said}{size}{classes}."
 
 
 def _verdicts(page: Page, record: Record) -> None:
