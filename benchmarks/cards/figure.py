@@ -26,9 +26,12 @@ from .labels import Box, placed
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "images" / "accuracy-time.svg"
 
-WIDTH, HEIGHT = 400, 370
-LEFT, RIGHT, TOP, BOTTOM = 38, 392, 80, 332  # of the part in which points lie
-STYLE = "text{font:11px system-ui,sans-serif;fill:#212121}.m{text-anchor:middle}.e{text-anchor:end}"
+WIDTH, HEIGHT = 400, 386
+LEFT, RIGHT, TOP, BOTTOM = 38, 392, 96, 348  # of the part in which points lie
+STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:#212121}.t{font-weight:700}"
+    ".m{text-anchor:middle}.e{text-anchor:end}"
+)
 INK, GROUND, GRID, GAIN, OTHER = "#212121", "#fafafa", "#e0e0e0", COLOURS[1], COLOURS[0]
 WORDS = "Accuracy and training time of plain training, of several lengths, and of ways to drop"
 
@@ -137,13 +140,14 @@ def legend(task: str, record: Record, methods: Sequence[Point]) -> Iterator[str]
     """What is compared on what, and what the marks are."""
     data, seeds = record.data, counted(len(record.finished_seeds()), "seed")
     on = f"{data['test']:,} {'held-out' if record.kind == 'sweep' else 'test'} {record.unit}"
-    yield f'<text x="6" y="16">{escape(task)}: {on}, {seeds}</text>'
+    yield f'<text class="t" x="6" y="16">{escape(task)}</text>'
+    yield f'<text x="6" y="31">{on}, {seeds}</text>'
     rows = [(square(0, 0), "plain training"), (mark(0, 0, False), "drops layers")]
     rows.append((mark(0, 0, True), "shown to be above the curve"))
     if any(not drops(record, point) for point in methods):
         rows.append((mark(0, 0, False, drops=False), "drops nothing"))
     for number, (drawn, words) in enumerate(rows):
-        left, top = 12 + 200 * (number % 2), 32 + 17 * (number // 2)
+        left, top = 12 + 200 * (number % 2), 47 + 16 * (number // 2)
         yield f'<g transform="translate({left} {top})">{drawn}<text x="9" y="4">{words}</text></g>'
 
 
@@ -171,7 +175,7 @@ def named(
 
 
 def picture(task: str, record: Record) -> str:
-    """The whole drawing, of a task by its name in the tables.
+    """The whole drawing.
 
     An interval is that of the paired distance to the curve, drawn around the method's mean: where
     it is clear of the curve, it is clear of zero.
@@ -200,10 +204,10 @@ def picture(task: str, record: Record) -> str:
     return "\n".join([*top, *parts, "</svg>", ""])
 
 
-def of_card() -> str:
-    """The drawing of the card that `FIGURE` names."""
-    task = next(task for task, cards in TASKS.items() if FIGURE in cards)
-    return picture(task, Record.read(beside(RESULTS / FIGURE, RECORD)))
+def of_card(card: str) -> str:
+    """The drawing of a card, under the task that it stands under in the tables."""
+    (task,) = [task for task, cards in TASKS.items() if card in cards]
+    return picture(task, Record.read(beside(RESULTS / card, RECORD)))
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -212,5 +216,5 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the drawing."""
-    FILE.write_text(of_card())
+    FILE.write_text(of_card(FIGURE))
     print(f"wrote {FILE.relative_to(ROOT)}")
