@@ -23,11 +23,12 @@ OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop te
 DEMO := examples/digits-finetune.yaml
 TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 
-# Random networks that `make networks` trains, each with a seed of its own from SEED on.
-COUNT := 10000
+# How many `make networks` and `make kills` make, with seeds from SEED on.
 SEED := 0
+networks: COUNT ?= 10000
+kills: COUNT ?= 1000
 
-.PHONY: demo test test-all test-oldest networks lint docs clean
+.PHONY: demo test test-all test-oldest networks kills lint docs clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -47,6 +48,10 @@ test-oldest: $(OLDEST)/.installed
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)
+
+# Runs of every kind, killed at any moment and resumed.
+kills: $(VENV)/.installed
+	$(BIN)/python tests/support/many_kills.py --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
