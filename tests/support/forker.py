@@ -8,7 +8,7 @@ Reads lines of JSON from standard input, and forks a child for each, which becom
   step, when it comes there for the count-th time: ``[place, count, rank]``. Of several, each is for
   one start of the ranks; without ranks the first one counts;
 - ``marks``: a file that gets a byte for each of these;
-- ``ranks``: torchrun's agent starts so many, as many times as there are kills and once more; 0: none.
+- ``ranks``: torchrun's agent starts so many, once more than there are kills; 0: none.
 """
 
 import io
@@ -154,7 +154,7 @@ def import_all():
     import layerdropback.lab.report.build
     import layerdropback.tasks.images
     import layerdropback.tasks.sweeping
-    import layerdropback.training.run
+    import layerdropback.training.run  # noqa: F401
     from layerdropback.training.images.data import load_data
 
     load_data("digits", limit_train=10)

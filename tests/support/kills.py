@@ -1,5 +1,6 @@
 """Runs that are killed again and again, and what they and an unbroken one must have in common."""
 
+import itertools
 import json
 import random
 import signal
@@ -36,7 +37,7 @@ RANKS = (
     *("--checkpoint-every", "3", "--parallel", "ddp", "--threads", "1"),
 )
 
-STUDY = (*DIGITS, "--limit-train", "48", "--batch-size", "8", "--seeds", "2")
+STUDY = (*DIGITS, "--limit-train", "32", "--batch-size", "8", "--seeds", "2")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def of_a_comparison(folder):
             row.pop(name, None)
     for arm in record["arms"]:
         arm["settings"].pop("threads", None)
+    # A resumed seed's are in another order.
+    record["epochs"].sort(key=lambda row: (row["seed"], row["arm"], row["epoch"]))
     done = {(row["arm"], row["seed"]) for row in record["epochs"]}
     assert done == {(arm["name"], seed) for arm in record["arms"] for seed in record["seeds"]}
     names = sorted(path.name for path in folder.iterdir())
@@ -105,10 +108,10 @@ def whole_page(folder):
 
 
 WAYS = {
-    "train": Way((*UNIFORM, "--epochs", "6"), ("--resume",), of_a_run),
+    "train": Way((*UNIFORM, "--epochs", "4"), ("--resume",), of_a_run),
     "compare": Way(("compare", *STUDY, "--epochs", "2"), ("--resume",), of_a_comparison),
-    "ranks": Way((*RANKS, "--epochs", "6"), ("--resume",), of_a_run, ranks=2),
-    "blocks": Way((*BLOCKS, "--epochs", "6"), ("--resume",), of_a_run),
+    "ranks": Way((*RANKS, "--epochs", "4"), ("--resume",), of_a_run, ranks=2),
+    "blocks": Way((*BLOCKS, "--epochs", "4"), ("--resume",), of_a_run),
     "sweep": Way(
         (
             *("sweep", *STUDY, "--epochs", "4", "--rates", "0.5"),
@@ -197,5 +200,19 @@ def kill_and_resume(forker, way, folder, unbroken, kills, seed):
         code = start(Attempt.drawn(generator, way, unbroken.seconds))
     if code:
         assert start(Attempt([], None)) == 0
-    assert way.result(place) == unbroken.result, "it ends as no unbroken one does"
+    other = difference(way.result(place), unbroken.result)
+    assert not other, f"it ends as no unbroken one does: {other}"
     return +found
+
+
+def difference(one, other, where="it"):
+    """The first place in which plain values differ; empty where there is none."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        one, other = ({str(key): value for key, value in each.items()} for each in (one, other))
+        pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        pairs = [("length", len(one), len(other)), *zip(itertools.count(), one, other)]
+    else:
+        return "" if one == other else f"{where} is {one!r} and not {other!r}"
+    found = (difference(mine, theirs, f"{where}.{key}") for key, mine, theirs in pairs)
+    return next(filter(None, found), "")

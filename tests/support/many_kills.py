@@ -1,8 +1,8 @@
-"""Kills runs of ``ldb`` with SIGKILL, resumes them, and compares what they end with: ``make kills``.
+"""Kills runs of ``ldb``, resumes them, and compares what they end with: ``make kills``.
 
     python tests/support/many_kills.py --count 1000 --seed 0
 
-Train, compare, sweep, memory and distributed runs are killed inside the savings of files, after
+Train, compare, sweep, memory and distributed runs get SIGKILL inside the savings of files, after
 steps and at any time, until there were so many kills. What they come to must be what an unbroken
 run comes to. Each trial, of some kills of one command, has a seed of its own, from ``--seed`` on;
 it is shown where a trial fails. ``--only NAME --count 1 --seed SEED`` makes that trial again, whose
@@ -75,7 +75,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the first trial")
-    parser.add_argument("--kills", type=int, default=5, help="of a trial, at most")
+    parser.add_argument("--kills", type=int, default=8, help="of a trial, at most")
     parser.add_argument("--only", choices=WAYS, help="one command alone")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, help="stop after so many")
