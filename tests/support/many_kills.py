@@ -45,10 +45,10 @@ class Counting:
         return self._unbroken[name]
 
     def trials(self):
-        """Seeds and commands, until there were as many kills as are wanted."""
+        """Seeds and commands, until there were as many kills as are wanted, or ten failures."""
         for seed in self._seeds:
             done = sum(found.total() for found in self.kills.values())
-            if done >= self._count or time.monotonic() > self._end:
+            if done >= self._count or time.monotonic() > self._end or len(self.failures) > 9:
                 return
             yield seed, self._names[seed % len(self._names)], min(self._kills, self._count - done)
 
