@@ -15,6 +15,7 @@ from layerdropback.lab.record import Record
 from layerdropback.training.loop import Trainer
 from resuming import SMALL, numbers, weights
 
+SLOW = pytest.mark.slow
 FULL = "No space left on device"
 
 
@@ -41,6 +42,7 @@ def full(monkeypatch):
     return Full(monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["settings.yaml", "machine.json", "metrics.csv"])
 def test_where_a_run_cannot_begin_nothing_is_left_half(run, tmp_path, full, name):
     full(name)
@@ -54,7 +56,7 @@ def test_where_a_run_cannot_begin_nothing_is_left_half(run, tmp_path, full, name
     assert run("train", *SMALL, "--epochs", "1", "--out", "run", "--resume")[0] == 0
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", pytest.param("metrics.csv", marks=SLOW)])
 def test_a_row_of_metrics_ends_the_run_which_goes_on(run, tmp_path, unbroken, full, name):
     out, flags = unbroken
     real = Trainer.train_epoch
@@ -78,6 +80,7 @@ def test_a_row_of_metrics_ends_the_run_which_goes_on(run, tmp_path, unbroken, fu
     assert numbers(tmp_path / "run") == numbers(out)
 
 
+@pytest.mark.slow
 def test_a_comparison_ends_and_goes_on(run, tmp_path, known_times, full, monkeypatch):
     monkeypatch.setattr("layerdropback.lab.storing.SAVE_EVERY", -1.0)
     flags = ["compare", *TINY, "--epochs", "2", "--seeds", "1", "--out", "lab"]
@@ -100,13 +103,14 @@ def test_a_comparison_ends_and_goes_on(run, tmp_path, known_times, full, monkeyp
     assert Record.read(tmp_path / "lab").finished_seeds() == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.md", "epochs.csv"])
 def test_a_page_ends_in_one_line(run, tmp_path, unbroken, full, name):
     out, _ = unbroken
     full(name)
     code, _, errors = run("report", out, "--out", "page")
     assert (code, errors.count("\n")) == (2, 1)
-    assert f"{name}. Cause: {FULL}. Cure: check the path, its rights and room." in errors
+    assert f"cannot write the report in page. Cause: {FULL}. Cure: give another" in errors
     assert not list((tmp_path / "page").glob(f"{name}*"))
     full()
     assert run("report", out, "--out", "page")[0] == 0

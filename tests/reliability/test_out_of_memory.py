@@ -26,9 +26,15 @@ def short(patch, kind, name, step):
     patch.setattr(kind, name, lacking)
 
 
+OTHERS = [(1, 8, Step, "_run"), (2, 16, torch.optim.SGD, "step")]
+
+
 @pytest.mark.parametrize(
     ("scale", "images", "kind", "name"),
-    [(1, 8, Step, "_run"), (1, 8, torch.optim.SGD, "step"), (2, 16, torch.optim.SGD, "step")],
+    [
+        (1, 8, torch.optim.SGD, "step"),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in OTHERS),
+    ],
 )
 def test_in_a_drop_epoch(run, tmp_path, scale, images, kind, name):
     flags = ["train", *SMALL, "--epochs", "2", "--batch-scale", scale]
@@ -46,6 +52,7 @@ def test_in_a_drop_epoch(run, tmp_path, scale, images, kind, name):
     assert numbers(tmp_path / "run") == numbers(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_where_no_smaller_part_is_left(run, tmp_path):
     """A scaled batch is tried in smaller and smaller parts first, each said."""
     flags = ["train", *SMALL, "--epochs", "2", "--batch-scale", 2, "--out", "run"]

@@ -18,7 +18,11 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("more", [["--resume"], ["--overwrite"], []], ids=["resume", "over", "new"])
+@pytest.mark.parametrize(
+    "more",
+    [["--resume"], *(pytest.param(more, marks=pytest.mark.slow) for more in (["--overwrite"], []))],
+    ids=["resume", "overwrite", "new"],
+)
 def test_the_second_is_refused_and_touches_nothing(run, tmp_path, name, more):
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "mine.txt").write_text("of the first")
@@ -30,6 +34,7 @@ def test_the_second_is_refused_and_touches_nothing(run, tmp_path, name, more):
     assert left == [".lock", "mine.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compare", "sweep"])
 def test_a_comparison_that_is_under_way_is_not_joined(run, tmp_path, name, known_times):
     assert run(*COMMANDS[name], "--out", "place")[0] == 0

@@ -26,7 +26,7 @@ def after_steps(patch, steps, happening):
     patch.setattr(Tally, "add", counted)
 
 
-@pytest.mark.parametrize("steps", [3, 14])
+@pytest.mark.parametrize("steps", [3, pytest.param(14, marks=pytest.mark.slow)])
 def test_a_runs_folder_that_is_removed_is_missed(run, tmp_path, steps):
     with pytest.MonkeyPatch.context() as patch:
         after_steps(patch, steps, lambda: shutil.rmtree(tmp_path / "run"))
@@ -39,6 +39,7 @@ def test_a_runs_folder_that_is_removed_is_missed(run, tmp_path, steps):
     assert not (tmp_path / "run").exists(), "half of one would be taken for a whole one"
 
 
+@pytest.mark.slow
 def test_one_that_is_moved_goes_on_where_it_is(run, tmp_path, unbroken):
     whole, flags = unbroken
     with pytest.MonkeyPatch.context() as patch:
@@ -49,6 +50,7 @@ def test_one_that_is_moved_goes_on_where_it_is(run, tmp_path, unbroken):
     assert numbers(tmp_path / "moved") == numbers(whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_removed_are_made_again(run, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         after_steps(patch, 14, lambda: shutil.rmtree(tmp_path / "run" / "checkpoints"))
@@ -56,6 +58,7 @@ def test_checkpoints_that_are_removed_are_made_again(run, tmp_path):
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_comparisons_folder_that_is_removed_is_missed(run, tmp_path, known_times, monkeypatch):
     monkeypatch.setattr("layerdropback.lab.storing.SAVE_EVERY", -1.0)
     from layerdropback.lab.comparison import _Comparison
@@ -73,6 +76,7 @@ def test_a_comparisons_folder_that_is_removed_is_missed(run, tmp_path, known_tim
     assert not (tmp_path / "lab").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_read_only(run, tmp_path, unbroken):
     """Root may write anyway, so the system's answer is put in its place."""
     whole, flags = unbroken

@@ -32,9 +32,9 @@ BLOCKS = (
 # A quicker model than BatchNorm's is: statistics of a rank's share are the first rank's.
 RANKS = (
     *("train", "--model", "vit_tiny_patch16_224", "--model-args", "embed_dim=32"),
-    *("--model-args", "depth=3", "--model-args", "num_heads=2", "--limit-train", "200"),
+    *("--model-args", "depth=3", "--model-args", "num_heads=2", "--limit-train", "100"),
     *("--limit-test", "60", "--batch-size", "10", "--batch-scale", "2", "--clip-grad", "1"),
-    *("--checkpoint-every", "3", "--parallel", "ddp", "--threads", "1"),
+    *("--checkpoint-every", "2", "--parallel", "ddp", "--threads", "1"),
 )
 
 STUDY = (*DIGITS, "--limit-train", "32", "--batch-size", "8", "--seeds", "2")
@@ -110,7 +110,7 @@ def whole_page(folder):
 WAYS = {
     "train": Way((*UNIFORM, "--epochs", "4"), ("--resume",), of_a_run),
     "compare": Way(("compare", *STUDY, "--epochs", "2"), ("--resume",), of_a_comparison),
-    "ranks": Way((*RANKS, "--epochs", "4"), ("--resume",), of_a_run, ranks=2),
+    "ranks": Way((*RANKS, "--epochs", "2"), ("--resume",), of_a_run, ranks=2),
     "blocks": Way((*BLOCKS, "--epochs", "4"), ("--resume",), of_a_run),
     "sweep": Way(
         (
@@ -123,7 +123,7 @@ WAYS = {
     "memory": Way(
         (
             *("memory", "--model", "test_resnet", "--batch-size", "2", "--image-size", "32"),
-            *("--arms", "full,truncate"),
+            *("--arms", "full"),
         ),
         ("--overwrite",),
         of_a_page,
@@ -167,7 +167,7 @@ class Attempt:
             return generator.randrange(way.ranks) if way.ranks and place == "step" else 0
 
         if generator.random() < 0.5:
-            return cls([], generator.uniform(0.0, 0.2 + 0.7 * seconds))
+            return cls([], generator.uniform(0.0, 0.2 + 0.5 * seconds))
         return cls([itself() for _ in range(2 if way.ranks else 1)], None)
 
 

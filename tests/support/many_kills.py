@@ -44,6 +44,10 @@ class Counting:
                 self._unbroken[name] = Unbroken.of(WAYS[name], forker, folder)
         return self._unbroken[name]
 
+    def unbroken_seconds(self, name):
+        """What a command takes that nobody kills."""
+        return self._unbroken[name].seconds
+
     def trials(self):
         """Seeds and commands, until there were as many kills as are wanted, or ten failures."""
         for seed in self._seeds:
@@ -88,7 +92,9 @@ def main():
     minutes = (time.monotonic() - began) / 60
     for name, found in counting.kills.items():
         where = ", ".join(f"{place} {times}" for place, times in sorted(found.items()))
-        print(f"{found.total():6} kills of {name:8} in {counting.seconds[name]:5.0f} s: {where}")
+        once = f"{counting.unbroken_seconds(name):.1f} s by itself"
+        took = f"in {counting.seconds[name]:.0f} s ({once})"
+        print(f"{found.total():6} kills of {name:8} {took}: {where}")
     total = sum(found.total() for found in counting.kills.values())
     print(
         f"{total} kills survived, first seed {arguments.seed}, {60 * minutes:.0f} s, "
