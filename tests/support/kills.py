@@ -29,7 +29,7 @@ BLOCKS = (
     *("--period-steps", "4", "--checkpoint-every", "3"),
 )
 
-# A quicker model than BatchNorm's is: statistics of a rank's share are the first rank's.
+# Two replicas, started by torchrun's agent, which starts both anew where one is lost.
 RANKS = (
     *("train", "--model", "vit_tiny_patch16_224", "--model-args", "embed_dim=32"),
     *("--model-args", "depth=3", "--model-args", "num_heads=2", "--limit-train", "100"),

@@ -117,6 +117,20 @@ def test_it_is_tested_as_it_was(run, tmp_path, spoiled):
     assert f"1 {SKIPPED}" in errors
 
 
+def test_a_batch_of_the_test_may_have_none(run, tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("layerdropback.training.images.pipeline._TEST_BATCH", 4)
+    root = tmp_path / "images" / "test" / "dog"
+    spoil(*(root / f"{number}.png" for number in (2, 3, 4, 5)))
+    flags = ["train", *pictures, "--epochs", "1", *LAZY, "--unreadable", "skip"]
+    assert run(*flags, "--out", "run")[0] == 0
+    assert metrics_of(tmp_path / "run")[0]["unreadable"] == 4
+    for file in root.glob("[2345].png"):
+        file.unlink()
+    assert run(*flags, "--out", "without")[0] == 0
+    (with_them,), (without,) = numbers(tmp_path / "run"), numbers(tmp_path / "without")
+    assert with_them == without | {"unreadable": 4}
+
+
 @pytest.mark.slow
 def test_a_set_of_such_images_is_refused(run, tmp_path, pictures):
     for file in (tmp_path / "images" / "train").rglob("*.png"):

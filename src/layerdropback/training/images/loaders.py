@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
@@ -114,7 +115,15 @@ class Read(Dataset[Any]):
             found.append(item)
         unread = [error for *_, errors in found for error in errors]
         read = [(image, number) for image, number, _ in found if image is not None]
+        read = read or self._any_image()
         return [*default_collate(read), unread] if read else str(unread[0])
+
+    def _any_image(self) -> list[tuple[Tensor, int]]:
+        """For the model to see something where no image of a batch can be read; it counts not."""
+        for number in range(self._count):
+            with suppress(Unreadable):
+                return [(self._transform(self._read(number)), number)]
+        return []
 
     def on_device(self, images: Tensor, samples: Tensor) -> Tensor:
         """The images that were read, where their numbers are."""

@@ -139,7 +139,8 @@ class Pipeline:
         for batch, own in zip(self._test, self._shares, strict=True):
             pixels, labels = self._test(batch)
             images = self._normalized(pixels)
-            yield images.contiguous(memory_format=self._format), labels[:own]
+            unread = len(batch[2]) if len(batch) > 2 else 0
+            yield images.contiguous(memory_format=self._format), labels[: max(0, own - unread)]
 
     def count_unread(self) -> int:
         """How many training images could not be read since the last call."""
