@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from folders import make_folder
+from layerdropback.runs.checkpoint import FORMAT
 
 SMALL = {"model": "test_resnet", "limit_train": 32, "limit_test": 20, "batch_size": 8}
 
@@ -379,7 +380,7 @@ def make_runs(folder):
     for name, change in STATES.items():
         named(spoiled(name), change(state))
     named(spoiled("tensor"), torch.ones(2))
-    own = {"format": 2, "step": 9, "kind": "training", "version": "0.1.0"}
+    own = {"format": FORMAT, "step": 9, "kind": "training", "version": "0.1.0"}
     named(spoiled("evil"), own | {"evil": Evil(folder / "pwned")})
     for name, content in {
         "evil-bare": pickle.dumps(Evil(folder / "pwned")),

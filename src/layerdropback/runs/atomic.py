@@ -35,8 +35,8 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:  # of a full disk has none
-            error.filename = str(path)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # a full disk's has none
         with suppress(OSError):  # the first error is the one to tell
             partial.unlink(missing_ok=True)
         raise

@@ -22,7 +22,7 @@ from .naming import nfc
 from .releases import cannot_use
 
 # Raised with every change of what a checkpoint holds: one of another format is left as it is.
-FORMAT = 2
+FORMAT = 3
 
 # The checksum is a part of the name: no second file that could be of another moment, and the file
 # itself stays one that torch.load reads.

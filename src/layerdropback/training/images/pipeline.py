@@ -217,7 +217,7 @@ def _testing(data: ImageData, inputs: Inputs, seed: int, device: torch.device) -
         return Held(data.test, plain_transform(data.size, True, inputs.interpolation), device)
     transform = plain_transform(data.size, False, inputs.interpolation, inputs.crop_pct)
     # Another in its place would count twice.
-    instead = 0 if data.test.skips else None
+    instead = 0 if isinstance(data.test, LazySplit) and data.test.skips else None
     return Read(data.test.read, transform, seed, instead, len(data.test))
 
 
