@@ -294,6 +294,12 @@ TRAIN_ROWS = {
     "--lr 0.1 0.2": (
         "Got unexpected extra argument(s) (0.2). Cure: see ldb --help or ldb COMMAND --help."
     ),
+    "--nonfinite ignore": (
+        "--nonfinite ignore is not usable. Cause: it is one of stop, skip. Cure: give one."
+    ),
+    "--unreadable replace": (
+        "--unreadable replace is not usable. Cause: it is one of stop, skip. Cure: give one."
+    ),
     "--lr 1e30": (
         "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr, "
         "or --nonfinite skip."
