@@ -21,15 +21,16 @@ OLDEST_TESTS := tests/contracts tests/engine tests/integrations tests/interop te
 DEMO := examples/digits-finetune.yaml
 TUNED := --limit-train 600 --lr-grid 0.0005,0.001,0.002,0.004
 
-# Random networks that `make networks` trains, each with a seed of its own from SEED on.
-COUNT := 10000
+# How many `make networks` and `make kills` make, with seeds from SEED on.
 SEED := 0
+networks: COUNT ?= 10000
+kills: COUNT ?= 1000
 
 # What makes and checks a release; the last is the environment that it is tried in.
 TOOLS := .venv-release
 TRIED := .venv-dist
 
-.PHONY: demo test test-all test-oldest coverage networks lint docs commands dist check-dist audit clean
+.PHONY: demo test test-all test-oldest coverage networks kills lint docs commands dist check-dist audit clean
 
 demo: $(VENV)/.installed
 	mkdir -p runs
@@ -53,6 +54,10 @@ coverage: $(VENV)/.installed
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)
+
+# Runs of every kind, killed at any moment and resumed.
+kills: $(VENV)/.installed
+	$(BIN)/python tests/support/many_kills.py --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layerdropback.lab.packed import pack, text_of
+from layerdropback.runs.atomic import replace_atomically, write_atomically
 
 RECORD, TABLE, TEXT = ".json.gz", ".csv", ".md"
 
@@ -37,9 +38,14 @@ def write(out: Path, text: str, record: Any, main: int = 0) -> None:
         main: which of the text's tables is the main one.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside(out, TEXT).write_text(text)
-    beside(out, RECORD).write_bytes(pack(record))
-    beside(out, TABLE).write_text(as_csv(tables(text)[main]))
+    packed = pack(record)
+    write_atomically(beside(out, TEXT), text)
+    replace_atomically(beside(out, RECORD), lambda path: _write_bytes(path, packed))
+    write_atomically(beside(out, TABLE), as_csv(tables(text)[main]))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def page(title: str, command: str, *paragraphs: str) -> str:

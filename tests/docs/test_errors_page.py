@@ -53,6 +53,8 @@ def test_the_code_says_what_the_page_says(heading, number, request):
 
 @pytest.mark.parametrize(("number", "arguments"), [*enumerate(COMMANDS)])
 def test_the_command_line_says_what_the_page_says(number, arguments, run):
+    prepare, *arguments = arguments if callable(arguments[0]) else (lambda: None, *arguments)
+    prepare()
     code, _, errors = run(*arguments)
     assert code == 2
     assert_says(errors.removeprefix("ldb: error: ").strip(), rows(TYPED)[number])

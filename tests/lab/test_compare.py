@@ -177,7 +177,7 @@ def test_an_arm_that_diverges_is_named(run):
     code, _, errors = run("compare", *TINY, "--arm", "wild: lr=1e20", "--out", "lab")
     assert code == 2
     assert "wild with seed 0: the loss is " in errors
-    assert "Cause: training diverged. Cure: use a smaller --lr." in errors
+    assert "Cause: training diverged. Cure: use a smaller --lr, or --nonfinite skip." in errors
 
 
 @pytest.mark.parametrize(

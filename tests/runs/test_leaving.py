@@ -52,3 +52,13 @@ def test_other_errors_leave_it_to_be_looked_at(tmp_path, error):
 def test_what_is_absent(tmp_path):
     assert absent(tmp_path) == []
     assert absent(tmp_path / "a" / "b") == [tmp_path / "a" / "b", tmp_path / "a"]
+
+
+def test_an_empty_folder_inside_goes_too(tmp_path):
+    """Of checkpoints that did not fit on the disk."""
+    new = absent(tmp_path / "new" / "checkpoints")
+    with pytest.raises(UsageError), nothing_left(tmp_path / "new", ("settings.yaml",), new=new):
+        begin(tmp_path / "new")
+        (tmp_path / "new" / "checkpoints").mkdir()
+        raise UsageError("refused")
+    assert list(tmp_path.iterdir()) == []

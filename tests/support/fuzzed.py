@@ -23,7 +23,7 @@ from layerdropback.errors import LayerDropBackError
 from layerdropback.integrations.chosen import from_state
 from layerdropback.lab.record import Record
 from layerdropback.lab.report.reading import read_source
-from layerdropback.runs.checkpoint import Checkpoints, _checksum
+from layerdropback.runs.checkpoint import FORMAT, Checkpoints, _checksum
 from layerdropback.tasks.keys import name_and_values
 from layerdropback.tasks.sentence_data import labels_of, read_sentences
 from layerdropback.training.config import TrainConfig
@@ -116,7 +116,7 @@ class Touching:
 
 def _checkpoint(folder):
     mark = folder / "executed"
-    plain = {"format": 2, "step": 3, "kind": "training", "version": __version__}
+    plain = {"format": FORMAT, "step": 3, "kind": "training", "version": __version__}
     plain |= {"run": {"lr": 0.1, "classes": ["a", "b"]}, "history": [{"epoch": 1}]}
     plain |= {"trainer": {"steps": 3}, "export": {"spec": {}, "notes": {}}}
     good = _zipped(plain | {"trainer": {"model": {"weight": torch.ones(2)}}})

@@ -3,6 +3,9 @@
 import hashlib
 import json
 
+# What a clock or the system reports of an epoch.
+MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
+
 
 def digest(run):
     return hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
@@ -11,5 +14,4 @@ def digest(run):
 def rows(run):
     """The metrics, but for what a clock or the system tells."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    measured = ("seconds", "images_per_second", "phases", "peak_memory_mib")
-    return [{key: line[key] for key in line if key not in measured} for line in lines]
+    return [{key: line[key] for key in line if key not in MEASURED} for line in lines]

@@ -1,10 +1,14 @@
 """Each error that docs/errors.md lists, raised by the code, by the heading that it stands under."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from command import TINY
+from folders import make_folder
 from layerdropback import Branch, LayerDropBack, Schedule, Truncate, Uniform
 
 ALWAYS = Schedule(every=1, start=0)
@@ -180,7 +184,13 @@ CASES = {
     ),
 }
 
+
 # What is typed, and is one line and exit code 2.
+def unreadable():
+    (make_folder(Path("images")) / "train" / "cat" / "0.png").write_bytes(b"")
+
+
+# One may begin with what makes its files.
 COMMANDS = (
     ("train", "--data", "pictures"),
     ("train", "--recipe", "best"),
@@ -190,4 +200,6 @@ COMMANDS = (
     ("train", "--data", "folder:nowhere"),
     ("train", "--init", "nowhere.safetensors"),
     ("compare", "--arm", "colour=red"),
+    (unreadable, "train", "--data", "folder:images"),
+    ("train", *TINY, "--epochs", "1", "--lr", "1e30"),
 )

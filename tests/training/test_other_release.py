@@ -60,14 +60,14 @@ def rewrite(folder, **changes):
     return folder / "checkpoints" / name
 
 
-# What format 2 is. Where a name comes or goes, raise `checkpoint.FORMAT` and change this list.
+# What format 3 is. Where a name comes or goes, raise `checkpoint.FORMAT` and change this list.
 HELD = {
     "": "export format history kind run step trainer version",
     "export": "notes spec",
     "trainer": "crop_pct ema generators interpolation ldb mean model optimizer other_generators "
     "parts_of_large scaler so_far std steps",
-    "so_far": "backward_saved correct epoch loss lr lr_factor lr_last phases samples seconds sent "
-    "share_dropped skipped steps",
+    "so_far": "backward_saved correct epoch loss lost lr lr_factor lr_last phases samples seconds "
+    "sent share_dropped skipped steps unreadable",
     "history": "batch_size epoch images_per_second lr lr_factor lr_last mode parts "
     "peak_memory_mib phases seconds share_dropped skipped steps test_accuracy test_loss "
     "train_accuracy train_loss",
@@ -79,7 +79,7 @@ def test_what_a_checkpoint_holds_is_its_format(began):
     state = torch.load(file, weights_only=True)
     parts = {"": state, "export": state["export"], "trainer": state["trainer"]}
     parts |= {"so_far": state["trainer"]["so_far"], "history": state["history"][0]}
-    assert state["format"] == 2
+    assert state["format"] == 3
     assert {name: " ".join(sorted(part)) for name, part in parts.items()} == HELD
 
 

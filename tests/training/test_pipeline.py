@@ -164,7 +164,7 @@ def test_workers_can_be_started_anew_where_forking_is_not_safe(way):
     pipe = made(way)
     for images in (pipe.loader.dataset, pipe._test.dataset):
         if isinstance(images, Read):
-            (one, _), (other, _) = images[3, 5], pickle.loads(pickle.dumps(images))[3, 5]
+            (one, *_), (other, *_) = images[3, 5], pickle.loads(pickle.dumps(images))[3, 5]
             assert torch.equal(one, other)
 
 

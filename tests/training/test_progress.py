@@ -46,6 +46,8 @@ def test_nothing_but_the_lines_is_written_where_there_is_no_terminal(shown):
         epoch=1,
         mode="full",
         share_dropped=0.0,
+        skipped=0,
+        unreadable=None,
         train_loss=1.5,
         train_accuracy=50.0,
         test_accuracy=40.0,

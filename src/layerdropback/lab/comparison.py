@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ..errors import Diverged, UsageError, explain
 from ..runs.claim import claimed
-from ..runs.leaving import nothing_left
+from ..runs.folder import CHECKPOINTS
+from ..runs.leaving import absent, nothing_left
 from ..runs.stopping import Stopping
 from .arms import Arm, arms_of, with_equal_time, with_shorter
 from .opening import identity, new_record
@@ -93,7 +94,8 @@ class _Comparison:
 
     def go(self) -> Record:
         with ExitStack() as stack:
-            stack.enter_context(nothing_left(self.folder))
+            new = absent(self.folder / CHECKPOINTS)
+            stack.enter_context(nothing_left(self.folder, new=new))
             self.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(claimed(self.folder))
             states: Mapping[str, Any] = {}

@@ -35,7 +35,21 @@ class Storing:
         self._stale = True
 
     def save(self, record: Record, players: Mapping[str, Any]) -> None:
-        """Write both."""
+        """Write both.
+
+        Raises:
+            UsageError: they cannot be written; what was saved last stays.
+        """
+        try:
+            self._write(record, players)
+        except OSError as error:
+            cure = (
+                "see that the folder is there and has room; --resume goes on from the last good one"
+            )
+            fact = f"cannot save the comparison in {self._folder}"
+            raise UsageError(explain(fact, error.strerror or str(error), cure)) from None
+
+    def _write(self, record: Record, players: Mapping[str, Any]) -> None:
         if self._stale:
             self._checkpoints.clear()
             for name in (RECORD, PACKED):

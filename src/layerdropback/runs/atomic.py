@@ -34,7 +34,9 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # a full disk's has none
         with suppress(OSError):  # the first error is the one to tell
             partial.unlink(missing_ok=True)
         raise

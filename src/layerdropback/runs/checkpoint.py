@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from .naming import nfc
 from .releases import cannot_use
 
 # Raised with every change of what a checkpoint holds: one of another format is left as it is.
-FORMAT = 2
+FORMAT = 3
 
 # The checksum is a part of the name: no second file that could be of another moment, and the file
 # itself stays one that torch.load reads.
@@ -39,7 +39,7 @@ class Checkpoints:
     only then is an older one removed; so whenever the machine stops there is a whole one.
 
     Args:
-        folder: made with the first checkpoint.
+        folder: made with the first checkpoint, in one that is there.
         keep: how many.
         kind: of what they are, in a word: those of something else are not believed.
         parts: what each has, with its type.
@@ -73,11 +73,12 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; those that are there stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # not what it is in: that may be gone, and be missed
         unnamed = self.folder / _UNNAMED
         own = {"format": FORMAT, "kind": self._kind, "step": step, "version": __version__}
         replace_atomically(unnamed, lambda partial: _write(own | dict(state), partial))
         path = self.folder / f"step-{step:09d}-{_checksum(unnamed)}.pt"
+        _make_newest(unnamed, self._found())
         os.replace(unnamed, path)
         sync_folder(self.folder)
         for old in self._found()[: -self._keep]:
@@ -142,6 +143,13 @@ class Checkpoints:
             return []
         named = filter(_named, self.folder.iterdir())
         return sorted(named, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns))
+
+
+def _make_newest(file: Path, others: Iterable[Path]) -> None:
+    """Of those of one step the newest counts, also where the clock has been put back meanwhile."""
+    newest = max((path.stat().st_mtime_ns for path in others), default=0)
+    if file.stat().st_mtime_ns <= newest:
+        os.utime(file, ns=(newest + 1, newest + 1))
 
 
 def _named(path: Path) -> bool:

@@ -56,7 +56,7 @@ def nothing_left(
             for path in ours:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-            with suppress(OSError):  # there is something else in it
-                for path in new:
+            for path in new:
+                with suppress(OSError):  # there is something else in it
                     path.rmdir()
         raise

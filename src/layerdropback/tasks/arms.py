@@ -15,7 +15,7 @@ LDB = "ldb"
 # What all arms share: the images, the machine, and what a process has only once.
 SHARED = frozenset(
     {"data", "data_dir", "download", "in_memory", "image_size", "limit_train", "limit_test"}
-    | {"seed", "device", "threads", "tf32"}
+    | {"seed", "device", "threads", "tf32", "unreadable"}
     | {"checkpoint_every", "checkpoints", "tensorboard"}
     | set(PLACES)
 )

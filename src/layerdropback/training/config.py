@@ -21,6 +21,8 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 BN_EVAL = ("no", "dropped", "all")
 COMPILE = ("no", "blocks")
 PARALLEL = ("no", "ddp", "fsdp")
+# What is done about what cannot be used: the run ends, or it is left out and counted.
+POLICIES = ("stop", "skip")
 
 # Where a run goes is no setting of it.
 PLACES = ("out", "overwrite", "resume")
@@ -29,6 +31,8 @@ PLACES = ("out", "overwrite", "resume")
 FREE = frozenset(
     {*PLACES, "data_dir", "download", "device", "threads", "workers", "parallel"}
     | {"checkpoint_every", "checkpoints", "tensorboard"}
+    # Until one stops the run, both policies make the same one.
+    | {"nonfinite", "unreadable"}
 )
 
 # Starting points, by optimizer; the step of Adam's family does not scale with the gradient. Other
@@ -70,6 +74,7 @@ class TrainConfig:
     crop_pct: float | None = of_data(
         None, "Share of its side that a test image keeps.  [default: the weights' own, or 0.875]"
     )
+    unreadable: str = of_data("stop", "What to do about images that cannot be read", POLICIES)
     limit_train: int | None = of_data(None, "Use so many training images.")
     limit_test: int | None = of_data(None, "Use so many test images.")
 
@@ -95,6 +100,9 @@ class TrainConfig:
         1.0, "Learning rate of each group of layers, as a factor of the next one's to the head."
     )
     bn_eval: str = of_optimisation("no", "BatchNorm layers that train in evaluation mode", BN_EVAL)
+    nonfinite: str = of_optimisation(
+        "stop", "What to do about steps whose loss or gradients are not finite", POLICIES
+    )
     clip_grad: float = of_optimisation(0.0, "Clip the gradient's norm to this, 0: not at all.")
     schedule: str = of_optimisation("cosine", "How the learning rate falls", SCHEDULES)
     warmup_epochs: float = of_optimisation(0.0, "Epochs in which the learning rate rises from 0.")

@@ -137,6 +137,7 @@ def evaluate_weights(
         workers=given.get("workers", 0),
     )
     result = score(model.to(device), pipeline.test_batches(), device)
+    pipeline.tell_unread()
     if not math.isfinite(result.loss):
         fact = f"{weights} gives a loss of {result.loss} on {data.name}"
         cause = "its weights are not finite, or far too large"
@@ -215,6 +216,7 @@ def _test_data(weights: Path, given: Mapping[str, Any], metadata: Mapping[str, A
         data_dir=None if place is None else Path(place),
         # Images on their way into memory are cut in another way than those read one by one.
         in_memory=recorded.get("in_memory", "auto") if lazy else "auto",
+        unreadable=recorded.get("unreadable", "stop") if own else "stop",
     )
     _require_fit(spec, trained, data.classes, data.channels, name)
     return data

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import UsageError, explain
+from ..runs.machine import is_out_of_memory
+
 
 @dataclass(frozen=True)
 class Score:
@@ -47,6 +50,7 @@ def score(
         summed: adds up what the workers found, each with its share of the images.
 
     Raises:
+        UsageError: memory is short.
         ValueError: there are no images.
 
     Example:
@@ -57,10 +61,11 @@ def score(
     modes = [(module, module.training) for module in model.modules()]
     # Loss, right, among five, images.
     totals = torch.zeros(4, dtype=torch.float64, device=device)
-    classes = 0
+    classes = together = 0
     model.eval()
     try:
         for inputs, labels in batches:
+            together = len(inputs)
             inputs = inputs.to(device, non_blocking=True)
             labels = labels.to(device, non_blocking=True)
             outputs = model(inputs)[: len(labels)].float()
@@ -72,6 +77,15 @@ def score(
             if classes > 5:
                 best = outputs.topk(5, dim=1).indices
                 totals[2] += (best == labels[:, None]).sum()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fact, cause = (
+            "out of memory in the test",
+            f"{together} images at once need more than there is",
+        )
+        cure = "use a smaller --image-size, or another --device"
+        raise UsageError(explain(fact, cause, cure)) from error
     finally:
         for module, training in modes:
             module.training = training

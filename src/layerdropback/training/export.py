@@ -43,7 +43,7 @@ def notes_of(
         test_accuracy: None where nobody has tested these weights.
     """
     settings = config.as_dict()
-    names = ("data", "data_dir", "in_memory", "image_size", "limit_test")
+    names = ("data", "data_dir", "in_memory", "image_size", "limit_test", "unreadable")
     return {
         "classes": list(classes),
         **asdict(inputs),

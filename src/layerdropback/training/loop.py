@@ -23,19 +23,22 @@ from .compiling import compile_blocks
 from .config import TrainConfig
 from .epochs import Epochs
 from .evaluate import score
-from .images.augment import make_augments
 from .images.data import ImageData
-from .images.pipeline import Pipeline
+from .images.pipeline import make_pipeline
 from .metrics import EpochMetrics, SoFar, Tally
 from .network import average, make_network
+from .nonfinite import Guard, require_finite
 from .norms import rest_norms
 from .optimizing import first_rate, make_optimizer, make_schedule
 from .phases import PhaseTimer
 from .precision import Precision, set_tf32
 from .step import Step
-from .workers import ALONE, Workers, readers, require_workers
+from .workers import ALONE, Workers, require_workers
 
 OnStep = Callable[[int], None]  # gets the number of images
+
+# What each worker counts of its own share.
+_SUMS = ("loss", "correct", "unreadable")
 
 
 class Trainer:
@@ -80,7 +83,7 @@ class Trainer:
         if config.parallel == "fsdp":
             parallel.sharded(self.model, config, self.device, workers)
 
-        self.pipeline = self._make_pipeline(data)
+        self.pipeline = make_pipeline(config, data, self.network.inputs, self.device, workers)
 
         self.optimizer = make_optimizer(config, self.model)
         self._schedule = make_schedule(config, self.optimizer, len(data.train))
@@ -96,25 +99,12 @@ class Trainer:
             self.phases,
             config.accumulate,
             workers,
+            Guard(self.model, config.nonfinite == "skip", workers),
         )
         self._tally = Tally(self.device, self.phases, self.ldb.stats)
         self.steps = 0
         self.so_far = SoFar()
         parallel.seed_others(config.seed, workers)
-
-    def _make_pipeline(self, data: ImageData) -> Pipeline:
-        config, workers = self.config, self.workers
-        return Pipeline(
-            data,
-            make_augments(config, data),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            device=self.device,
-            **asdict(self.network.inputs),
-            workers=readers(workers) if config.workers is None else config.workers,
-            channels_last=config.channels_last,
-            share=(workers.rank, workers.count),
-        )
 
     def _attach(self) -> tuple[nn.Module, LayerDropBack]:
         """What a step calls, replicated and compiled as the run asks for it, and the controller."""
@@ -137,6 +127,15 @@ class Trainer:
     def paused(self) -> AbstractContextManager[None]:
         """Time spent inside is not counted."""
         return self._tally.paused()
+
+    def require_finite(self) -> None:
+        """Look at the loss so far and the weights; waits for the device, and for all workers.
+
+        Raises:
+            Diverged: one is no number any more.
+        """
+        self._tally.settle()
+        require_finite(self.model, self._sums()[0], self.so_far.epoch + 1, self.workers)
 
     def begin_anew(self) -> None:
         """Forget how far the epoch that has begun is."""
@@ -193,6 +192,7 @@ class Trainer:
         self.phases.start()
         for batch in self.ldb.epoch(self.pipeline.loader, epoch):
             images, targets = self.pipeline(batch)
+            so_far.unreadable += self.pipeline.count_unread()
             count = len(images) * self.workers.count
             self.phases.mark("data")
             # The rate at the middle of the batch: neither 0 first nor 0 last, and the mean of what
@@ -207,6 +207,7 @@ class Trainer:
             rest_norms(self.model, config.bn_eval, self.ldb)
             totals = self._step(images, targets, large)
             self._tally.add(totals, count)
+            so_far.lost += count if self._step.guard.lost else 0
             self.steps += 1
             if self.ema is not None:
                 self.ema.update(self.model, step=self.steps)
@@ -216,16 +217,18 @@ class Trainer:
             self.phases.start()
 
     def _metrics(self, so_far: SoFar, on_test: OnStep | None) -> EpochMetrics:
-        sums, peak = self._sums(), peak_memory(self.device)
+        (loss, correct, unreadable), peak = self._sums(), peak_memory(self.device)
         parallel.share_buffers(self.tested, self.workers)
         with self._precision.autocast():
             batches = self._test_batches(on_test)
             tested = score(self.tested, batches, self.device, self.workers.summed)
         large = self.epochs.large(so_far.epoch)
+        unreadable += self.pipeline.tell_unread(self.workers)
         return EpochMetrics.of(
             so_far,
-            *sums,
+            (loss, correct),
             tested,
+            unreadable=int(unreadable) if self.config.unreadable == "skip" else None,
             mode=self.epochs.mode(so_far.epoch),
             parts=self._step.parts_of_large if large else self._step.parts,
             peak_memory_mib=peak,
@@ -237,12 +240,10 @@ class Trainer:
                 on_test(len(images))
             yield images, labels
 
-    def _sums(self) -> tuple[float, float]:
-        """Loss and right answers of the epoch so far, of all workers together."""
-        so_far = self.so_far
-        mine = torch.tensor([so_far.loss, so_far.correct], dtype=torch.float64)
-        loss, correct = self.workers.summed(mine).tolist()
-        return loss, correct
+    def _sums(self) -> list[float]:
+        """Loss, right answers and unreadable images of the epoch so far, of all workers."""
+        mine = [float(getattr(self.so_far, name)) for name in _SUMS]
+        return list(map(float, self.workers.summed(torch.tensor(mine, dtype=torch.float64))))
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides how training goes on, in tensors and plain values.
@@ -251,7 +252,7 @@ class Trainer:
         the first one's can be loaded by any number of them.
         """
         self._tally.settle()
-        loss, correct = self._sums()
+        sums = dict(zip(_SUMS, self._sums(), strict=True))
         generators, *others = self.workers.gathered(generator_states(self.device))
         return {
             "model": parallel.model_state(self.model),
@@ -261,7 +262,7 @@ class Trainer:
             "ldb": self.ldb.state_dict(),
             "steps": self.steps,
             "parts_of_large": self._step.parts_of_large,
-            "so_far": asdict(self.so_far) | {"loss": loss, "correct": correct},
+            "so_far": asdict(self.so_far) | sums,
             "generators": generators,
             "other_generators": others,
             **asdict(self.network.inputs),
@@ -282,7 +283,7 @@ class Trainer:
             self.ldb.load_state_dict(state["ldb"])
             self.so_far = SoFar(**state["so_far"])
             if not self.workers.first:  # the sums of all are in the first one's
-                self.so_far.loss = self.so_far.correct = 0.0
+                vars(self.so_far).update(dict.fromkeys(_SUMS, 0.0))
             self.steps, self._step.parts_of_large = state["steps"], state["parts_of_large"]
             generators = [state["generators"], *state["other_generators"]]
             if self.workers.rank < len(generators):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import Diverged, explain
 from .evaluate import Score
+from .nonfinite import diverged
 from .phases import PhaseTimer
 
 
@@ -29,7 +30,9 @@ class SoFar:
         share_dropped: mean over the steps of the share of layers dropped.
         backward_saved: of the backward pass's FLOPs, the same; None where they are not known.
         sent: bytes of gradients that this process gave to others; None where that is not counted.
-        skipped: steps that the loss scaling skipped, as their gradients were not finite.
+        skipped: steps that were not made, as their loss or gradients were not finite.
+        lost: of the images, those of steps whose loss was not finite: they count as nothing.
+        unreadable: how often an image could not be read, and another was taken.
         lr: the schedule's learning rate in the first step.
         lr_last: and in the last one.
         lr_factor: by which the last step multiplied it.
@@ -46,6 +49,8 @@ class SoFar:
     backward_saved: float | None = None
     sent: int | None = None
     skipped: int = 0
+    lost: int = 0
+    unreadable: float = 0.0
     lr: float = 0.0
     lr_last: float = 0.0
     lr_factor: float = 1.0
@@ -67,7 +72,7 @@ class EpochMetrics:
         lr_last: the schedule's learning rate in the last step.
         lr_factor: see `lr`.
         share_dropped: mean share of the layers that the loss reaches dropped per step.
-        skipped: steps that the loss scaling of fp16 skipped.
+        skipped: steps that the loss scaling of fp16, or ``--nonfinite skip``, left out.
         train_loss: mean over the epoch, while the weights change.
         train_accuracy: the same, in percent; of mixed images, the larger part counts.
         test_loss: after the epoch.
@@ -79,6 +84,8 @@ class EpochMetrics:
             where that is not counted.
         backward_saved: of the backward pass's FLOPs, the mean share that the steps have skipped;
             None where the strategy does not know costs.
+        unreadable: images, of training and of testing, that could not be read; None where they are
+            not skipped.
         peak_memory_mib: of tensors on a GPU in this epoch; on the CPU of the process until now.
     """
 
@@ -102,42 +109,42 @@ class EpochMetrics:
     peak_memory_mib: float | None
     sent_mib: float | None = None
     backward_saved: float | None = None
+    unreadable: int | None = None
 
     @classmethod
-    def of(cls, so_far: SoFar, loss: float, correct: float, tested: Score, **known: Any) -> Self:
+    def of(cls, so_far: SoFar, sums: tuple[float, float], tested: Score, **known: Any) -> Self:
         """The metrics of an epoch that is through.
 
         Args:
             so_far: what was counted, by this process.
-            loss: the sum over the images, of all workers together.
-            correct: right answers, of all workers.
+            sums: of the images' losses, and right answers, of all workers together.
             tested: what the test found.
             **known: the fields that none of these tells.
 
         Raises:
             Diverged: the loss is no number any more.
         """
-        train_loss = loss / so_far.samples
+        (loss, correct), counted = sums, so_far.samples - so_far.lost
+        train_loss = loss / counted if counted else math.nan
         _look_at(so_far, train_loss, tested.loss)
         names = ("steps", "lr", "lr_last", "lr_factor", "share_dropped", "backward_saved")
-        counted = {name: getattr(so_far, name) for name in (*names, "skipped", "seconds", "phases")}
+        known |= {name: getattr(so_far, name) for name in (*names, "skipped", "seconds", "phases")}
         return cls(
             epoch=so_far.epoch + 1,
             batch_size=math.ceil(so_far.samples / so_far.steps),
             train_loss=train_loss,
-            train_accuracy=100 * correct / so_far.samples,
+            train_accuracy=100 * correct / counted,
             test_loss=tested.loss,
             test_accuracy=tested.accuracy,
             images_per_second=so_far.samples / so_far.seconds,
             sent_mib=None if so_far.sent is None else so_far.sent / so_far.steps / 2**20,
-            **counted,
             **known,
         )
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of ``metrics.jsonl``."""
         values = asdict(self)
-        for name in ("sent_mib", "backward_saved"):  # of some runs alone
+        for name in ("sent_mib", "backward_saved", "unreadable"):  # of some runs alone
             if values[name] is None:
                 del values[name]
         return values
@@ -145,14 +152,17 @@ class EpochMetrics:
 
 def _look_at(so_far: SoFar, train_loss: float, test_loss: float) -> None:
     epoch = so_far.epoch + 1
+    if so_far.lost == so_far.samples:
+        fact, cause = f"no loss of epoch {epoch} is a number", "all of its steps were skipped"
+        raise Diverged(explain(fact, cause, "use a smaller --lr, or look at the images"))
     if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
         bad = test_loss if math.isfinite(train_loss) else train_loss
         fact = f"the loss is {bad} in epoch {epoch}"
-        raise Diverged(explain(fact, "training diverged", "use a smaller --lr"))
+        raise diverged(fact)
     if so_far.skipped == so_far.steps:
         fact = f"no step of epoch {epoch} was made"
-        cause = "all gradients overflowed, and the loss scaling skipped them"
-        cure = "use --precision bf16 or a smaller --lr"
+        cause = "all gradients overflowed or were no numbers, and such steps are skipped"
+        cure = "use a smaller --lr, or --precision bf16 where it is fp16"
         warnings.warn(explain(fact, cause, cure), stacklevel=3)
 
 

@@ -32,12 +32,20 @@ class Precision:
         """The backward pass of a loss, scaled where that is needed."""
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Clip, step, and clear the gradients. A dropped parameter has none and takes no part."""
-        if self._clip > 0:
+    def step(self, model: nn.Module, optimizer: Optimizer, good: bool = True) -> None:
+        """Clip, step, and clear the gradients. A dropped parameter has none and takes no part.
+
+        Args:
+            model: whose gradients are clipped.
+            optimizer: of its parameters.
+            good: whether the step is made; the scale of the loss is looked after in any case.
+        """
+        if self._clip > 0 or not good:
             self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), self._clip)
-        self.scaler.step(optimizer)
+        if good:
+            if self._clip > 0:
+                nn.utils.clip_grad_norm_(model.parameters(), self._clip)
+            self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad()
 

@@ -3,9 +3,10 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -66,19 +67,35 @@ def epoch_line(metrics: EpochMetrics, epochs: float) -> str:
         >>> from types import SimpleNamespace
         >>> metrics = SimpleNamespace(
         ...     epoch=2, mode="drop", share_dropped=0.5, train_loss=0.25, train_accuracy=91.0,
-        ...     test_accuracy=93.5, seconds=1.5, images_per_second=812.4)
+        ...     test_accuracy=93.5, seconds=1.5, images_per_second=812.4, skipped=3, unreadable=0)
         >>> line = epoch_line(metrics, 10)
         >>> line[:55]
         'epoch  2/10  drop  dropped 50.0 %  loss 0.2500  train 9'
         >>> line[55:]
-        '1.00 %  test 93.50 %  812 images/s  1.50 s'
+        '1.00 %  test 93.50 %  812 images/s  1.50 s  3 steps skipped'
     """
     return (
         f"epoch {metrics.epoch:>{len(str(math.ceil(epochs)))}}/{epochs}  {metrics.mode}  "
         f"dropped {100 * metrics.share_dropped:4.1f} %  loss {metrics.train_loss:.4f}  "
         f"train {metrics.train_accuracy:5.2f} %  test {metrics.test_accuracy:5.2f} %  "
         f"{metrics.images_per_second:.0f} images/s  {metrics.seconds:.2f} s"
+        + (f"  {metrics.skipped} steps skipped" if metrics.skipped else "")
+        + (f"  {metrics.unreadable} images unreadable" if metrics.unreadable else "")
     )
+
+
+def last_line(history: Sequence[EpochMetrics], folder: Path) -> str:
+    """What a finished run came to.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> epochs = [SimpleNamespace(test_accuracy=93.5, skipped=2)] * 2
+        >>> last_line(epochs, Path("runs/a"))
+        'final test accuracy 93.50 %, 4 steps skipped; the run is in runs/a'
+    """
+    skipped = sum(metrics.skipped for metrics in history)
+    told = f", {skipped} steps skipped" if skipped else ""
+    return f"final test accuracy {history[-1].test_accuracy:.2f} %{told}; the run is in {folder}"
 
 
 class Progressing:
@@ -175,7 +192,10 @@ def explained(
     """
     if is_out_of_memory(error):
         fact = f"out of memory in epoch {epoch}"
-        cause = f"a step on {config.batch_size} images needs more than there is"
+        settings, images = config.drop_settings(), config.batch_size
+        if settings.schedule.steps is None and settings.is_drop_epoch(epoch - 1):
+            images = max(1, round(images * settings.batch_scale))
+        cause = f"a step on {images} images needs more than there is"
         cure = f"begin anew with --accumulate {2 * config.accumulate}"
         cure += ", or a smaller --batch-size or --image-size"
         return WorkerError(explain(fact, cause, cure))
@@ -188,17 +208,22 @@ def explained(
     return None
 
 
-def not_saved(error: OSError, steps: int, stopped: bool) -> None:
+def not_saved(error: OSError, folder: Path, steps: int, stopped: bool) -> None:
     """Tell of a checkpoint that could not be written, where the disk is full, say.
 
     Args:
         error: of the system.
+        folder: the run's.
         steps: that are done.
         stopped: whether the run ends here; training goes on otherwise.
 
     Raises:
         UsageError: the run ends, and what was done since the last checkpoint is lost.
     """
+    if not folder.is_dir():
+        fact, cause = f"{folder} is gone", "it was moved or removed while the run was in it"
+        cure = "put it back and go on with --resume, or begin anew"
+        raise UsageError(explain(fact, cause, cure)) from None
     fact = f"no checkpoint could be saved after {steps} steps"
     reason = error.strerror or str(error)
     if stopped:

@@ -22,7 +22,8 @@ from .journal import Journal, require_tensorboard
 from .loop import Trainer
 from .metrics import EpochMetrics
 from .models import small_stem
-from .progress import Progressing, RunConsole, explained, introduction, not_saved
+from .nonfinite import LOOK_EVERY
+from .progress import Progressing, RunConsole, explained, introduction, last_line, not_saved
 from .run_folder import (
     PARTS,
     changed_machine,
@@ -205,6 +206,8 @@ class _Run:
     def _after_step(self, images: int) -> None:
         self.progress.step(images)
         self._if_asked(images)
+        if self.trainer.so_far.steps % LOOK_EVERY == 0:
+            self.trainer.require_finite()
         every = self.config.checkpoint_every
         if every is not None and self.trainer.steps % every == 0:
             self._save()
@@ -233,6 +236,7 @@ class _Run:
     def _save(self) -> None:
         """Write a checkpoint; where the disk is full, training goes on with the last one."""
         with self.trainer.paused():
+            self.trainer.require_finite()  # each checkpoint is one to go on from
             state = {
                 "run": self.identity,
                 "trainer": self.trainer.state_dict(),
@@ -244,7 +248,8 @@ class _Run:
             try:
                 self.checkpoints.save(state, self.trainer.steps)
             except OSError as error:
-                not_saved(error, self.trainer.steps, stopped=bool(self.stopping.requested))
+                stopped = bool(self.stopping.requested)
+                not_saved(error, self.folder, self.trainer.steps, stopped)
 
     def _find(self) -> Mapping[str, Any] | None:
         return find_checkpoint(self.folder, self.checkpoints, self.identity, self.progress.say)
@@ -262,8 +267,7 @@ class _Run:
         steps = f", step {done}" if done else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
         self.progress.say(f"resumed from {found['path'].name}: {where}")
-        changed = changed_machine(self.folder, self.facts)
-        if changed:
+        if changed := changed_machine(self.folder, self.facts):
             self.progress.say(changed)
 
     def _clear(self) -> None:
@@ -274,12 +278,12 @@ class _Run:
         self.checkpoints.clear()
 
     def _record(self) -> None:
-        images = {"train": len(self.data.train), "test": len(self.data.test)}
+        data = self.data
         used = {
             "out": str(self.folder),
             "device_used": self.trainer.device.type,
             "stem_used": self.trainer.network.stem,
-            "images": images | {"size": self.data.size},
+            "images": {"train": len(data.train), "test": len(data.test), "size": data.size},
         }
         write_records(self.folder, self.config, self.facts | used)
 
@@ -293,5 +297,4 @@ class _Run:
         model = self.trainer.whole_model()
         if self.workers.first:
             export_weights(model, self.folder / WEIGHTS, self.trainer.network.spec, self._notes())
-        accuracy = self.history[-1].test_accuracy
-        self.progress.say(f"final test accuracy {accuracy:.2f} %; the run is in {self.folder}")
+        self.progress.say(last_line(self.history, self.folder))

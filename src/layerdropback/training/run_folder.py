@@ -80,10 +80,10 @@ def make_folder(config: TrainConfig) -> Path:
 @contextmanager
 def new_folder(config: TrainConfig) -> Iterator[Path]:
     """The folder of a run that begins; as it was where that is refused before a checkpoint."""
-    default = config.out is None
-    new = absent(Path("runs") if config.out is None else home(config.out, "--out "))
+    place = None if config.out is None else home(config.out, "--out ")
+    new = absent(Path("runs") if place is None else place / CHECKPOINTS)
     folder = make_folder(config)
-    new = [folder, *new] if default else new
+    new = [folder / CHECKPOINTS, folder, *new] if place is None else new
     with nothing_left(folder, (SETTINGS, MACHINE, LINES, TABLE), f"{CHECKPOINTS}/*.pt", new):
         yield folder
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from ..errors import explain
 from ..runs.machine import is_out_of_memory
 from ..runs.randomness import generator_states, set_generator_states
+from .nonfinite import Guard
 from .parallel import reducing
 from .phases import PhaseTimer
 from .precision import Precision
@@ -39,6 +40,7 @@ class Step:
         phases: told when each phase ends.
         parts: of every batch, at least.
         workers: that make the step together with this process.
+        guard: looks at the step's numbers, see `Guard`; by default nothing does.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Step:
         phases: PhaseTimer,
         parts: int,
         workers: Workers = ALONE,
+        guard: Guard | None = None,
     ):
         self._model, self._optimizer, self._criterion = model, optimizer, criterion
         self._precision, self._phases, self._workers = precision, phases, workers
         self._agreed = False
+        self.guard = guard or Guard(model, skips=False)
         self.parts = parts
         self.parts_of_large = parts  # kept in checkpoints: a resumed run need not fail again
 
@@ -69,6 +73,7 @@ class Step:
             Sum of the losses and number of right answers, float64 of shape ``(2,)`` on the device;
             nothing has waited for them.
         """
+        self.guard.begin()
         if not large:
             totals = self._run(images, targets, self.parts)
         elif self._workers.count == 1:
@@ -78,7 +83,7 @@ class Step:
                 self._split(images, targets, counts=False)
                 self._agreed = True
             totals = self._run(images, targets, self.parts_of_large)
-        self._precision.step(self._model, self._optimizer)
+        self._precision.step(self._model, self._optimizer, self.guard.good(totals))
         self._phases.mark("optimizer")
         return totals
 

@@ -82,9 +82,19 @@ TOGETHER_ROWS = {
     "--lr 0.1 0.2": (
         "Got unexpected extra argument(s) (0.2). Cure: see ldb --help or ldb COMMAND --help."
     ),
-    "--lr 1e30": "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr.",
+    "--nonfinite ignore": (
+        "--nonfinite ignore is not usable. Cause: it is one of stop, skip. Cure: give one."
+    ),
+    "--unreadable replace": (
+        "--unreadable replace is not usable. Cause: it is one of stop, skip. Cure: give one."
+    ),
+    "--lr 1e30": (
+        "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr, "
+        "or --nonfinite skip."
+    ),
     "--lr 1000000": (
-        "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr."
+        "the loss is nan in epoch 1. Cause: training diverged. Cure: use a smaller --lr, "
+        "or --nonfinite skip."
     ),
     "--tf32=1": (
         "Option '--tf32' does not take a value. Cure: see ldb --help or ldb COMMAND --help."

@@ -5,6 +5,7 @@ import pickle
 import torch
 
 from layerdropback import __version__
+from layerdropback.runs.checkpoint import FORMAT
 from spoiled.folder import Evil, copied
 
 SMALL = {"model": "test_resnet", "limit_train": 32, "limit_test": 20, "batch_size": 8}
@@ -101,7 +102,7 @@ def make_runs(folder):
     for name, change in STATES.items():
         named(spoiled(name), change(state))
     named(spoiled("tensor"), torch.ones(2))
-    own = {"format": 2, "step": 9, "kind": "training", "version": __version__}
+    own = {"format": FORMAT, "step": 9, "kind": "training", "version": __version__}
     named(spoiled("evil"), own | {"evil": Evil(folder / "pwned")})
     for name, content in {
         "evil-bare": pickle.dumps(Evil(folder / "pwned")),

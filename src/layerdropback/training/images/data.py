@@ -1,6 +1,7 @@
 """Where images come from: the names that ``--data`` knows."""
 
 import difflib
+import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -94,6 +95,7 @@ def load_data(
     data_dir: Path | None = None,
     download: bool = False,
     in_memory: str = "auto",
+    unreadable: str = "stop",
 ) -> ImageData:
     """Open a data set.
 
@@ -113,6 +115,8 @@ def load_data(
             ``"auto"``: yes for images of at most 64 pixels a side that need at most a quarter of
             the free memory. Images that are not in memory need `image_size`, unless the first one
             is square and has at most 64 pixels a side.
+        unreadable: what to do about images of folders and ``hf:`` that cannot be read: ``"stop"``,
+            or ``"skip"``: those that go into memory are left out here, with a warning.
 
     Raises:
         UsageError: there is no such data, or it cannot be read.
@@ -144,6 +148,7 @@ def load_data(
         raise _unknown(spec)
     train, test = _limited(train, limit_train), _limited(test, limit_test)
     if isinstance(train, LazySplit) and isinstance(test, LazySplit):
+        train, test = (replace(split, skips=unreadable == "skip") for split in (train, test))
         train, test, image_size = hold(train, test, image_size, in_memory)
     return ImageData(spec, classes, train, test, flips, remark, image_size)
 
@@ -192,6 +197,7 @@ def load_for(config: TrainConfig, workers: Workers = ALONE) -> ImageData:
             data_dir=config.data_dir,
             download=config.download,
             in_memory=in_memory,
+            unreadable=config.unreadable,
         )
         mine.append(data)
         return "yes" if data.in_memory else "no"
@@ -199,7 +205,9 @@ def load_for(config: TrainConfig, workers: Workers = ALONE) -> ImageData:
     decided = workers.of_first(lambda: load(config.in_memory))
     if not workers.first:
         read = config.data.partition(":")[0] in ("folder", "hf")
-        load(decided if read else config.in_memory)
+        with warnings.catch_warnings():  # the first one has told
+            warnings.simplefilter("ignore")
+            load(decided if read else config.in_memory)
     return mine[0]
 
 

@@ -9,6 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from ...errors import UsageError, explain
 from ...runs.reasons import reason
+from .unreadable import Unreadable
 
 # What PIL says of damaged EXIF names no file, and comes anew for every picture and worker.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg)ImagePlugin")
@@ -24,7 +25,8 @@ def decode(source: str | BinaryIO, name: str) -> Image.Image:
         name: what to call it in an error.
 
     Raises:
-        UsageError: it cannot be read, or has more than 8 bits a channel.
+        Unreadable: it cannot be decoded.
+        UsageError: it has more than 8 bits a channel.
 
     Example:
         >>> import io
@@ -41,9 +43,7 @@ def decode(source: str | BinaryIO, name: str) -> Image.Image:
             colour = image.convert("RGB")
             _turn(colour, image)
     except Exception as error:  # a broken file may raise anything, SyntaxError included
-        fact = f"cannot read the image {name}"
-        cure = "replace it, or remove it before a run begins"
-        raise UsageError(explain(fact, reason(error), cure)) from None
+        raise Unreadable(name, reason(error)) from None
     if deep:  # converting has cut its values off
         fact = f"{name} has more than 8 bits a channel"
         raise UsageError(explain(fact, "images are held as bytes", "convert it to 8 bits"))

@@ -114,9 +114,19 @@ def _class_files(split: Path, others: Counter[str]) -> dict[str, list[str]]:
 
 
 def _files_below(folder: Path) -> Iterator[str]:
-    """Paths of the files in a folder and in those inside it, but for hidden ones."""
-    for place, inner, names in os.walk(folder):
-        inner[:] = filter(_shown, inner)
+    """Paths of the files in a folder and in those inside it, but for hidden ones.
+
+    Links to folders are followed, as torchvision and timm do; each folder counts once, so that a
+    link to one that it is in has an end.
+    """
+    seen = set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = sorted(filter(_shown, inner))
         for name in filter(_shown, names):
             yield os.path.relpath(os.path.join(place, name), folder)
 

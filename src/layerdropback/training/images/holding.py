@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from ...errors import UsageError, explain
 from ..stems import SMALL
 from .splits import LazySplit, Split
+from .unreadable import Unread, Unreadable
 
 
 def hold(
@@ -47,9 +48,18 @@ def hold(
 
 
 def _side_of_first(split: LazySplit) -> int:
-    width, height = split.picture(0).size
+    """Of the first one that can be read, where others are skipped."""
+    number = 0
+    while True:
+        try:
+            width, height = split.picture(number).size
+            break
+        except Unreadable:
+            number += 1
+            if not split.skips or number == len(split):
+                raise
     if width != height:
-        fact = f"{split.source(0)[1]} has {width}x{height} pixels"
+        fact = f"{split.source(number)[1]} has {width}x{height} pixels"
         cause = "square images are needed"
         raise UsageError(explain(fact, cause, "give --image-size to resize and crop them"))
     return width
@@ -80,8 +90,13 @@ def _free_memory() -> int | None:
 def _read_all(split: LazySplit, image_size: int | None, side: int) -> Split:
     pixels = torch.empty(len(split), 3, side, side, dtype=torch.uint8)
 
-    def read(index: int) -> None:
-        picture = split.picture(index)
+    def read(index: int) -> Unreadable | None:
+        try:
+            picture = split.picture(index)
+        except Unreadable as error:
+            if not split.skips:
+                raise
+            return error
         if picture.size != (side, side):
             if image_size is None:
                 width, height = picture.size
@@ -91,8 +106,17 @@ def _read_all(split: LazySplit, image_size: int | None, side: int) -> Split:
                 raise UsageError(explain(fact, cause, "give --image-size to resize them"))
             picture = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
         pixels[index] = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the interpreter's lock
-        for _ in pool.map(read, range(len(split))):
-            pass
-    return Split(pixels, split.labels)
+        found = list(pool.map(read, range(len(split))))
+    held = Split(pixels, split.labels)
+    bad = [error for error in found if error is not None]
+    if not bad:
+        return held
+    if len(bad) == len(found):
+        raise bad[0]
+    unread = Unread()
+    unread.add(bad)
+    unread.tell()
+    return held.subset([number for number, error in enumerate(found) if error is None])

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...errors import UsageError
 from ...strategies.random import Stream
 from .augment import Augmentation, EpochOrder, cpu_generator
 from .splits import Split
+from .unreadable import Unread, Unreadable
 
 # (epoch, index), a loader's keys: workers that outlast an epoch learn of the next one by them.
 Key = tuple[int, int]
@@ -67,32 +69,61 @@ class Read(Dataset[Any]):
         read: a split's method.
         transform: may draw from torch's global CPU generator, which is seeded for each image.
         seed: in [0, 2**64).
+        instead: of an image that cannot be read, how many of the following ones are tried, as timm
+            does it: a batch keeps its size. 0: it is left out; None: it ends the run.
+        count: images of the split.
     """
 
     def __init__(
-        self, read: Callable[[int], Tensor], transform: Callable[[Tensor], Tensor], seed: int
+        self,
+        read: Callable[[int], Tensor],
+        transform: Callable[[Tensor], Tensor],
+        seed: int,
+        instead: int | None = None,
+        count: int = 1,
     ):
         self._read, self._transform, self._seed = read, transform, seed
+        self._instead, self._count = instead, count
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int] | str:
-        """An image and its number; or why it cannot be read, which no worker may raise.
+    def __getitem__(self, key: Key) -> tuple[Tensor | None, int, list[Unreadable]] | str:
+        """An image, its number, and those that could not be read in its place.
 
-        A loader would put the worker's traceback into the exception's text.
+        Or why there is none, which no worker may raise: a loader would put the worker's traceback
+        into the exception's text.
         """
         epoch, index = key
-        try:
-            image = self._read(index)
-        except UsageError as error:
-            return str(error)
+        number, image, unread = index, None, []
+        for number in range(index, index + 1 + (self._instead or 0)):
+            try:
+                image = self._read(number % self._count)
+                break
+            except Unreadable as error:
+                unread.append(error)
+            except UsageError as error:
+                return str(error)
+        if image is None:
+            return (None, index, unread) if self._instead == 0 else str(unread[0])
         with cpu_generator(self._seed, Stream.DATA_IMAGE, epoch, index):
-            return self._transform(image), index
+            return self._transform(image), number % self._count, unread
 
-    def collate(self, items: list[tuple[Tensor, int] | str]) -> Any:
-        """Images in bytes with their numbers, or the first reason why there are none."""
+    def collate(self, items: list[tuple[Tensor | None, int, list[Unreadable]] | str]) -> Any:
+        """Images in bytes, their numbers and what was unreadable, or why there are none."""
+        found = []
         for item in items:
             if isinstance(item, str):
                 return item
-        return default_collate(items)
+            found.append(item)
+        unread = [error for *_, errors in found for error in errors]
+        read = [(image, number) for image, number, _ in found if image is not None]
+        read = read or self._any_image()
+        return [*default_collate(read), unread] if read else str(unread[0])
+
+    def _any_image(self) -> list[tuple[Tensor, int]]:
+        """For the model to see something where no image of a batch can be read; it counts not."""
+        for number in range(self._count):
+            with suppress(Unreadable):
+                return [(self._transform(self._read(number)), number)]
+        return []
 
     def on_device(self, images: Tensor, samples: Tensor) -> Tensor:
         """The images that were read, where their numbers are."""
@@ -110,6 +141,9 @@ class Feed(DataLoader[Any]):
         device: where the batches shall be.
         workers: processes that read images; 0 is the calling one.
         options: of ``DataLoader``: which images, in which batches.
+
+    Attributes:
+        unread: the images that could not be read, of the batches that were made.
     """
 
     def __init__(
@@ -121,6 +155,7 @@ class Feed(DataLoader[Any]):
         **options: Any,
     ):
         self._images, self._labels = images, labels.to(device)
+        self.unread = Unread()
         if workers and isinstance(images, Read):  # numbers alone would only be slowed down
             options |= {
                 "num_workers": workers,
@@ -145,7 +180,8 @@ class Feed(DataLoader[Any]):
         """
         if isinstance(batch, str):
             raise UsageError(batch)
-        pixels, samples = batch
+        pixels, samples, *unread = batch
+        self.unread.add(error for errors in unread for error in errors)
         chosen = samples.to(self._labels.device, non_blocking=True)
         return self._images.on_device(pixels, chosen), self._labels[chosen]
 

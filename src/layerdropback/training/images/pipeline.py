@@ -1,17 +1,21 @@
 """From images to batches on the device, the same ones for the same (seed, epoch, image)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...strategies.random import Stream
+from ..config import TrainConfig
 from ..inputs import Inputs
-from .augment import Augmentation, Augments, EpochOrder, cpu_generator, padding
-from .data import ImageData, Split
+from ..workers import ALONE, Workers, readers
+from .augment import Augmentation, Augments, EpochOrder, cpu_generator, make_augments, padding
+from .data import ImageData, LazySplit, Split
 from .loaders import Feed, Held, Read, WithEpoch
 from .transforms import CROP_PCT, INTERPOLATION, mixing, plain_transform, train_transform
+from .unreadable import MOST
 
 # Images in a batch for testing, where each has up to 64 pixels a side, and where more.
 _SMALL, _TEST_BATCH, _TEST_BATCH_LARGE = 64, 512, 256
@@ -135,7 +139,25 @@ class Pipeline:
         for batch, own in zip(self._test, self._shares, strict=True):
             pixels, labels = self._test(batch)
             images = self._normalized(pixels)
-            yield images.contiguous(memory_format=self._format), labels[:own]
+            unread = len(batch[2]) if len(batch) > 2 else 0
+            yield images.contiguous(memory_format=self._format), labels[: max(0, own - unread)]
+
+    def count_unread(self) -> int:
+        """How many training images could not be read since the last call."""
+        return self.loader.unread.take()
+
+    def tell_unread(self, workers: Workers = ALONE) -> int:
+        """Name in a warning the images that could not be read, unless they were named before.
+
+        Args:
+            workers: that train together, all of which ask; the first one warns.
+
+        Returns:
+            How many of the test's could not since the last call, of all workers.
+        """
+        for feed in (self.loader, self._test):
+            feed.unread.tell(workers)
+        return sum(workers.gathered(self._test.unread.take()))
 
     def close(self) -> None:
         """End the workers at once; a further pass begins new ones."""
@@ -145,6 +167,31 @@ class Pipeline:
     def _normalized(self, pixels: Tensor) -> Tensor:
         # In place from the second operation on: the first has made a copy.
         return (pixels.float() / 255).sub_(self._mean).div_(self._std)
+
+
+def make_pipeline(
+    config: TrainConfig, data: ImageData, inputs: Inputs, device: torch.device, workers: Workers
+) -> Pipeline:
+    """The batches of a run, by its settings.
+
+    Args:
+        config: of the run.
+        data: the images.
+        inputs: what the network wants of them.
+        device: where the batches shall be.
+        workers: that train together with this process.
+    """
+    return Pipeline(
+        data,
+        make_augments(config, data),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        device=device,
+        **asdict(inputs),
+        workers=readers(workers) if config.workers is None else config.workers,
+        channels_last=config.channels_last,
+        share=(workers.rank, workers.count),
+    )
 
 
 def _training(
@@ -161,14 +208,17 @@ def _training(
     transform = train_transform(
         augments, size, inputs.mean, same_size, inputs.interpolation, inputs.crop_pct
     )
-    return Read(data.train.read, transform, seed)
+    skips = isinstance(data.train, LazySplit) and data.train.skips
+    return Read(data.train.read, transform, seed, MOST if skips else None, len(data.train))
 
 
 def _testing(data: ImageData, inputs: Inputs, seed: int, device: torch.device) -> Held | Read:
     if isinstance(data.test, Split):
         return Held(data.test, plain_transform(data.size, True, inputs.interpolation), device)
     transform = plain_transform(data.size, False, inputs.interpolation, inputs.crop_pct)
-    return Read(data.test.read, transform, seed)
+    # Another in its place would count twice.
+    instead = 0 if isinstance(data.test, LazySplit) and data.test.skips else None
+    return Read(data.test.read, transform, seed, instead, len(data.test))
 
 
 def _test_shares(

@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -52,10 +52,12 @@ class LazySplit(ABC):
         labels: int64, on the CPU, shape ``(images,)``.
         items: what an image is found by. An array: a loader's workers share it as long as nobody
             writes to it, as counting a list's references would.
+        skips: whether images that cannot be read are skipped.
     """
 
     labels: Tensor
     items: NDArray[Any]
+    skips: bool = field(default=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
