@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.cards import evidence_lists, figure, labels
+from benchmarks.cards import evidence_lists, figure, places
 from benchmarks.cards.evidence_rows import RESULTS
 from benchmarks.common.card_files import RECORD, beside
 from layerdropback.lab.record import Record
@@ -101,9 +101,9 @@ def test_a_control_is_neither_plain_training_nor_a_method():
 def test_labels_cover_neither_each_other_nor_points():
     points = [(60 + 9 * number, 100 + 5 * (number % 3)) for number in range(12)]
     names = [f"a name {number}" for number in range(12)]
-    marks = [labels.Box(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    within = labels.Box(0, 0, 400, 300)
-    found = labels.placed(names, points, marks, within)
+    marks = [places.Box(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    within = places.Box(0, 0, 400, 300)
+    found = places.placed(names, points, marks, within)
     for number, box in enumerate(found):
         assert box.shared(within) == pytest.approx(box.area)
         assert sum(map(box.shared, marks)) < 0.1 * box.area
@@ -111,8 +111,8 @@ def test_labels_cover_neither_each_other_nor_points():
 
 
 def test_values_have_places_and_round_ticks():
-    scale = figure.Scale.over([50, 100], 0, 100)
+    scale = places.Scale.over([50, 100], 0, 100)
     assert 0 < scale(50) < scale(100) < 100
     assert scale.ticks() == [50, 60, 70, 80, 90, 100]
-    assert figure.Scale.over([94.1, 96.3], 300, 60).ticks() == [94, 94.5, 95, 95.5, 96]
-    assert figure.Scale.over([7, 7], 0, 10)(7) == 5
+    assert places.Scale.over([94.1, 96.3], 300, 60).ticks() == [94, 94.5, 95, 95.5, 96]
+    assert places.Scale.over([7, 7], 0, 10)(7) == 5

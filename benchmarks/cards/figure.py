@@ -9,7 +9,6 @@ by hand, so that no release of a plotting library changes it: a test compares it
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from layerdropback.lab.tables import counted
 from ..common.card_files import RECORD, beside
 from .evidence_lists import FIGURE, TASKS
 from .evidence_rows import RESULTS
-from .labels import Box, placed
+from .places import Box, Scale, placed
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "images" / "accuracy-time.svg"
@@ -34,46 +33,6 @@ STYLE = (
 )
 INK, GROUND, GRID, GAIN, OTHER = "#212121", "#fafafa", "#e0e0e0", COLOURS[1], COLOURS[0]
 WORDS = "Accuracy and training time of plain training, of several lengths, and of ways to drop"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where a value is in the drawing.
-
-    Attributes:
-        low: the value at one end.
-        high: the value at the other.
-        start: the place of the first.
-        end: the place of the second.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    @classmethod
-    def over(cls, values: Sequence[float], start: float, end: float) -> "Scale":
-        """One on which all values have a place, with a little room beyond them."""
-        room = 0.06 * (max(values) - min(values)) or 1.0
-        return cls(min(values) - room, max(values) + room, start, end)
-
-    def __call__(self, value: float) -> float:
-        """Its place, to a tenth of a pixel."""
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    def ticks(self, most: int = 7) -> list[float]:
-        """Round values on it.
-
-        Example:
-            >>> Scale(57, 103, 0, 1).ticks()
-            [60.0, 70.0, 80.0, 90.0, 100.0]
-        """
-        steps = (size * 10.0**power for power in range(-3, 4) for size in (1, 2, 5))
-        step = next(s for s in steps if (self.high - self.low) / s <= most)
-        first, last = int(-(-self.low // step)), int(self.high // step)
-        return [round(number * step, 3) for number in range(first, last + 1)]
 
 
 def chosen(record: Record) -> tuple[list[Point], list[Point]]:

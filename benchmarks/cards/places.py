@@ -1,10 +1,50 @@
-"""Where labels of points have room in a drawing."""
+"""Where values are in a drawing, and where labels of points have room."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # Of a letter, at 11 pixels of a common font: a little more than most have.
 LETTER, HEIGHT = 6.0, 12.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a value is in the drawing.
+
+    Attributes:
+        low: the value at one end.
+        high: the value at the other.
+        start: the place of the first.
+        end: the place of the second.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], start: float, end: float) -> "Scale":
+        """One on which all values have a place, with a little room beyond them."""
+        room = 0.06 * (max(values) - min(values)) or 1.0
+        return cls(min(values) - room, max(values) + room, start, end)
+
+    def __call__(self, value: float) -> float:
+        """Its place, to a tenth of a pixel."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, most: int = 7) -> list[float]:
+        """Round values on it.
+
+        Example:
+            >>> Scale(57, 103, 0, 1).ticks()
+            [60.0, 70.0, 80.0, 90.0, 100.0]
+        """
+        steps = (size * 10.0**power for power in range(-3, 4) for size in (1, 2, 5))
+        step = next(s for s in steps if (self.high - self.low) / s <= most)
+        first, last = int(-(-self.low // step)), int(self.high // step)
+        return [round(number * step, 3) for number in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
