@@ -48,9 +48,10 @@ test-all: $(VENV)/.installed-docs test-oldest
 test-oldest: $(OLDEST)/.installed
 	$(OLDEST)/bin/python -m pytest -q -n 2 -m "not alone" $(OLD_WARNINGS) $(OLDEST_TESTS)
 
-# Lines of src that the tests of `make test` run, those that they miss by file; at least 95 %.
+# Lines of src that the tests of `make test` run, those that they miss by file; at least 95 %. What
+# counts the modules that ldb imports is left out: counting lines imports more.
 coverage: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=term --deselect tests/cli/test_start_up.py
 
 networks: $(VENV)/.installed
 	$(BIN)/python tests/support/many_networks.py --count $(COUNT) --seed $(SEED)

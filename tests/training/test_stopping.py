@@ -75,6 +75,13 @@ def test_a_signal_during_the_test_stops_there(run, tmp_path, unbroken, monkeypat
     assert numbers(out) == numbers(whole)
 
 
+def test_a_mistyped_folder_begins_no_run_of_its_own(run, tmp_path):
+    code, _, errors = run("train", "--out", tmp_path / "hwole", "--resume", "--threads", "1")
+    assert code == 2
+    assert f"nothing to resume in {tmp_path / 'hwole'}. Cause: no run is there" in errors
+    assert not (tmp_path / "hwole").exists()
+
+
 def test_the_same_command_with_resume_begins_and_goes_on(run, tmp_path, unbroken):
     """As a batch system does it, which starts the same line again and again."""
     whole, flags = unbroken

@@ -34,6 +34,7 @@ from .run_folder import (
     new_folder,
     recorded_config,
     require_no_run,
+    require_what_to_begin,
     resolved,
     write_records,
 )
@@ -79,7 +80,7 @@ def resume(
         The metrics of every epoch, those before the stop among them.
 
     Raises:
-        UsageError: the run has other settings, or no checkpoint of it can be used.
+        UsageError: the run has other settings, no checkpoint of it can be used, or there is none.
         Stopped: see `train`.
     """
     if config.out is None:
@@ -89,6 +90,7 @@ def resume(
     def recorded() -> TrainConfig | None:
         if (folder / SETTINGS).exists():
             return recorded_config(folder, given)
+        require_what_to_begin(folder, given)
         config.check()
         require_no_run(config)
         return None
@@ -248,8 +250,7 @@ class _Run:
             try:
                 self.checkpoints.save(state, self.trainer.steps)
             except OSError as error:
-                stopped = bool(self.stopping.requested)
-                not_saved(error, self.folder, self.trainer.steps, stopped)
+                not_saved(error, self.folder, self.trainer.steps, bool(self.stopping.requested))
 
     def _find(self) -> Mapping[str, Any] | None:
         return find_checkpoint(self.folder, self.checkpoints, self.identity, self.progress.say)
@@ -263,8 +264,7 @@ class _Run:
             return
         self.trainer.load_state_dict(found["trainer"])
         self.history = history_of(found)
-        done = self.trainer.so_far.steps
-        steps = f", step {done}" if done else ""
+        steps = f", step {done}" if (done := self.trainer.so_far.steps) else ""
         where = f"epoch {len(self.history)} of {self.config.epochs} done{steps}"
         self.progress.say(f"resumed from {found['path'].name}: {where}")
         if changed := changed_machine(self.folder, self.facts):

@@ -58,6 +58,18 @@ def require_no_run(config: TrainConfig) -> None:
         raise UsageError(explain(fact, "it would be lost", f"give another folder, or {ways}"))
 
 
+def require_what_to_begin(folder: Path, given: Mapping[str, Any]) -> None:
+    """Where there is no run to resume: make sure that the flags say what another is to be.
+
+    Raises:
+        UsageError: they do not. The folder's name was mistyped, perhaps.
+    """
+    if set(given) <= FREE:
+        cause = "no run is there, and no flag says what to begin"
+        cure = "give the folder of a run, or the flags of a new one"
+        raise UsageError(explain(f"nothing to resume in {folder}", cause, cure))
+
+
 def make_folder(config: TrainConfig) -> Path:
     """The run's folder, made if it is not there."""
     if config.out is not None:
