@@ -106,11 +106,11 @@ FIGURE = "2026-11-29-trec-ways"
 MEASURED = {
     "2026-11-29-start-up-cpu": (
         "before anything happens: help, a wrong flag, the import",
-        "`ldb train --help` 275 ms; `import torch` 2914 ms, with the library 2852",
+        "`ldb --help` 86 ms, a wrong flag 134; `import torch` 2252 ms, with the library 2171",
     ),
     "2026-11-29-controller-cost-cpu": (
         "the controller's own cost, by layers, and as a part of a ResNet-18's step",
-        "3.57 microseconds for each of 100 layers, 4.66 of 1,000; 0.43 % of the step",
+        "7.71 microseconds for each of 100 layers, 9.18 of 10,000; 0.43 % of the step",
     ),
     "2026-11-29-trainer-cost-cpu": (
         "`ldb train`'s trainer against a plain loop by hand, two small networks",
