@@ -90,9 +90,9 @@ def resume(
     def recorded() -> TrainConfig | None:
         if (folder / SETTINGS).exists():
             return recorded_config(folder, given)
-        require_what_to_begin(folder, given)
         config.check()
         require_no_run(config)
+        require_what_to_begin(folder, given)
         return None
 
     with joined(config.device) as workers:
