@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from command import stop_after
+from layerdropback.lab.comparison import _Comparison
 from layerdropback.lab.packed import pack
 from layerdropback.lab.record import Record, run_seconds
+from layerdropback.lab.storing import Storing
 from layerdropback.lab.tuning import FIRST_SEED
 from layerdropback.tasks import images
 from layerdropback.training.config import TrainConfig
@@ -111,6 +113,25 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
             expected = [trainer.train_epoch(epoch) for epoch in range(config.epoch_count)]
             found = [row["train_loss"] for row in record.rows(arm["name"], seed)]
             assert found == [metrics.train_loss for metrics in expected]
+
+
+def test_what_was_dropped_is_kept_with_a_seeds_last_row(run, tmp_path):
+    """A seed that has all of its rows is not run again, so a kill after it must lose nothing."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Storing, "is_due", True)
+        patch.setattr(_Comparison, "_close", killed)
+        with pytest.raises(Killed):
+            run("compare", *THREE_STEPS, "--epochs", "2", "--seeds", "1", "--out", "lab")
+    record = Record.read(tmp_path / "lab")
+    assert record.finished_seeds() == [0]
+    assert sum(record.dropped["ldb 0"].values()) > 0
 
 
 @pytest.mark.slow

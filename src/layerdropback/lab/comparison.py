@@ -176,21 +176,24 @@ class _Comparison:
         except Diverged as error:
             lost = next(player for player in self.players if player.diverged)
             raise UsageError(f"{lost.arm.name} with seed {seed}: {error}") from None
-        for player in self.players:
-            ldb = player.run.ldb
-            times = {} if ldb is None else ldb.stats()["times_dropped"]
-            if any(times.values()):
-                self.record.dropped[f"{player.arm.name} {seed}"] = times
         self._close()
         self._save()
         self.telling.seed_done(self.record, seed)
 
     def _after_turn(self, player: Player, row: Row) -> None:
         self.record.epochs.append(_row(player, row))
+        if player.finished:  # with its last row: a seed that has all of its rows is not run again
+            self._count(player)
         self.telling.epoch(self.record, player, row)
         if self._storing.is_due:
             self._save()
         self._stop_if_asked()
+
+    def _count(self, player: Player) -> None:
+        ldb = player.run.ldb
+        times = {} if ldb is None else ldb.stats()["times_dropped"]
+        if any(times.values()):
+            self.record.dropped[f"{player.arm.name} {player.seed}"] = times
 
     def _stop_if_asked(self) -> None:
         if self.stopping.requested is not None:
