@@ -8,7 +8,7 @@ from torch import nn
 
 from attached import assert_same_weights, sgd
 from layerdropback import Blocks, LayerDropBack, Schedule
-from turns import EVERY_FOUR, adamw, backward, batch_of, made, parts_with, train
+from turns import EVERY_FOUR, Residual, adamw, backward, batch_of, made, parts_with, train
 from zoo import ZOO
 
 # ---- which ---------------------------------------------------------------------------------------
@@ -51,6 +51,45 @@ def test_what_always_trains_is_named():
         model = made()
         _, seen = train(model, adamw(model), Blocks(1, "fixed", train=train_too), 3)
         assert [graded for graded, _ in seen] == [{5} | parts] * 3
+
+
+class EarlyExit(Residual):
+    """Has one more output, made after the second block."""
+
+    def __init__(self):
+        super().__init__()
+        self.exit = nn.Linear(6, 9)
+
+    def forward(self, tokens):
+        hidden = self.embed(tokens)
+        for number, block in enumerate(self.blocks):
+            hidden = hidden + block(hidden)
+            if number == 1:
+                early = self.exit(hidden)
+        return early, self.head(self.norm(hidden))
+
+
+@pytest.mark.parametrize("train_too", [(), ("norm",)])
+def test_an_output_that_no_active_block_makes_keeps_its_last_layer(train_too):
+    """Else its loss, which a loop may take by itself, would have nothing to train."""
+    torch.manual_seed(0)
+    model = EarlyExit()
+    optimizer = adamw(model)
+    strategy = Blocks(1, "cyclic", train=train_too)
+    ldb = LayerDropBack(model, optimizer, strategy, Schedule(steps=1), verify=True)
+    with ldb.epoch(None, 0):
+        for step in range(12):
+            tokens = batch_of(step)
+            exits = [logits.flatten(0, 1) for logits in model(tokens)]
+            for logits in exits:
+                nn.functional.cross_entropy(logits, tokens.flatten()).backward(retain_graph=True)
+            graded = {n for n, p in model.named_parameters() if p.grad is not None}
+            assert len({n.split(".")[1] for n in graded if n.startswith("blocks")}) == 1
+            # All blocks make the last output: its head rests, as it was asked to.
+            rest = {n.partition(".")[0] for n in graded if not n.startswith("blocks")}
+            assert rest == {"exit", *train_too}
+            optimizer.step()
+            optimizer.zero_grad()
 
 
 def test_frozen_blocks_have_no_turn():
@@ -183,12 +222,13 @@ def test_gradients_are_accumulated_under_one_mask(state):
             optimizer.zero_grad()
 
 
+@pytest.mark.parametrize("train_too", [("head", "norm"), ()])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_an_optimizer_without_blocks_has_a_gradient_where_a_scaler_needs_one(scaled):
+def test_an_optimizer_without_blocks_has_a_gradient_where_a_scaler_needs_one(scaled, train_too):
     model = made()
     inside = [p for name, p in model.named_parameters() if not name.startswith("embed")]
     optimizers = [torch.optim.AdamW(inside, lr=0.01), torch.optim.AdamW([model.embed.weight])]
-    ldb = LayerDropBack(model, optimizers, Blocks(2), EVERY_FOUR, verify=True)
+    ldb = LayerDropBack(model, optimizers, Blocks(2, train=train_too), EVERY_FOUR, verify=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     with ldb.epoch(None, 0):
         for step in range(9):

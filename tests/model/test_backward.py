@@ -117,7 +117,29 @@ def test_early_uses_can_have_a_place_of_their_own():
     places = {"tied": 1, "middle": 0}
     # But for the middle's own weight all is spent for the tied one's two uses and the ways there.
     assert costs.by_place(places) == {1: 4 * ONE, 0: ONE}
-    assert costs.by_place(places, {"tied": -1}) == {1: ONE, 0: 2 * ONE, -1: 2 * ONE}
+    assert costs.by_place(places, {"tied"}) == {1: ONE, 0: 4 * ONE}
+
+
+def test_of_two_heads_that_share_a_weight_neither_use_is_early():
+    layer, middle = nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False)
+    names = {"tied": layer.weight, "middle": middle.weight}
+
+    def heads():
+        hidden = middle(layer(torch.ones(1, 8)))
+        return [layer(hidden), layer(hidden + 1)]
+
+    _, costs = foretell(heads, names)
+    places = {"tied": 1, "middle": 0}
+    # Of both heads the weight's gradient is kept; what lies below them is not.
+    assert costs.by_place(places, {"tied"}) == {1: 2 * ONE, 0: 5 * ONE}
+
+
+def test_a_later_forward_pass_makes_no_use_early():
+    layer = nn.Linear(8, 8, bias=False)
+    _, costs = foretell(
+        lambda: [layer(torch.ones(1, 8)), layer(torch.ones(1, 8))], {"w": layer.weight}
+    )
+    assert costs.by_place({"w": 1}, {"w"}) == {1: 2 * ONE}
 
 
 def test_weights_costs_are_what_no_gradient_towards_the_inputs_needs():
@@ -147,8 +169,8 @@ class Costs:
     def __init__(self, of):
         self._of = of
 
-    def by_place(self, places, early):
-        self.places, self.early = dict(places), dict(early)
+    def by_place(self, places, cut):
+        self.places, self.cut = dict(places), cut
         spent = {}
         for name, cost in self._of.items():
             spent[places[name]] = spent.get(places[name], 0.0) + cost
@@ -183,7 +205,7 @@ def test_of_a_tied_parameter_the_last_use_counts_where_early_ones_are_cut():
     order = order_of(NAMES, last={"0.weight": 9, "0.bias": 9})
     shares = depth_shares(LAYERS, order, costs, {"0.weight", "0.bias"})
     assert list(shares) == ["1", "2", "0"]
-    assert costs.early == {"0.weight": 0, "0.bias": 0}
+    assert costs.cut == {"0.weight", "0.bias"}
 
 
 def test_a_model_without_a_cost():

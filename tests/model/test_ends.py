@@ -86,7 +86,7 @@ def found(roots, *passes, asked=()):
 
 
 def test_an_output_on_the_way_to_another_is_no_end():
-    assert found({7: False, 5: False}, [7, 5]) == {"high": ("high",)}
+    assert found({7: False, 5: False}, [7, 5]) == {"high": ("high", "mid", "low")}
 
 
 def test_but_it_is_one_of_a_backward_pass_of_its_own():
@@ -102,6 +102,10 @@ def test_what_no_loss_reaches_is_no_end():
 def test_several_ends_know_what_they_are_made_with():
     ends = found({7: False, 6: False}, [7, 6])
     assert ends == {"high": ("high", "mid", "low"), "side": ("side", "low")}
+
+
+def test_of_an_output_on_the_way_to_another_the_last_parameter_is_known_alone():
+    assert found({7: False, 5: False}, [5]) == {"mid": ("mid",)}
 
 
 @pytest.mark.parametrize(

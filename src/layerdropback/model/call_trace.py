@@ -14,6 +14,7 @@ from ..interop.private import next_number, node_number
 from ..interop.wrappers import hookable_modules
 from .flops import NodeFlops
 from .graph import Edge, graph_roots
+from .uses import below, early_among
 
 
 @dataclass
@@ -68,20 +69,20 @@ class CallTrace:
 
     def tops(self) -> list[int]:
         """The outputs that are not on the way to another; single numbers count only alone."""
-        below = self.roots_below()
+        lower = self.roots_below()
         whole = [number for number, single in self.roots.items() if not single]
         for candidates in (whole, list(self.roots)):
-            covered = set[int]().union(*(below[number] for number in candidates))
+            covered = set[int]().union(*(lower[number] for number in candidates))
             if found := [number for number in candidates if number not in covered]:
                 return found
         return []
 
     def roots_below(self, earlier: Container[int] = ()) -> dict[int, frozenset[int]]:
         """For each output those that are on the way to it, also of earlier passes."""
-        below = set[int]().union(*self._children.values())
+        inner = set[int]().union(*self._children.values())
         roots = [
             *self.roots,
-            *(number for number in below - self.roots.keys() if number in earlier),
+            *(number for number in inner - self.roots.keys() if number in earlier),
         ]
         bits = {number: 1 << place for place, number in enumerate(roots)}
         behind: dict[int, int] = defaultdict(int)
@@ -95,19 +96,11 @@ class CallTrace:
 
     def below(self, numbers: Iterable[int]) -> set[int]:
         """These nodes and all that they depend on."""
-        stack = list(numbers)
-        found = set(stack)
-        while stack:
-            more = self._children.get(stack.pop(), set()) - found
-            found |= more
-            stack += more
-        return found
+        return below(self._children, numbers)
 
-    def products(self, number: int) -> set[int]:
-        """The nodes that a use is part of: a weight that is but transposed is used after that."""
-        if self._children.get(number):
-            return {number}
-        return {node for node, children in self._children.items() if number in children}
+    def early_among(self, uses: Sequence[int]) -> list[int]:
+        """Those of a parameter's uses that a later one depends on."""
+        return early_among(self._children, uses)
 
     def last_behind(self, number: int, counts: Set[str]) -> str | None:
         """The parameter that is used last behind a node, of those that count."""
@@ -158,15 +151,13 @@ def early_users(
     left out where an early use is in no call of an owner, or the last is in a call of the same one.
     """
     uses: dict[str, list[int]] = defaultdict(list)
-    below = trace.below(trace.reached if trace.settled else trace.roots)
+    wanted = trace.below(trace.reached if trace.settled else trace.roots)
     for number, names in sorted(trace.uses.items()):
-        for name in owners.keys() & set(names) if number in below else ():
+        for name in owners.keys() & set(names) if number in wanted else ():
             uses[name].append(number)
     found = {}
     for name, numbers in sorted(uses.items()):
-        # Of two heads that share a weight neither is on the way to the other.
-        reach = {m: trace.below(trace.products(m)) for m in numbers}
-        early = [n for n in numbers if any(n in reach[m] for m in numbers if m > n)]
+        early = trace.early_among(numbers)
         late = [number for number in numbers if number not in early]
         users = [_user(trace, owners[name], number, late) for number in early]
         if users and None not in users:

@@ -64,7 +64,8 @@ class _Output:
 
     single: bool  # whether it is a single number, a loss say
     below: frozenset[int]  # the numbers of the outputs that are on the way to it
-    # The parameters that it is made with, the one that is used last first; or that one alone.
+    # The parameters that it is made with, the one that is used last first; or, where it is on the
+    # way to another output, that one alone.
     behind: tuple[str, ...]
 
 
@@ -92,8 +93,7 @@ class Ends:
         below, tops = trace.roots_below(self._outputs), trace.tops()
         for number, single in sorted(trace.roots.items()):
             behind = trace.names_behind(number, counts)
-            whole = len(tops) > 1 and number in tops
-            names = tuple(behind if whole else islice(behind, 1))
+            names = tuple(behind if number in tops else islice(behind, 1))
             if not names and below[number]:  # no parameter of its own: what it was made of has one
                 names = self._outputs[max(below[number])].behind
             self._outputs[number] = _Output(single, below[number], names)

@@ -23,7 +23,7 @@ class Order:
         unreached: trainable parameters that the loss did not reach.
         ends: parameters that are used last before an output that the loss reached, or before an
             activation whose gradient the loop asks for.
-        behind: of several ends, what each is made with, the parameter that is used last first.
+        behind: what each end is made with, as far as known, the parameter that is used last first.
     """
 
     first: Mapping[str, int]

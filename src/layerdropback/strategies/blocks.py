@@ -39,6 +39,8 @@ class Blocks(Strategy):
             else is used after the last block), ``"norm"`` (vectors that are used after the last
             block, the final norm), ``"embedding"`` (what is used before the first block; backward
             then runs to the bottom). What is not named rests, and so does what lies between blocks.
+            Of several outputs, one that is not made with every block keeps its last layer all the
+            same: its loss would have nothing to train in some turn.
         state: where the optimizer state of what rests is: ``"offload"``: on the CPU, ``"release"``:
             nowhere, so that a block begins anew, ``"keep"``: where it was. The first equals the
             last bit for bit.

@@ -121,10 +121,9 @@ class Plan:
         """
         layers, turns = self._facts.layers, self._strategy.resting is not None
         frozen = frozenset(i for i, la in enumerate(layers) if not la.trainable) if turns else ()
-        if turns and not self._strategy.keeps_heads:
-            return frozenset(frozen)
-        found = {i for ranking in self._ends for i in ranking[0]}  # frozen ones are not cut off
-        for ranking in (*self._rankings, *self._ends):
+        ends = self._ends if self._strategy.keeps_heads else self._uncovered_ends()
+        found = {i for ranking in ends for i in ranking[0]}  # frozen ones are not cut off
+        for ranking in (*self._rankings, *ends):
             last = (group for group in ranking if any(layers[i].trainable for i in group))
             found.update(next(last, ranking[0] if ranking else ()))
         return frozenset(found.union(frozen))
@@ -138,7 +137,17 @@ class Plan:
         turns = {i for i, la in enumerate(self._facts.layers) if self._strategy.takes_turns(la)}
         without = [r for r in self._rankings if turns.isdisjoint(i for some in r for i in some)]
         needed = without if scaled else []
-        return needed if self._ends else [*needed, *self._rankings[:1]]
+        known = self._ends or not self._strategy.keeps_heads
+        return needed if known else [*needed, *self._rankings[:1]]
+
+    def _uncovered_ends(self) -> list[list[tuple[int, ...]]]:
+        """The ends that some turn leaves with nothing to train, if their last layers may rest.
+
+        Torch refuses a loss of such an output.
+        """
+        layers, free = self._facts.layers, np.flatnonzero(self._facts.free).tolist()
+        turns = {i for i in free if layers[i].trainable and self._strategy.takes_turns(layers[i])}
+        return [end for end in self._ends if not turns.issubset(i for some in end for i in some)]
 
     def facts(self, heads: Heads) -> Facts:
         """What the strategy may know, with these heads."""
