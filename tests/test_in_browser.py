@@ -33,6 +33,7 @@ def check(found, pages):
         place = one["page"], one["width"]
         assert one["scroll"] <= one["client"] <= one["width"], place
         assert one["broken"] == [], place
+        assert one["cut"] == [], place
         assert one["title"], place
         assert one["heading"] is not None, place
 
@@ -87,7 +88,8 @@ def test_the_sites_pages_fit(tmp_path):
 def test_a_page_that_is_too_wide_is_seen(tmp_path):
     """Else nothing here could fail."""
     wide = '<!DOCTYPE html><title>x</title><h1 style="width: 500px">a</h1><img src="none.png">'
+    wide += '<svg width="50" height="20"><text x="30" y="10">cut off</text></svg>'
     (tmp_path / "wide.html").write_text(wide)
     found = browser.looked_at(tmp_path, ["/wide.html"], [SCREEN, PHONE])
     assert [one["scroll"] > one["client"] for one in found] == [False, True]
-    assert all(len(one["broken"]) == 1 for one in found)
+    assert all(len(one["broken"]) == 1 and one["cut"] == ["cut off"] for one in found)

@@ -133,3 +133,35 @@ def test_an_arm_has_a_line_whatever_its_seeds_and_a_band_from_two_on(seeds):
             assert len(curves) == 2 * panels, "a line, and the dot at its end"
         bands = re.findall(r"fill-opacity: 0\.15", svg)
         assert len(bands) == (2 * panels if seeds > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows"), [(["a", "b", "c"], 1), (["frozen: " + "x " * 40] * 9, 9)]
+)
+def test_a_legend_has_as_many_columns_as_fit_and_its_figure_room_for_the_rows(labels, rows):
+    figure, (axes,) = drawing.new_figure()
+    before = figure.get_figheight()
+    for label in labels:
+        axes.plot([0, 1], [0, 1], label=label)
+    drawing.legend_above(figure, axes)
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert all(len(text) <= 60 for text in texts)
+    figure.draw_without_rendering()
+    places = {round(text.get_window_extent().y0) for text in legend.get_texts()}
+    assert len(places) == rows
+    assert (figure.get_figheight() > before + 1) == (rows > 3)
+
+
+def updated(label, layers):
+    row = {"steps": 4, "seconds": 1.0, "mode": "drop"}
+    return Run(label, 0, [row], dropped=dict.fromkeys(layers, 1))
+
+
+@pytest.mark.parametrize(("other", "times"), [(["a.x", "a.y"], 1), (["a.x", "b"], 2)])
+def test_layers_are_named_once_where_all_arms_have_the_same(other, times):
+    svg = plots.updates([updated("one", ["a.x", "a.y"]), updated("two", other)])
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert sum(word in ("x", "a.x") for word in words) == times
+    assert words.count("% of steps") == 1

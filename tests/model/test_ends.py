@@ -89,6 +89,22 @@ def test_an_output_on_the_way_to_another_is_no_end():
     assert found({7: False, 5: False}, [7, 5]) == {"high": ("high", "mid", "low")}
 
 
+@pytest.mark.parametrize(
+    ("counting", "behind"),
+    [
+        ({"low", "high"}, ("high", "low", "mid")),
+        ({"low"}, ("low", "high", "mid")),
+        (set(), ("high", "mid", "low")),
+    ],
+)
+def test_what_is_no_last_layer_otherwise_is_one_where_nothing_else_is(counting, behind):
+    """A single number, whose output has nothing else that trains."""
+    ends = Ends()
+    ends.saw_forward(trace({7: False}, EDGES), frozenset(counting), {}, ())
+    ends.reach(7)
+    assert ends.found() == {behind[0]: behind}
+
+
 def test_but_it_is_one_of_a_backward_pass_of_its_own():
     assert found({7: False, 5: False}, [7, 5], [5]).keys() == {"high", "mid"}
     assert found({7: False, 5: False}, [5]).keys() == {"mid"}

@@ -31,7 +31,17 @@ function facts(frame, page, width) {
     broken: [...shown.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src),
     cells: [...shown.querySelectorAll("td, th")].filter(c => c.scrollWidth > c.clientWidth + 1)
       .map(c => c.textContent),
+    cut: [...shown.querySelectorAll("svg")].flatMap(cut),
   };
+}
+function cut(figure) {
+  const room = figure.getBoundingClientRect();
+  const out = text => {
+    const box = text.getBoundingClientRect();
+    return box.left < room.left - 1 || box.right > room.right + 1
+      || box.top < room.top - 1 || box.bottom > room.bottom + 1;
+  };
+  return [...figure.querySelectorAll("text")].filter(out).map(text => text.textContent);
 }
 async function show(page, width) {
   const frame = document.createElement("iframe");
@@ -92,7 +102,8 @@ def looked_at(folder, pages, widths, dark=False):
     Returns:
         a list of facts: ``page``, ``width``, ``client`` and ``scroll`` (the widths of what is seen
         and of what there is), ``title``, ``ground`` and ``ink`` (colours), ``verdict`` and
-        ``heading`` (where they end from above), ``broken`` images, ``cells`` that are cut off.
+        ``heading`` (where they end from above), ``broken`` images, ``cells`` that are cut off, and
+        texts that are ``cut`` off by their figure.
     """
     script = f"const PAGES = {json.dumps(pages)}, WIDTHS = {json.dumps(widths)};{SCRIPT}"
     outer, found = f"<!DOCTYPE html><body><script>{script}</script></body>", []

@@ -65,9 +65,19 @@ class Comparison:
         named, late = self.run_of.model.named_parameters(), self.run_of.model.late
         return {name for name, _ in named if name.startswith("late_part.") and not late}
 
+    @property
+    def unseen(self):
+        """The parameters of the late part, while branches that it is behind may hide it."""
+        ldb = self.run_of.ldb
+        if ldb is None or not isinstance(self.way.strategy, Branch):
+            return set()
+        plan = ldb._engine.windows.planner.plan
+        names = {n for i in np.flatnonzero(~plan.reached) for n in ldb.layers[i].parameter_names}
+        return {name for name in names if name.startswith("late_part.")}
+
     def compare_weights(self):
         """After a step."""
-        reached = set().union(*self.behind) - self.absent
+        reached = set().union(*self.behind) - self.absent - self.unseen
         run, twin = self.run_of, self.twin
         others = dict(twin.model.named_parameters())
         for name, mine in run.model.named_parameters():

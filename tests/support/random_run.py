@@ -39,6 +39,7 @@ class Run:
         self.looks = []  # called with the place in the passes
         self.dropped = set()  # names, of the step that was last made
         self.masks = []
+        self.moved = False  # whether a step has had a gradient
         self.gradients = {}  # as that step found them
         self.factor = 1.0
 
@@ -75,6 +76,7 @@ class Run:
         self.dropped = self.names_dropped()
         mask = self.ldb.mask
         self.masks.append(None if mask is None else mask.tolist())
+        self.moved |= any(gradient is not None for gradient in self.gradients.values())
         self.factor = self.ldb._engine.windows.window.lr_factor
 
     def names_dropped(self):

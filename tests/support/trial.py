@@ -125,8 +125,9 @@ class Trial(Comparison):
             try:
                 self.epoch(epoch, batches)
             except AttachError as error:
-                if run.masks and "branch" not in str(error):  # of the first step, or never
-                    raise  # but branches may be missed only when all is seen to train
+                # Before a weight moves; but branches may be missed only when all is seen to train.
+                if run.moved and "branch" not in str(error):
+                    raise
                 return self.refuse(error, before)
         assert generators == (random.getstate(), np.random.get_state()[1].tolist())
         if self.saved is not None:
@@ -140,7 +141,7 @@ class Trial(Comparison):
         self.refused = _known(str(error), REFUSALS)
         assert self.refused is not None, str(error)
         run, twin = self.run_of, self.twin
-        if len(run.optimizers) == 1 and not run.masks:  # of several the last step is looked at
+        if len(run.optimizers) == 1 and not run.moved:  # of several the last step is looked at
             for mine, theirs in zip(run.model.parameters(), twin.model.parameters(), strict=True):
                 assert same(mine, theirs), "a weight moved before the error"
         assert flags_of(run.model) == flags_of(twin.model)

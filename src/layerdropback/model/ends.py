@@ -91,14 +91,19 @@ class Ends:
         whose gradient the pass asked for itself.
         """
         below, tops = trace.roots_below(self._outputs), trace.tops()
+        others = set(trace.names.values()) - counts
         for number, single in sorted(trace.roots.items()):
             behind = trace.names_behind(number, counts)
             names = tuple(behind if number in tops else islice(behind, 1))
             if not names and below[number]:  # no parameter of its own: what it was made of has one
                 names = self._outputs[max(below[number])].behind
+            if (
+                number in tops or not names
+            ):  # where none of them trains, one that counts not is last
+                names += tuple(trace.names_behind(number, others))
             self._outputs[number] = _Output(single, below[number], names)
         for number in asked:
-            self._ask(trace.last_behind(number, counts))
+            self._ask(trace.last_behind(number, counts) or trace.last_behind(number, others))
         for node, tensor in outputs.items():
             self._tensors.append((weakref.ref(tensor), node_number(node)))
 

@@ -70,7 +70,10 @@ def make_report(folders: Sequence[Path], out: Path | None = None) -> Path:
 def _page(sources: Sequence[Source]) -> Page:
     runs = [run for source in sources for run in source.runs]
     labels = list(dict.fromkeys(run.label for run in runs))
-    page = Page(f"LayerDropBack: {', '.join(labels[:6])}{' ...' if len(labels) > 6 else ''}")
+    named = (
+        f"{labels[0]} and {len(labels) - 1} other arms" if len(labels) > 5 else ", ".join(labels)
+    )
+    page = Page(f"LayerDropBack: {named}")
     for source in sources:
         _result(page, source)
     record = next((source.record for source in sources if source.record is not None), None)

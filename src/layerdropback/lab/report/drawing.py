@@ -4,12 +4,16 @@ import io
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from ...errors import UsageError, explain
 
 # Wide enough to read on paper; a page scales it down on a phone.
 _WIDTH, _HEIGHT = 6.0, 3.4
+
+# Of a legend: characters of a line, and the height in inches that a figure has room for.
+_LEGEND, _LEGEND_HEIGHT = 60, 0.6
 
 # Neither light nor dark: each has contrast with both of the page's grounds. What is to have the
 # colour of the page's text is drawn in black.
@@ -32,11 +36,18 @@ def new_figure(columns: int = 1, height: float = _HEIGHT) -> tuple[Any, list[Any
 
 
 def legend_above(figure: Any, axes: Any, columns: int = 3) -> None:
-    """The labels of one panel, above all panels."""
+    """The labels of one panel, above all panels, in as many columns as fit; the figure grows."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=columns, fontsize="small", frameon=False
-    )
+    labels = [shorten(label, _LEGEND, placeholder=" …") for label in labels]
+    where: dict[str, Any] = {"loc": "outside upper center", "fontsize": "small", "frameon": False}
+    for fewer in range(columns, 0, -1):
+        legend = figure.legend(handles, labels, ncols=fewer, **where)
+        size = legend.get_window_extent()
+        if fewer == 1 or size.width <= figure.bbox.width:
+            break
+        legend.remove()
+    more = size.height / figure.dpi - _LEGEND_HEIGHT
+    figure.set_figheight(figure.get_figheight() + max(0.0, more))
 
 
 def stacked_bars(

@@ -4,6 +4,7 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from statistics import fmean
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -116,9 +117,8 @@ def front(points: Sequence[Point]) -> str:
         colour = COLOURS[number % len(COLOURS)]
         axes.errorbar(times, means, yerr=reach, color=colour, fmt="o", markersize=5, label=kind)
         for point, time, mean in zip(mine, times, means, strict=True):
-            axes.annotate(
-                f"{point.rate:g}", (time, mean), (5, 4), textcoords="offset points", fontsize=7
-            )
+            rate = f"{point.rate:g}" if point.rate else ""
+            axes.annotate(rate, (time, mean), (5, 4), textcoords="offset points", fontsize=7)
     best = [point for point in points if point.on_front]
     axes.plot(
         [100 * point.time for point in best],
@@ -173,21 +173,27 @@ def updates(runs: Sequence[Run]) -> str:
         if run.dropped:
             known.setdefault(run.label, []).append(run)
     known = dict(list(known.items())[:4])
-    layers = max((len(run.dropped or {}) for found in known.values() for run in found), default=1)
+    names = {label: list(found[0].dropped or {}) for label, found in known.items()}
+    layers = max(map(len, names.values()), default=1)
+    # Where all have the same layers the first panel names them.
+    naming = list(names)[:1] if len(set(map(tuple, names.values()))) == 1 else list(names)
     figure, panels = new_figure(columns=len(known), height=min(14.0, 1.0 + 0.13 * layers))
     for axes, (label, found) in zip(panels, known.items(), strict=True):
-        names = list(found[0].dropped or {})
         shares = [
-            statistics.mean(1 - (run.dropped or {})[name] / max(1, run.steps) for run in found)
-            for name in names
+            100
+            * statistics.mean(1 - (run.dropped or {})[name] / max(1, run.steps) for run in found)
+            for name in names[label]
         ]
-        places = range(len(names))
-        axes.barh(places, [100 * share for share in shares], color=COLOURS[0])
-        axes.set_yticks(places, shortened(names, _LABEL // len(known)))
+        places = range(len(shares))
+        axes.barh(places, shares, color=COLOURS[0])
+        most = _LABEL // (1 + len(naming))
+        axes.set_yticks(places, shortened(names[label], most) if label in naming else [])
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.tick_params(axis="y", labelsize=5)
-        axes.set(xlabel="% of steps", title=label, xlim=(0, 100))
+        axes.set(xlim=(0, 100), xticks=(0, 50, 100))
+        axes.set_title(fill(label, 40 // len(known)), fontsize="small")
+    figure.supxlabel("% of steps", fontsize="medium")
     return as_svg(figure, "Share of the steps in which each layer was updated")
 
 
