@@ -18,7 +18,9 @@ class Branch(Independently):
     """Drop every residual branch by itself, all of its layers together (issue 5; DropBP).
 
     A dropped branch's output is detached, so that its backward pass is skipped whole. Branches are
-    found in the autograd graph; `layerdropback.lab.find_branches` shows them.
+    found in the autograd graph; `layerdropback.lab.find_branches` shows them. A part that the model
+    uses only later, inside of a branch, is dropped with it from its first step on, and becomes one
+    of its layers in the first step that keeps it.
 
     Attributes:
         rate: chance of each branch to be dropped in a drop step, in [0, 1); 0 is plain training.
