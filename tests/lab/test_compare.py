@@ -76,6 +76,18 @@ def test_one_seed_gives_no_verdict(run):
     assert "ldb: not enough seeds: three or more are needed" in output
 
 
+def as_if_never_stopped(record):
+    """Every run is the one that it would be alone."""
+    data = load_data("digits", limit_train=48, limit_test=40)
+    for arm in record.arms:
+        config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
+        for seed in record.seeds:
+            trainer = Trainer(replace(config, seed=seed), data)
+            expected = [trainer.train_epoch(epoch) for epoch in range(config.epoch_count)]
+            found = [row["train_loss"] for row in record.rows(arm["name"], seed)]
+            assert found == [metrics.train_loss for metrics in expected]
+
+
 @pytest.mark.parametrize(
     ("steps", "where"),
     [
@@ -104,22 +116,15 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
     if where == "runs":
         assert record.pilot == stopped.pilot
         assert record.arms == stopped.arms
-    # Every run is the one that nothing stopped.
-    data = load_data("digits", limit_train=48, limit_test=40)
-    for arm in record.arms:
-        config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
-        for seed in record.seeds:
-            trainer = Trainer(replace(config, seed=seed), data)
-            expected = [trainer.train_epoch(epoch) for epoch in range(config.epoch_count)]
-            found = [row["train_loss"] for row in record.rows(arm["name"], seed)]
-            assert found == [metrics.train_loss for metrics in expected]
+    as_if_never_stopped(record)
 
 
-def test_what_was_dropped_is_kept_with_a_seeds_last_row(run, tmp_path):
-    """A seed that has all of its rows is not run again, so a kill after it must lose nothing."""
+class Killed(BaseException):
+    pass
 
-    class Killed(BaseException):
-        pass
+
+def killed_after_the_first_seed(run, *flags):
+    """Saved with its last row, and not once more."""
 
     def killed(self):
         raise Killed
@@ -128,10 +133,22 @@ def test_what_was_dropped_is_kept_with_a_seeds_last_row(run, tmp_path):
         patch.setattr(Storing, "is_due", True)
         patch.setattr(_Comparison, "_close", killed)
         with pytest.raises(Killed):
-            run("compare", *THREE_STEPS, "--epochs", "2", "--seeds", "1", "--out", "lab")
+            run("compare", *THREE_STEPS, "--epochs", "2", *flags, "--out", "lab")
+
+
+def test_what_was_dropped_is_kept_with_a_seeds_last_row(run, tmp_path):
+    """A seed that has all of its rows is not run again, so a kill after it must lose nothing."""
+    killed_after_the_first_seed(run, "--seeds", "1")
     record = Record.read(tmp_path / "lab")
     assert record.finished_seeds() == [0]
     assert sum(record.dropped["ldb 0"].values()) > 0
+
+
+def test_the_next_seed_does_not_begin_where_the_last_one_ended(run, tmp_path, short_pilot):
+    killed_after_the_first_seed(run, "--seeds", "2")
+    flags = [*THREE_STEPS, "--epochs", "2", "--seeds", "2", "--out", "lab"]
+    assert run("compare", *flags, "--resume")[0] == 0
+    as_if_never_stopped(Record.read(tmp_path / "lab"))
 
 
 @pytest.mark.slow

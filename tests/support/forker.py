@@ -78,8 +78,16 @@ def without_a_clock():
     storing.SAVE_EVERY = -1.0
 
 
+def renew_threads():
+    """Torch's pool of threads is not forked; two threads that make it anew at once abort."""
+    import torch
+
+    torch.set_num_threads(torch.get_num_threads())
+
+
 def run_ldb(order):
     """What ``ldb`` does; its exit code."""
+    renew_threads()
     start = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     for number, (place, count, rank) in enumerate(order["kills"]):
         if number == start and rank == int(os.environ.get("RANK", "0")):

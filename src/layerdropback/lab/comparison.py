@@ -167,8 +167,10 @@ class _Comparison:
     def _run(self, seed: int, states: Mapping[str, Any]) -> None:
         """All arms with one seed, in turns."""
         self.record.epochs = [row for row in self.record.epochs if row["seed"] != seed]
+        # Those of a seed that had made its last row are no beginning of the next one.
+        mine = {name: state for name, state in states.items() if state.get("seed") == seed}
         for arm in self.arms.values():
-            player = Player(arm, seed, self.task, states.get(arm.name))
+            player = Player(arm, seed, self.task, mine.get(arm.name))
             self.players.append(player)
             self.record.epochs += [_row(player, row) for row in player.history]
         try:

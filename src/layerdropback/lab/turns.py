@@ -197,6 +197,7 @@ class Player:
         with self.generators():
             run, generators = self.run.state_dict(), generator_states(self.device)
         return {
+            "seed": self.seed,
             "run": run,
             "history": self.history,
             "so_far": asdict(self._settled()),
