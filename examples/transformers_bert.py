@@ -55,11 +55,12 @@ def main() -> None:
         args.model, num_labels=len(train.names)
     )
     callback = LayerDropBackCallback()
+    steps = int(args.epochs * len(train) / 32)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             args.out, num_train_epochs=args.epochs, per_device_train_batch_size=32,
-            learning_rate=args.lr, warmup_steps=0.1, logging_steps=20, report_to="none",
+            learning_rate=args.lr, warmup_steps=steps // 10, logging_steps=20, report_to="none",
         ),
         train_dataset=train,
         eval_dataset=test,

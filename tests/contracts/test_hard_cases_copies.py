@@ -75,7 +75,7 @@ def test_an_attachment_that_fails_leaves_nothing(monkeypatch):
     def fails(*args, **settings):
         raise RuntimeError("no hooks here")
 
-    monkeypatch.setattr(model, "register_forward_hook", fails, raising=False)
+    monkeypatch.setitem(vars(model), "register_forward_hook", fails)
     with pytest.raises(RuntimeError, match="no hooks here"):
         LayerDropBack(model, optimizer)
     monkeypatch.undo()

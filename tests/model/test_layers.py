@@ -1,5 +1,7 @@
 """A model's parameters, grouped into layers."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -7,6 +9,7 @@ import torchvision
 from torch import nn
 
 from layerdropback import AttachError, find_layers
+from layerdropback.lab.memory.fakes import on_meta
 from zoo import ZOO, Attention, TiedGPT, mlp
 
 UNITS = ("layer", "block", "tensor")
@@ -18,8 +21,7 @@ def names(model, unit="layer"):
 
 def without_data(model):
     """One of timm's models by its name, or what makes one."""
-    with torch.device("meta"):
-        return timm.create_model(model) if isinstance(model, str) else model()
+    return on_meta(partial(timm.create_model, model) if isinstance(model, str) else model)
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -88,6 +88,15 @@ def test_only_ends_have_something_behind_them():
     assert now.behind.keys() == now.ends == {"a", "b"}
 
 
+def test_what_thaws_behind_an_end_is_known_to_be_there():
+    def order(*names):
+        ranks = {name: rank for rank, name in enumerate(reversed(names))}
+        return Order(ranks, ranks, ends=frozenset("a"), behind={"a": names})
+
+    assert order("a", "c").updated(order("a", "b")).behind == {"a": ("a", "c", "b")}
+    assert order("a", "c").updated(order("a", "b", "c")).behind == {"a": ("a", "b", "c")}
+
+
 def test_what_is_reached_now_is_unreached_no_longer():
     older = Order({"a": 0}, {"a": 0}, frozenset({"u"}))
     assert older.updated(Order({"u": 0}, {"u": 0})).unreached == frozenset()

@@ -72,6 +72,8 @@ class Comparison:
         if ldb is None or not isinstance(self.way.strategy, Branch):
             return set()
         plan = ldb._engine.windows.planner.plan
+        if plan is None:  # nothing has been recorded yet
+            return set()
         names = {n for i in np.flatnonzero(~plan.reached) for n in ldb.layers[i].parameter_names}
         return {name for name in names if name.startswith("late_part.")}
 

@@ -48,6 +48,8 @@ class Order:
         instead = {name for end in frozen for name in self.behind.get(end, ())}
         ends = self.ends | (newer.ends - instead)
         behind = {**newer.behind, **self.behind}
+        for end in newer.behind.keys() & self.behind.keys():
+            behind[end] = tuple(_merged(ranks(self.behind[end]), ranks(newer.behind[end])))
         return Order(
             first=_merged(self.first, newer.first),
             last=_merged(self.last, newer.last),
