@@ -52,7 +52,14 @@ def from_below(epoch, model, optimizers):
         model[number].requires_grad_(number >= epoch)
 
 
+def bias_alone(epoch, model, optimizers):
+    """In the end the last bias trains alone, for the first time: no product has a cost then."""
+    model.requires_grad_(epoch < 3)
+    model[-1].bias.requires_grad_(epoch >= 3)
+
+
 WAYS = {
+    "bias alone": (net, of_all, bias_alone),
     "backbone": (head_alone, of_trained, backbone),
     "gradually": (head_alone, of_trained, gradually),
     "by flags": (head_alone, of_all, by_flags),

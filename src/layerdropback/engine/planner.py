@@ -97,8 +97,13 @@ class Knowledge:
         by_hand, scaled = known.by_hand or recorder.by_hand, known.scaled or recorder.scaled
         learned = replace(known, order=order, by_hand=by_hand, scaled=scaled)
         if self._strategy.needs_costs:
-            self._require_costs(recorder)
-            learned = self._weighed(learned, recorder)
+            try:
+                self._require_costs(recorder)
+                learned = self._weighed(learned, recorder)
+            except AttachError:
+                if self.learned is None:
+                    raise
+                return self.learned  # a later step may show less: nothing but a bias trains, say
         if self._strategy.needs_branches:
             learned = replace(learned, branches=self._branches(learned, recorder))
         if self.learned is None:
