@@ -95,6 +95,16 @@ def test_the_newer_recording_goes_before_the_older_where_it_saw_as_much():
     assert merged([one, two], [again], {"a.w"}) == (two, again)
 
 
+def test_what_is_frozen_now_stays_in_its_branch():
+    older = ResidualBranch("m", ("m.a", "m.b", "m.c"), 0.5)
+    now = ResidualBranch("m", ("m.a", "m.new"), 0.3)
+    (found,) = merged([older], [now], {"m.a", "m.new"})
+    assert found == ResidualBranch("m", ("m.a", "m.new", "m.b", "m.c"), 0.3)
+    inner, outer = ResidualBranch("m.x", ("m.b",), 0.1), ResidualBranch("m", ("m.a",), 0.2)
+    found = merged([older], [inner, outer], {"m.a", "m.b"})
+    assert [one.parameter_names for one in found] == [("m.b",), ("m.a", "m.c")]
+
+
 MODEL = nn.Sequential(*(nn.Linear(2, 2) for _ in range(4)))
 LAYERS = find_layers(MODEL)
 ALL = [name for name, _ in MODEL.named_parameters()]

@@ -8,7 +8,7 @@ connection say (issue 5; DropBP, NeurIPS 2024, does it for transformers that wer
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx
 from torch import nn
@@ -59,8 +59,25 @@ def module_sizes(model: nn.Module) -> dict[str, int]:
 def merged(
     older: Sequence[ResidualBranch], newer: Sequence[ResidualBranch], seen: Set[str]
 ) -> tuple[ResidualBranch, ...]:
-    """The branches of two forward passes, of which the newer used just the parameters `seen`."""
-    return (*(b for b in older if not seen & set(b.parameter_names)), *newer)
+    """The branches of two forward passes, of which the newer used just the parameters `seen`.
+
+    What only the older one used is frozen by now, and stays with those that it was with.
+    """
+    kept: list[ResidualBranch] = []
+    more: dict[str, list[str]] = defaultdict(list)
+    for branch in older:
+        frozen = [name for name in branch.parameter_names if name not in seen]
+        if len(frozen) == len(branch.parameter_names):
+            kept.append(branch)
+        elif heirs := [
+            one for one in newer if set(one.parameter_names) & set(branch.parameter_names)
+        ]:
+            same = (one for one in heirs if one.name == branch.name)
+            more[next(same, heirs[0]).name] += frozen
+    extended = (
+        replace(one, parameter_names=(*one.parameter_names, *more[one.name])) for one in newer
+    )
+    return (*kept, *extended)
 
 
 class _Graph:
