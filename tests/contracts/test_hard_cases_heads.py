@@ -116,6 +116,23 @@ def test_freezing_the_classifier_keeps_the_layer_before_it():
         assert any("2.weight" in names for names in masks)
 
 
+def test_a_frozen_head_whose_layer_trains_elsewhere_keeps_the_layer_before_it():
+    """Heads that share a weight are one layer; the other's bias is of no use to this output."""
+    model = TwoHeads()
+    model.body, model.b.weight = nn.Sequential(model.body, nn.Linear(8, 8)), model.a.weight
+    ldb, optimizer = attach(model, Uniform(0.9), schedule=Schedule(every=1, start=1), verify=False)
+
+    def one(net):
+        net(torch.randn(2, 8), "a").sum().backward()
+
+    steps(ldb, model, optimizer, 0, backward=together)
+    model.a.requires_grad_(False)
+    steps(ldb, model, optimizer, 1, 20, one)
+    times = ldb.stats()["times_dropped"]
+    assert times.pop("body.0") > 0
+    assert times == {"body.1": 0, "a+b": 0}
+
+
 def test_freezing_at_the_top_of_the_loop_is_seen_in_the_same_step():
     """The head is frozen in every other step, after the mask was drawn."""
     model = mlp()

@@ -128,3 +128,11 @@ def test_crops_take_at_least_their_share():
             int(cut[0, 0, -1]) - int(cut[0, 0, 0]) for cut in (transform(image) for _ in range(30))
         ]
         assert (min(spans) > 75) == (least > 0.5)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"mean": [10**400]}, {"std": [10**400]}, {"crop_pct": 10**400}, {"std": [float("inf")]}]
+)
+def test_numbers_that_are_none_are_values_of_the_wrong_kind(odd):
+    with pytest.raises(ValueError, match="too large|finite"):
+        Inputs.read({"mean": [0.5], "std": [0.5]} | odd)

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..model.branches import Group, ResidualBranch, make_groups
 from ..model.layers import Layer
@@ -101,13 +102,12 @@ class Plan:
             own = {i for i in range(len(layers)) if ids & set(map(id, layers[i].parameters))}
             some = (siblings[i] for i in ranked if i in own)
             self._rankings.append([tuple(i for i in group if i in own) for group in some])
-        # For each end the layers that it is made with, in the same way.
-        self._ends: list[list[tuple[int, ...]]] = []
-        place = {name: i for i, own in enumerate(names) for name in own}
+        # For each end what it is made with, by the last use: a parameter, and what is kept with it.
+        self._ends: list[list[tuple[nn.Parameter, tuple[int, ...]]]] = []
+        place = {name: (p, siblings[i]) for i, la in enumerate(layers) for name, p in la.named()}
         for end in order.ends & place.keys():
-            behind = (end, *order.behind.get(end, ()))
-            indices = dict.fromkeys(place[name] for name in behind if name in place)
-            self._ends.append([siblings[i] for i in indices])
+            behind = dict.fromkeys((end, *order.behind.get(end, ())))
+            self._ends.append([place[name] for name in behind if name in place])
         if strategy.resting is not None:
             self._rankings = self._needed(learned.scaled)
         self._last: tuple[tuple[Heads, float], Facts, Odds] | None = None
@@ -122,10 +122,12 @@ class Plan:
         layers, turns = self._facts.layers, self._strategy.resting is not None
         frozen = frozenset(i for i, la in enumerate(layers) if not la.trainable) if turns else ()
         ends = self._ends if self._strategy.keeps_heads else self._uncovered_ends()
-        found = {i for ranking in ends for i in ranking[0]}  # frozen ones are not cut off
-        for ranking in (*self._rankings, *ends):
+        found = {i for end in ends for i in end[0][1]}  # frozen ones are not cut off
+        for ranking in self._rankings:
             last = (group for group in ranking if any(layers[i].trainable for i in group))
             found.update(next(last, ranking[0] if ranking else ()))
+        for end in ends:  # of its layers some may hold what is no part of it
+            found.update(next((group for parameter, group in end if parameter.requires_grad), ()))
         return frozenset(found.union(frozen))
 
     def _needed(self, scaled: bool) -> list[list[tuple[int, ...]]]:
@@ -140,14 +142,14 @@ class Plan:
         known = self._ends or not self._strategy.keeps_heads
         return needed if known else [*needed, *self._rankings[:1]]
 
-    def _uncovered_ends(self) -> list[list[tuple[int, ...]]]:
+    def _uncovered_ends(self) -> list[list[tuple[nn.Parameter, tuple[int, ...]]]]:
         """The ends that some turn leaves with nothing to train, if their last layers may rest.
 
         Torch refuses a loss of such an output.
         """
         layers, free = self._facts.layers, np.flatnonzero(self._facts.free).tolist()
         turns = {i for i in free if layers[i].trainable and self._strategy.takes_turns(layers[i])}
-        return [end for end in self._ends if not turns.issubset(i for some in end for i in some)]
+        return [end for end in self._ends if not turns.issubset(i for _, some in end for i in some)]
 
     def facts(self, heads: Heads) -> Facts:
         """What the strategy may know, with these heads."""

@@ -36,10 +36,13 @@ class Inputs:
             >>> Inputs.read({"mean": (0.5,), "std": (0.2,), "interpolation": "lanczos"})
             Inputs(mean=[0.5], std=[0.2], interpolation='bicubic', crop_pct=0.875)
         """
-        mean, std = ([float(number) for number in values[key]] for key in ("mean", "std"))
+        try:
+            mean, std = ([float(number) for number in values[key]] for key in ("mean", "std"))
+            share = float(values.get("crop_pct", CROP_PCT))
+        except OverflowError as error:
+            raise ValueError("a number is too large") from error
         # Tensors are resized in these two ways; timm knows some more, which are like the second.
         name = values.get("interpolation", INTERPOLATION)
-        share = float(values.get("crop_pct", CROP_PCT))
         if not 0 < share <= 1:
             raise ValueError("crop_pct is a share")
         if not 1 <= len(mean) == len(std):
