@@ -1,5 +1,6 @@
 """What a network wants of its images: as its first weights were trained, and told with its last."""
 
+import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
