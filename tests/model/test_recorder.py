@@ -225,3 +225,44 @@ def test_it_is_current_while_the_same_parameters_train():
     model[0].requires_grad_(True)
     assert not recorder.is_current
     recorder.stop()
+
+
+class Sometimes(nn.Module):
+    """Calls one of its two layers, or both."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x, *names):
+        for name in names:
+            x = getattr(self, name)(x)
+        return x
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    ("passes", "kept"),
+    [
+        (["a", "a"], ["a"]),
+        (["a", "ab"], ["a", "ab"]),
+        (["ab", "a"], ["ab"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_passes_that_use_other_parameters_are_all_kept(passes, kept, together):
+    """What is told of the whole step is told of each form that the model took in it."""
+
+    def work(model):
+        outputs = []
+        for names in passes:
+            outputs.append(model(torch.randn(2, 8), *names).sum())
+            if not together:
+                outputs.pop().backward()
+        if together:
+            sum(outputs).backward()
+
+    found = [sorted({name[0] for name in t.used}) for t in recorded(Sometimes(), work).traces]
+    if together and passes == ["a", "ab"]:
+        kept = ["ab"]  # nothing had been reached when the second one came
+    assert found == [list(names) for names in kept]

@@ -8,11 +8,14 @@ installed. What a page takes for the reader's own (images, sentences, weights) i
 """
 
 import argparse
+import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from docs_pages import ROOT
 
 # Seconds for a line.
 LONGEST = 900
+_ONE_AT_A_TIME = threading.Lock()
 BIN = Path(sys.executable).parent
 
 
@@ -51,7 +55,7 @@ class Done:
 
 
 def provide(clone):
-    """What is the reader's own on the pages."""
+    """What is the reader's own on the pages; by threads one at a time: it imports."""
     import timm
     from safetensors.torch import save_file
     from transformers import LlamaConfig
@@ -78,10 +82,9 @@ def provide(clone):
 
 def environment(clone):
     """Of a shell in the clone: its code, this environment's programs, no network."""
-    made = [f"-o {BIN.parent / name}" for name in (".installed", ".installed-docs")]
     own = {"PYTHONPATH": str(clone / "src"), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    own |= {"VENV": str(BIN.parent), "MAKEFLAGS": " ".join(made)}
-    return os.environ | own | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    own |= {"VENV": str(BIN.parent), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | own
 
 
 def execute(page, line, clone):
@@ -116,15 +119,26 @@ def run_page(page, quick=False, say=lambda done: None):
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder).resolve() / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        provide(clone)
+        os.utime(clone / "pyproject.toml", (0, 0))  # make installs where it is the newer one
+        with _ONE_AT_A_TIME:
+            provide(clone)
         where = "python -c 'import layerdropback; print(layerdropback.__file__)'"
         home = execute(page, where, clone).output.strip()
         if not Path(home).is_relative_to(clone):
             raise RuntimeError(f"the clone's code is not what is imported: {home}")
+        installed = installation()
         for line in chosen:
             found.append(execute(page, line, clone))
             say(found[-1])
+        if installation() != installed:
+            raise RuntimeError(f"a line of {page} has installed something else")
     return found
+
+
+def installation():
+    """Where the environment has the library from, whatever the directory."""
+    spec = importlib.metadata.distribution("layerdropback").read_text("direct_url.json")
+    return json.loads(spec or "{}").get("url")
 
 
 def main():

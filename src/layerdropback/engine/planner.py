@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -152,8 +151,7 @@ class Knowledge:
             raise AttachError([explain(fact, cause, "attach to the module that the loop calls")])
         sizes, found = module_sizes(self._target.inner), learned.branches or ()
         for trace in recorder.traces:
-            used = set(chain.from_iterable(trace.uses.values()))
-            found = merged(found, branches_of(trace, sizes), used)
+            found = merged(found, branches_of(trace, sizes), trace.used)
         plan = self.plan(replace(learned, branches=found))
         layers = self._target.layers
         everything = all(la.trainable for la in layers) and not learned.order.unreached

@@ -6,6 +6,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -128,6 +129,11 @@ class CallTrace:
             if (name := self.names.get(id(edge.leaf))) is not None:
                 found.setdefault(edge.number, []).append(name)
         return found
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """The parameters that the pass uses."""
+        return frozenset(chain.from_iterable(self.uses.values()))
 
     @cached_property
     def _children(self) -> dict[int, set[int]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
@@ -93,8 +94,12 @@ class Recorder:
 
     @property
     def traces(self) -> list[CallTrace]:
-        """A forward pass of the model, or of each part, whose outputs the loss reached."""
-        return [trace for trace in self._seen.traces.values() if trace.reached]
+        """Forward passes of the model, or of each part, whose outputs the loss reached.
+
+        Several of a part where they use other parameters.
+        """
+        kept = chain.from_iterable(self._seen.traces.values())
+        return [trace for trace in kept if trace.reached]
 
     def saw_forward(
         self,
@@ -128,10 +133,15 @@ class Recorder:
         for node in tensors:
             known = (trace.reached, self._seen.reached)
             node.register_prehook(partial(_reach, known, ends, node_number(node)))
-        earlier = self._seen.traces.get(part)
-        if earlier is None or not earlier.reached:  # one that the loss reaches is enough
-            self._seen.traces[part] = trace
+        self._keep(trace, self._seen.traces.setdefault(part, []))
         return trace
+
+    @staticmethod
+    def _keep(trace: CallTrace, kept: list[CallTrace]) -> None:
+        """One of the same parameters that the loss reaches is enough."""
+        kept[:] = [one for one in kept if one.reached or not one.used <= trace.used]
+        if not any(trace.used <= one.used for one in kept):
+            kept.append(trace)
 
     def begin_backward(self) -> None:
         """A backward pass begins: see whose gradients it is for."""
@@ -165,7 +175,7 @@ class Recorder:
     def finish(self) -> Order:
         """Stop watching, and put what was seen in order."""
         self.stop()
-        for trace in self._seen.traces.values():
+        for trace in chain.from_iterable(self._seen.traces.values()):
             trace.settled = True
         if self._seen.reached:
             self.costs.leave_out(self._seen.reached)
@@ -201,7 +211,7 @@ class _Seen:
         self.large: set[str] = set()
         self.uses: dict[str, tuple[int, int]] = {}
         self.ends = Ends()
-        self.traces: dict[int, CallTrace] = {}
+        self.traces: dict[int, list[CallTrace]] = {}
         self.roots: set[int] = set()
         self.reached: set[int] = set()  # of these, those through which gradients came
         self.whole: list[Tensor] = []  # kept: a number may be reused
