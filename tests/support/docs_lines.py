@@ -36,7 +36,7 @@ MODERN = How(TINY | {"--epochs": "6"})  # its warm-up takes five
 COMPARE = How(TINY | {"--seeds": "2"})
 TASK = How({"--seeds": "2"})
 SWEEP = How(TINY | {"--seeds": "1", "--rates": "0.5"})
-PROFILE = How({"--batch-size": "4", "--pairs": "3"})
+PROFILE = How({"--model": "test_resnet", "--batch-size": "4", "--pairs": "3"})
 
 INSTALLS = not_run("make check-dist installs, in an environment of its own")
 
