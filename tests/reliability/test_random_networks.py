@@ -10,7 +10,7 @@ import pytest
 
 from trial import attempt, described
 
-COUNT, PARTS = 42, 6
+COUNT, PARTS = 200, 8
 
 
 @pytest.fixture(scope="module")
