@@ -60,6 +60,7 @@ def test_the_demo_fine_tunes_with_the_preset_from_weights_of_other_classes(run, 
     assert spare > after.limit_train * HELD_OUT, "what rates are tuned on is not trained on"
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_the_demo_ends_with_its_table_and_names_the_report(run, short_pilot, monkeypatch):
     """Smaller: its verdict is none that counts."""
     monkeypatch.setattr(images, "MOST", 60)
@@ -171,11 +172,10 @@ def test_the_cifar10_card_is_written(capsys, tmp_path):
 
 def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(finetune_recipe, "MODEL", "test_resnet")
-    monkeypatch.setattr(finetune_recipe, "SIZE", 32)
     images = make_folder(tmp_path / "images", size=(40, 40), train=24, test=2)
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "first.safetensors")
     always = ["--data", str(images), "--init", str(tmp_path / "first.safetensors")]
-    always += ["--out", str(tmp_path / "card"), "--threads", "1"]
+    always += ["--out", str(tmp_path / "card"), "--threads", "1", "--image-size", "32"]
     small = "batch_size=6,epochs=1"
     for flags, rows in (
         (["--seeds", "1", "--change", small, "--timed"], ["plain ", "preset "]),
@@ -186,6 +186,7 @@ def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, 
     ):
         main(["finetune-recipe", *always, *flags])
         text = (tmp_path / "card.md").read_text()
+        assert "at 32 pixels" in text
         assert [text.count(f"\n| {row}") for row in rows] == [1, 1]
         runs = read_card(tmp_path / "card")["runs"]
         assert len(runs) == len(rows) * (2 if "--folds" in flags else 1)

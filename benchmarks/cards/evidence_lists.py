@@ -5,6 +5,9 @@ TASKS = {
     "fine-tuning, EfficientNet-Lite0, 1,000 images, 3 epochs": (
         "2026-11-29-cifar1000-efficientnet",
     ),
+    "fine-tuning, EfficientNet-Lite0, 5,000 images, 3 epochs": (
+        "2026-11-29-cifar5000-efficientnet",
+    ),
     "fine-tuning, MiniLM on TREC, 1 epoch": ("2026-11-28-trec-minilm", "2026-11-29-trec-ways"),
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
     "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
@@ -47,6 +50,12 @@ STATUS = (
         "fine-tuning EfficientNet-Lite0 (real weights), 1,000 images, 3 epochs",
         "the lower half, in every step (preset `finetune`)",
         "2026-11-29-cifar1000-efficientnet",
+        "ldb",
+    ),
+    (
+        "the same on 5,000 images",
+        "the same",
+        "2026-11-29-cifar5000-efficientnet",
         "ldb",
     ),
     (

@@ -32,7 +32,7 @@ from ..common.card_files import write
 from ..common.facts import facts_of, listed
 from ..common.flags import out
 
-MODEL, SIZE = "tf_efficientnet_lite0", 128
+MODEL = "tf_efficientnet_lite0"
 ARMS = {"plain": {"drop_rate": 0.0}, "preset": {}}
 TIMES = ("No times: the machine had other work.", "Seconds: of training, without the tests.")
 MEASURED_STEP = 5  # the first one is recorded, and keeps everything
@@ -66,7 +66,8 @@ class Held:
 
 def config_of(args: argparse.Namespace, arm: str, seed: int, change: str = "") -> TrainConfig:
     """The recipe's settings for one run."""
-    given = {"model": MODEL, "init": args.init, "data": f"folder:{args.data}", "image_size": SIZE}
+    given = {"model": MODEL, "init": args.init, "data": f"folder:{args.data}"}
+    given |= {"image_size": args.image_size, "channels_last": args.channels_last}
     given |= {"in_memory": "no", "seed": seed, "threads": args.threads, "workers": 0}
     pairs = [pair.split("=") for pair in change.split(",") if pair]
     changes = typed({name: yaml.safe_load(value) for name, value in pairs}, "--change")
@@ -142,6 +143,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--init", type=Path, required=True)
     out(parser)
+    parser.add_argument("--image-size", type=int, default=128, help="pixels of a side")
+    parser.add_argument("--channels-last", action="store_true", help="as ldb train's flag")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=1000)
@@ -161,6 +164,7 @@ def run(args: argparse.Namespace) -> None:
     head += ["seconds", "of plain's"] if args.timed else []
     text = CARD.format(
         date=date.today(),
+        size=args.image_size,
         table=markdown_table(head, rows(runs, args.timed)),
         tested=f"held-out training images, {args.folds} parts" if args.folds else "the test images",
         times=TIMES[args.timed],
@@ -175,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
 
 CARD = """# The recipe `finetune` on the ants and bees ({date})
 
-EfficientNet-Lite0 with weights of ImageNet, at 128 pixels, on the ants and bees of PyTorch's
+EfficientNet-Lite0 with weights of ImageNet, at {size} pixels, on the ants and bees of PyTorch's
 tutorial of transfer learning, with `ldb train`'s own trainer. Tested on {tested}.
 `plain` is the recipe with `--drop-rate 0`; `preset` is the recipe as it is, with a fixed cut at
 half of the backward pass's cost in every step. {times}

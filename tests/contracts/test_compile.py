@@ -82,7 +82,8 @@ def test_blocks_follow_every_mask_with_few_graphs(strategy, graphs):
     twins.compare_states()
 
 
-@truncate_first
+@slow
+@each_strategy
 def test_full_epochs_windows_of_several_batches_and_evaluation(strategy, graphs):
     model = vit(depth=4)
     graphs.compile_blocks(model.blocks)
@@ -130,7 +131,8 @@ class Widths(nn.Module):
         return [self.head(x)]
 
 
-@truncate_first
+@slow
+@each_strategy
 def test_blocks_that_share_no_graph(strategy, graphs):
     """A graph that saw the same block last is one whose guards are most lenient."""
     model = Widths()
@@ -142,6 +144,7 @@ def test_blocks_that_share_no_graph(strategy, graphs):
     assert graphs.count == 4 * BLOCK_GRAPHS[strategy]
 
 
+@slow
 def test_places_that_are_touched_for_older_compilers_hold_what_they_held(graphs, monkeypatch):
     model = Widths()
     before = [dict(module._parameters) for module in model.modules()]
@@ -246,6 +249,7 @@ def test_a_whole_model_needs_a_graph_for_each_mask_of_a_pool(strategy, graphs):
     assert graphs.count == warm <= 3 + 1
 
 
+@slow
 def test_beyond_the_compilers_limit_a_whole_model_runs_uncompiled_and_right(graphs):
     model = Chain(dropout=0)
     compiled = torch.compile(model, backend=graphs.backend)

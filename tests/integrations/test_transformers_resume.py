@@ -93,7 +93,7 @@ def test_from_full_and_drop_epochs(tmp_path, strategy, accumulation, restore):
 
 def test_with_dropout(tmp_path):
     """Generators of the model are the Trainer's to restore; masks need none."""
-    _, steps = whole_run(tmp_path / "whole", Uniform(0.5), name="bert")
+    _, steps = whole_run(tmp_path / "whole", Uniform(0.5), name="bert", save_steps=14)
     again = resumed(
         tmp_path / "whole" / "checkpoint-14", tmp_path / "rest", callback(Uniform(0.5)), name="bert"
     )
@@ -102,7 +102,7 @@ def test_with_dropout(tmp_path):
 
 
 def test_the_last_checkpoint_of_the_folder(tmp_path):
-    whole_run(tmp_path, Uniform(0.5), max_steps=14)
+    whole_run(tmp_path, Uniform(0.5), max_steps=14, save_steps=13)
     ours, rest = callback(Uniform(0.5)), Steps()
     run("llama", tmp_path, ours, rest, model=zeroed("llama"), resume=True, max_steps=18)
     assert ours.ldb.stats()["step"] == 18
@@ -112,7 +112,7 @@ def test_the_last_checkpoint_of_the_folder(tmp_path):
 def test_a_checkpoint_without_a_state_is_told_and_those_after_it_have_one(tmp_path):
     run("llama", tmp_path, save_strategy="steps", save_steps=3, num_train_epochs=2)
     path = tmp_path / "checkpoint-6"
-    saving = {"save_strategy": "steps", "save_steps": 1}
+    saving = {"save_strategy": "steps", "save_steps": 3}
     with pytest.warns(
         UserWarning, match=r"the run goes on at step 6, LayerDropBack begins anew\. C"
     ):
@@ -123,13 +123,13 @@ def test_a_checkpoint_without_a_state_is_told_and_those_after_it_have_one(tmp_pa
 
 
 def test_other_settings_than_the_checkpoints_are_told(tmp_path):
-    whole_run(tmp_path, Uniform(0.5), max_steps=13)
+    whole_run(tmp_path, Uniform(0.5), max_steps=13, save_steps=13)
     with pytest.warns(UserWarning, match=r"strategy\.rate is 0\.5 in the state and 0\.25 here"):
         resumed(tmp_path / "checkpoint-13", tmp_path, callback(Uniform(0.25)))
 
 
 def test_settings_that_are_restored_with_the_callbacks_are_the_checkpoints(tmp_path):
-    whole_run(tmp_path, Uniform(0.5), max_steps=14)
+    whole_run(tmp_path, Uniform(0.5), max_steps=14, save_steps=13)
     rest = Steps()
     trainer = run(
         "llama",
@@ -149,7 +149,7 @@ def test_settings_that_are_restored_with_the_callbacks_are_the_checkpoints(tmp_p
 
 
 def test_a_state_of_another_model_is_refused(tmp_path):
-    whole_run(tmp_path, Uniform(0.5), max_steps=13)
+    whole_run(tmp_path, Uniform(0.5), max_steps=13, save_steps=13)
     path = tmp_path / "checkpoint-13" / "trainer_state.json"
     saved = json.loads(path.read_text())
     state = saved["stateful_callbacks"]["LayerDropBackCallback"]["attributes"]["saved"]
@@ -160,7 +160,7 @@ def test_a_state_of_another_model_is_refused(tmp_path):
 
 
 def test_a_run_without_the_callback_resumes_from_its_checkpoint(tmp_path):
-    whole_run(tmp_path, Uniform(0.5), max_steps=13)
+    whole_run(tmp_path, Uniform(0.5), max_steps=13, save_steps=13)
     path = str(tmp_path / "checkpoint-13")
     trainer = run("llama", tmp_path, model=zeroed("llama"), resume=path, max_steps=15)
     assert trainer.state.global_step == 15
@@ -176,7 +176,7 @@ def test_what_is_saved_at_an_epochs_end_is_the_state_then(tmp_path):
 
 @pytest.mark.skipif(OLD, reason="before 5 the checkpoint's batch size is taken")
 def test_with_another_length_of_an_epoch_it_counts_as_the_trainer_does(tmp_path):
-    whole_run(tmp_path, Uniform(0.9), max_steps=12)
+    whole_run(tmp_path, Uniform(0.9), max_steps=12, save_steps=12)
     ours = callback(Uniform(0.9))
     steps = Steps(ours)
     changes = {"per_device_train_batch_size": 4, "num_train_epochs": 4}  # 6 steps each

@@ -16,10 +16,10 @@ from layerdropback.training.config import TrainConfig
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
 
-TINY = ["--model", "test_resnet", "--limit-train", "96", "--limit-test", "40"]
-TINY += ["--batch-size", "16", "--epochs", "3", "--lr-scale", "2"]
+TINY = ["--model", "test_resnet", "--limit-train", "48", "--limit-test", "20"]
+TINY += ["--batch-size", "8", "--epochs", "3", "--lr-scale", "2"]
 # The fewest steps that a full epoch may have.
-THREE_STEPS = [*TINY, "--limit-train", "48"]
+THREE_STEPS = [*TINY, "--limit-train", "24"]
 MEASURED = ("seconds", "images_per_second", "phases", "peak_memory_mib")
 
 
@@ -78,7 +78,7 @@ def test_one_seed_gives_no_verdict(run):
 
 def as_if_never_stopped(record):
     """Every run is the one that it would be alone."""
-    data = load_data("digits", limit_train=48, limit_test=40)
+    data = load_data("digits", limit_train=24, limit_test=20)
     for arm in record.arms:
         config = TrainConfig.from_dict({**arm["settings"], "keep": (), "milestones": (0.5,)})
         for seed in record.seeds:
@@ -229,7 +229,7 @@ def test_an_arm_that_diverges_is_named(run):
         (["--lr-grid", "0.3,0.2,0.1"], "is not usable. Cause: they are to rise."),
         (["--drop-rate", "0"], "--drop-rate 0 leaves nothing to compare."),
         (["--arm", "x"], "--arm 'x' is not usable."),
-        (["--batch-size", "80"], "has less than 3 steps in a full epoch"),
+        (["--batch-size", "40"], "has less than 3 steps in a full epoch"),
         (["--model", "resnet1"], "--model resnet1 is unknown."),
         (["--arm", "model=resnet1"], "--model resnet1 is unknown."),
     ],

@@ -48,7 +48,7 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     assert found["ldb"].seconds == pytest.approx(ratio * steps_of_run)
 
 
-def test_the_first_step_which_is_recorded_does_not_count_as_a_drop_steps_memory(short_pilot):
+def test_the_first_step_which_is_recorded_does_not_count_as_a_drop_steps_memory(known_times):
     data, found = load_data("digits", limit_train=160, limit_test=40), []
     for start in (0, 1):  # in the second the first step is in a full epoch
         dropping = Dropping(drop_rate=0.5, strategy="truncate", every=1, start=start)

@@ -31,7 +31,7 @@ class Comparison:
 
     def look(self, place):
         """While the user's code runs: the flags are the user's, and a copy is plain."""
-        assert flags_of(self.run_of.model) == flags_of(self.twin.model), place
+        assert flags_of(self.run_of) == flags_of(self.twin), place
         if self.number == self.way.copied:
             copied = copy.deepcopy(self.run_of.model)
             plain = copy.deepcopy(self.twin.model)
@@ -54,7 +54,7 @@ class Comparison:
 
     def compare_ends(self, outputs):
         """Every head of a used output trains, unless all behind it is frozen."""
-        flags = flags_of(self.run_of.model) | dict.fromkeys(self.absent, False)
+        flags = flags_of(self.run_of) | dict.fromkeys(self.absent, False)
         for place, names in zip(self.network.used, self.behind, strict=True):
             if place != self.network.trunk and any(flags[name] for name in names):
                 assert outputs[place].requires_grad, f"output {place} is cut off"

@@ -34,6 +34,8 @@ class Run:
 
     def __init__(self, network, way, seed, model):
         self.network, self.way, self.seed, self.model = network, way, seed, model
+        self.named = dict(model.named_parameters())  # neither changes; to list them takes long
+        self.modules = dict(model.named_modules())
         self.optimizers = self._optimizers()
         self.ldb = None
         self.looks = []  # called with the place in the passes
@@ -70,7 +72,7 @@ class Run:
 
     def _note(self, optimizer, args, kwargs):
         """What is dropped in the step that begins; called after the library's own hook."""
-        self.gradients = {name: p.grad for name, p in self.model.named_parameters()}
+        self.gradients = {name: p.grad for name, p in self.named.items()}
         if self.ldb is None:
             return
         self.dropped = self.names_dropped()
@@ -87,7 +89,7 @@ class Run:
     def switched(self):
         """The modules whose outputs are cut off in this window, by name."""
         chosen = set(self.ldb._engine.windows.window.switched)
-        return {name for name, module in self.model.named_modules() if module in chosen}
+        return {name for name, module in self.modules.items() if module in chosen}
 
     def look(self, place):
         for look in self.looks:
@@ -164,7 +166,7 @@ class Run:
         chance = random.Random(f"flags {self.seed} {number}")
         if not self.begins_window(number) or chance.random() >= self.way.toggles:
             return
-        named = dict(self.model.named_parameters())
+        named = self.named
         owners = sorted({name.rpartition(".")[0] for name in named})
         part = chance.choice([*named, *owners, *owners])
         chosen = [n for n in named if n == part or n.startswith(f"{part}.") or not part]
@@ -192,14 +194,13 @@ class Run:
 
     def to_save(self):
         """States, weights, and each parameter's flag and gradient."""
-        named = self.model.named_parameters()
-        parameters = {name: (p.requires_grad, p.grad) for name, p in named}
+        parameters = {name: (p.requires_grad, p.grad) for name, p in self.named.items()}
         states = [o.state_dict() for o in self.optimizers]
         return copy.deepcopy((states, self.model.state_dict(), parameters))
 
 
-def flags_of(model):
-    return {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+def flags_of(run):
+    return {name: parameter.requires_grad for name, parameter in run.named.items()}
 
 
 class Twin(Run):
@@ -207,8 +208,7 @@ class Twin(Run):
 
     def follow(self, number, dropped, switched):
         """The passes with these parameters dropped, and these modules cut off."""
-        named, cuts = dict(self.model.named_parameters()), False
-        modules = dict(self.model.named_modules())
+        named, cuts = self.named, False
 
         def cut(module, args, output):
             return _detached(output) if cuts else None
@@ -220,7 +220,7 @@ class Twin(Run):
         lowered = [named[name] for name in dropped if named[name].requires_grad]
         with ExitStack() as undo:
             for name in switched:
-                undo.callback(modules[name].register_forward_hook(cut).remove)
+                undo.callback(self.modules[name].register_forward_hook(cut).remove)
             for parameter in lowered:
                 parameter.requires_grad_(False)
             found = self.passes(number, tell)
@@ -230,7 +230,7 @@ class Twin(Run):
 
     def step_as(self, dropped, factor, forgets):
         """A step in which these have no gradient, at a scaled rate; with `forgets` no state."""
-        named = dict(self.model.named_parameters())
+        named = self.named
         for optimizer in self.optimizers:
             for name in dropped:
                 named[name].grad = None

@@ -144,7 +144,7 @@ class Trial(Comparison):
         if len(run.optimizers) == 1 and not run.moved:  # of several the last step is looked at
             for mine, theirs in zip(run.model.parameters(), twin.model.parameters(), strict=True):
                 assert same(mine, theirs), "a weight moved before the error"
-        assert flags_of(run.model) == flags_of(twin.model)
+        assert flags_of(run) == flags_of(twin)
         if run.ldb is not None:
             run.ldb.detach()
         self.compare_traces(before)
@@ -203,7 +203,7 @@ class Trial(Comparison):
     def step(self, should):
         run, twin = self.run_of, self.twin
         run.step()
-        assert flags_of(run.model) == flags_of(twin.model)
+        assert flags_of(run) == flags_of(twin)
         if not should and not self.way.carries:
             assert run.masks[-1] is None
         twin.step_as(run.dropped, run.factor, self.releases)
