@@ -148,7 +148,7 @@ def test_a_gpt2_learns_with_trainer(tmp_path):
         r"([\d.]+) of the layers .* (\d+) steps, loss (\S+)", shown
     )
     assert 0.1 < float(share) < 0.3
-    assert int(steps) == 40
+    assert int(steps) == 39  # which branches there are is seen in the first step
     assert float(loss) < 4
 
 
