@@ -55,6 +55,7 @@ _LAST = []
 @pytest.fixture(autouse=True)
 def _little_to_collect(request):
     """What was imported so far is left out of collections, for many of which Accelerate asks."""
+    # Libraries import more in a file's first tests; to look after each test would take longer.
     now = [request.node.path, len(sys.modules) // 50]
     if now != _LAST:
         _LAST[:] = now

@@ -45,6 +45,14 @@ class Run:
         self.gradients = {}  # as that step found them
         self.factor = 1.0
 
+    def is_made_of_the_same(self):
+        """Whether the model has the parameters and modules that it began with, by identity."""
+        now = dict(self.model.named_parameters()), dict(self.model.named_modules())
+        return all(
+            [*map(id, one.values())] == [*map(id, other.values())]
+            for one, other in zip(now, (self.named, self.modules), strict=True)
+        )
+
     def _optimizers(self):
         parameters = list(self.model.parameters())
         chance = random.Random(f"optimizers {self.seed}")

@@ -254,6 +254,7 @@ class Trial(Comparison):
     def leave(self):
         """The controller goes; then training is plain."""
         run, twin = self.run_of, self.twin
+        assert run.is_made_of_the_same(), "a parameter or a module is another one"
         run.looks.clear()
         if self.way.stops == "detach":
             run.ldb.detach()
