@@ -25,6 +25,7 @@ NAMES = {
         "trainer_cost",
         "authors_loop",
         "start_up",
+        "freed_memory",
     ),
     "memory": ("memory_public_table", "cut_holds"),
     "text": ("sentence_ways", "blocks_text", "blocks_text_times", "trainer_minilm"),

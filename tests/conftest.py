@@ -84,9 +84,9 @@ def run(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def short_pilot(monkeypatch):
     """For comparisons that take less time than a good pilot does."""
-    from layerdropback.lab import pilot
+    from layerdropback.lab import pilot, slices
 
-    monkeypatch.setattr(pilot, "SLICE", 0.02)
+    monkeypatch.setattr(slices, "SLICE", 0.02)
     monkeypatch.setattr(pilot, "ROUNDS", (2, 3))
 
 
@@ -102,13 +102,13 @@ def no_drawings(monkeypatch):
 @pytest.fixture
 def known_times(monkeypatch):
     """The steps are made, and then take as long as is said here."""
-    from layerdropback.lab import pilot
+    from layerdropback.lab import pilot, slices
 
-    timed = pilot.timed_steps
+    timed = slices.timed_steps
 
-    def known(player, epoch, steps):
+    def known(player, epoch, steps, done=0):
         timed(player, epoch, 2)
         return 1.0 if player.run.mode(epoch) == "full" else 0.5
 
-    monkeypatch.setattr(pilot, "timed_steps", known)
+    monkeypatch.setattr(slices, "timed_steps", known)
     monkeypatch.setattr(pilot, "ROUNDS", (2, 3))

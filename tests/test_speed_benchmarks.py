@@ -9,7 +9,17 @@ import torch
 
 from benchmarks.__main__ import main
 from benchmarks.common.card_files import read as read_card
-from benchmarks.steps import authors_loop, controller_cost, loops, start_up, trainer_cost
+from benchmarks.common.card_files import tables
+from benchmarks.common.facts import facts_of
+from benchmarks.steps import (
+    authors_loop,
+    controller_cost,
+    freed_memory,
+    freed_memory_worker,
+    loops,
+    start_up,
+    trainer_cost,
+)
 from layerdropback.training.optimizing import first_rate
 
 
@@ -93,3 +103,33 @@ def test_what_is_timed_at_the_start_does_what_it_says(name):
     assert done.returncode == (2 if "wrong flag" in name else 0)
     assert bool(done.stdout) == ("--help" in name)
     assert ("ldb: error: " in done.stderr) == ("wrong flag" in name)
+
+
+def test_the_freed_memory_card_is_written(tmp_path, monkeypatch):
+    """Half the faults away, a step a tenth shorter where nothing is left out."""
+
+    def process(name, kind, args):
+        kept = kind == "kept"
+        plain = {"seconds": 0.9 if kept else 1.0, "faults": 0 if kept else 2000}
+        blocks = [{"plain": plain, "preset": {"seconds": 0.45, "faults": 7}}] * args.rounds
+        peak = 110 if kept else 100
+        return {"blocks": blocks, "peak_mib": peak, "facts": facts_of()}
+
+    monkeypatch.setattr(freed_memory, "process", process)
+    main(["freed-memory", "--networks", "MiniLM", "--out", str(tmp_path / "card")])
+    (row,) = tables((tmp_path / "card.md").read_text())[0][1:]
+    assert row[1] == "2,000 [2,000, 2,000] / 0 [0, 0]"
+    shares = [cell.split()[0] for cell in row[3:8]]
+    assert shares == ["0.900", "1.000", "0.450", "0.500", "1.100"]
+    assert row[8] == "4"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", freed_memory.KINDS)
+def test_steps_with_freed_memory_are_counted(kind):
+    args = argparse.Namespace(rounds=1, steps=2)
+    found = freed_memory.process("MiniLM", kind, args)
+    (block,) = found["blocks"]
+    assert set(block) == set(freed_memory_worker.ARMS)
+    assert block["plain"]["seconds"] > 0
+    assert ("freed_memory" in found["facts"]["hardware"]) == (kind == "kept")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from layerdropback.runs.machine import machine
+from layerdropback.runs.machine import measured_on
 
 Facts = dict[str, Any]
 
@@ -16,7 +16,7 @@ def facts_of(device: str | torch.device = "cpu", *packages: ModuleType) -> Facts
 
     To be called before anything is measured: the commit is of the code that is measured.
     """
-    facts = machine(torch.device(device))
+    facts = measured_on(torch.device(device))
     facts["versions"] |= {package.__name__: package.__version__ for package in packages}
     return facts
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from layerdropback.runs.allocator import keep_freed_memory
+
 
 def out(parser: argparse.ArgumentParser) -> None:
     """Where the card goes."""
@@ -23,7 +25,8 @@ def threads(parser: argparse.ArgumentParser) -> None:
 
 
 def set_threads(args: argparse.Namespace) -> None:
-    """Give torch the threads that were asked for, if any were."""
+    """Give torch the threads that were asked for, if any were; and keep memory that was freed."""
+    keep_freed_memory(torch.device(getattr(args, "device", "cpu")))
     if args.threads is not None:
         torch.set_num_threads(args.threads)
 

@@ -1,13 +1,20 @@
 """The pilot's arithmetic, with steps of known length."""
 
-import pytest
+import math
 
-from layerdropback.lab import pilot
+import pytest
+import torch
+
+import made_up_task
+from layerdropback import Truncate
+from layerdropback.lab import pilot, slices
+from layerdropback.lab.arms import arms_of, with_equal_time
 from layerdropback.tasks.arms import make_arms
 from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
+from made_up_task import Lines, LinesRun
 
 
 @pytest.mark.parametrize(
@@ -28,15 +35,15 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
     config = TrainConfig(model="test_resnet", epochs=epochs, batch_size=16, dropping=dropping)
     plain, method, *_ = make_arms(config)
 
-    def steps(player, epoch, count):
+    def steps(player, epoch, count, done=0):
         if player.arm.name == "plain":
             return 1.0
         if dropping.given.get("ramp") == "falling":
             return (0.2, 0.9, 1.0)[epoch]
         return 0.9 if dropping.settings().is_drop_epoch(epoch) else 1.0
 
-    monkeypatch.setattr(pilot, "timed_steps", steps)
-    monkeypatch.setattr(pilot, "SavedBytes", _NoBytes)
+    monkeypatch.setattr(slices, "timed_steps", steps)
+    monkeypatch.setattr(slices, "SavedBytes", _NoBytes)
     data = load_data("digits", limit_train=160, limit_test=40)
     found = pilot.pilot([plain, method], ImageTask(config, data))
     assert found["ldb"].ratio == pytest.approx(ratio)
@@ -71,3 +78,102 @@ class _NoBytes:
 
     def __exit__(self, *error):
         pass
+
+
+@pytest.mark.parametrize("ramp", ["falling", "rising"])
+def test_periods_are_timed_all_over_the_run(ramp, monkeypatch):
+    """At its beginning alone, or at its end for good, they take twice as long, or none."""
+    periods = {"period_steps": 5, "every": 1, "start": 0, "ramp": ramp}
+    dropping = Dropping(drop_rate=0.5, strategy="truncate", depth="fixed", **periods)
+    config = TrainConfig(model="test_resnet", epochs=4, batch_size=8, dropping=dropping)
+    plain, method, *_ = make_arms(config)
+
+    def steps(player, epoch, count, done=0):
+        if player.arm.name == "plain":
+            return 1.0
+        ldb = player.run.ldb
+        assert count in (1, 4) or count % 5 == 0  # of the warm-up; whole periods
+        schedule = ldb.settings.schedule
+        return 1 - schedule.position(schedule.period(epoch, ldb.stats()["step"] + 1))
+
+    monkeypatch.setattr(slices, "timed_steps", steps)
+    monkeypatch.setattr(slices, "SavedBytes", _NoBytes)
+    monkeypatch.setattr(pilot, "ROUNDS", (40, 40))
+    data = load_data("digits", limit_train=160, limit_test=40)
+    found = pilot.pilot([plain, method], ImageTask(config, data))["ldb"]
+    assert found.ratio == pytest.approx(0.5, abs=0.02)
+    assert found.error < 0.02  # that the run's ends differ is no error
+
+
+def test_the_bytes_of_periods_are_of_the_whole_run(known_times):
+    """With a falling share the first steps hold least."""
+    data, saved = load_data("digits", limit_train=160, limit_test=40), {}
+    for ramp in ("falling", "rising"):
+        periods = {"period_steps": 2, "every": 1, "start": 0, "ramp": ramp}
+        dropping = Dropping(drop_rate=0.5, strategy="truncate", depth="fixed", **periods)
+        config = TrainConfig(model="test_vit", epochs=2, batch_size=16, dropping=dropping)
+        arms = [arm for arm in make_arms(config) if arm.role != "same time"]
+        saved[ramp] = pilot.pilot(arms, ImageTask(config, data))["ldb"].saved["mixed"]
+    assert saved["falling"] == pytest.approx(saved["rising"], rel=0.15)
+
+
+class OneCycle(LinesRun):
+    """Its schedule refuses more steps than were said."""
+
+    def __init__(self, strategy, seed, epochs, lr):
+        super().__init__(strategy, seed, epochs, lr)
+        steps = sum(map(self.steps_in, range(math.ceil(epochs))))
+        cycle = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, total_steps=steps)
+        self.optimizer.register_step_post_hook(lambda *_: cycle.step())
+
+
+class OneCycleLines(Lines):
+    made, epochs, started = OneCycle, 5, 0
+
+    def start(self, way, seed, epochs, lr):
+        self.started += 1
+        return super().start(way, seed, epochs, lr)
+
+
+def test_a_run_gets_no_more_steps_than_it_has(monkeypatch):
+    monkeypatch.setattr(slices, "SLICE", 0.0)
+    monkeypatch.setattr(pilot, "ROUNDS", (20, 20))
+    task, ways = OneCycleLines(), {"plain": None, "half": Truncate(0.5)}
+    arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
+    found = pilot.pilot(arms, task)
+    assert {timing.n for timing in found.values()} == {20}
+    assert 4 <= task.started <= 20
+
+
+class Sentences(LinesRun):
+    """A batch takes as long as it is late in its epoch."""
+
+    mid_epoch = True
+
+    def train(self, epoch, done=0):
+        for at, loss in enumerate(super().train(epoch)):
+            if at >= done:
+                self.begun = at
+                yield loss
+
+
+class Unlike(Lines):
+    made, epochs = Sentences, 1
+
+
+def test_batches_are_of_the_whole_epoch(monkeypatch):
+    begun, timed = [], slices.timed_steps
+
+    def noted(player, epoch, steps, done=0):
+        begun.append(done)
+        return timed(player, epoch, steps, done)
+
+    monkeypatch.setattr(slices, "timed_steps", noted)
+    monkeypatch.setattr(slices, "SLICE", 0.0)
+    monkeypatch.setattr(made_up_task, "STEPS", 20)
+    monkeypatch.setattr(pilot, "ROUNDS", (12, 12))
+    task, ways = Unlike(), {"plain": None, "half": Truncate(0.5)}
+    arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
+    pilot.pilot(arms, task)
+    assert len(set(begun)) >= 5
+    assert 12 <= max(begun) <= 16

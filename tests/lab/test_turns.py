@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from layerdropback.lab.arms import Arm
 from layerdropback.lab.turns import Player, take_turns
 from layerdropback.tasks.arms import make_arms
 from layerdropback.tasks.images import ImageTask
@@ -12,6 +13,7 @@ from layerdropback.training.config import TrainConfig
 from layerdropback.training.dropping import Dropping
 from layerdropback.training.images.data import load_data
 from layerdropback.training.loop import Trainer
+from made_up_task import Lines
 
 BASE = TrainConfig(
     model="test_vit",
@@ -128,3 +130,15 @@ def test_turns_leave_the_callers_generators_alone(data):
     before = torch.get_rng_state()
     take_turns(made)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_each_seed_has_another_arm_begin():
+    """Runs of one epoch would else be trained in the same order with every seed."""
+    arms = [Arm(name, None, 1, 0.01) for name in ("a", "b", "c")]
+    first = []
+    for seed in range(4):
+        made, order = [Player(arm, seed, Lines()) for arm in arms], []
+        take_turns(made, lambda player, row, order=order: order.append(player.arm.name))
+        assert sorted(order) == ["a", "b", "c"]
+        first.append(order[0])
+    assert first == ["a", "b", "c", "a"]

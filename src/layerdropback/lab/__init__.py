@@ -4,9 +4,9 @@ The names below are for a user's own scripts; they are imported on first use, as
 Where what is:
 
 - A comparison: `comparison` is its course. What is compared: `task`, `arms`, `plan`. What happens:
-  `opening`, `pilot`, `tuning`, `turns`, and `telling` says so. What is kept: `record`, `storing`,
-  `packed`.
-  What it shows: `statistics`, `front`, `verdict`, `sweep`. `paper` has commands for the paper's.
+  `opening`, `pilot` (by `slices`), `tuning`, `turns`, and `telling` says so. What is
+  kept: `record`, `storing`, `packed`. What it shows: `statistics`, `front`, `verdict`, `sweep`.
+  `paper` has commands for the paper's.
 - `report`: tables, figures and pages; `tables` is how all tables are described.
 - `profiling`: where a step's time goes, and what dropping saves of it.
 - `memory`: what a step takes, without weights and GPU.

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import Diverged, UsageError, explain
+from ..runs.allocator import keep_freed_memory
 from ..runs.claim import claimed
 from ..runs.folder import CHECKPOINTS
 from ..runs.leaving import absent, nothing_left
@@ -78,6 +79,7 @@ def carry_out(
     """The same with every arm and control named, plain training first; see `compare`."""
     plan.check()
     require_task(task)
+    keep_freed_memory(task.device)
     return _Comparison(task, arms, plan, place, Telling(console)).go()
 
 

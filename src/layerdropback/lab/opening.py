@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..runs.machine import command_line, machine
+from ..runs.machine import command_line, measured_on
 from .arms import Arm
 from .plan import Plan
 from .record import Record
@@ -38,7 +38,7 @@ def new_record(plan: Plan, task: Task, arms: Sequence[Arm]) -> Record:
     made = [arm.as_dict(task) for arm in arms]
     return Record(
         command=command_line(),
-        facts=machine(task.device),
+        facts=measured_on(task.device),
         data=task.facts(),
         settings=made[0]["settings"],
         identity=identity(plan, task, arms),

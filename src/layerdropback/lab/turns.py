@@ -218,7 +218,8 @@ def take_turns(
     """Train all to their end, epoch by epoch, whoever is furthest behind coming next.
 
     A run of fewer epochs so has them spread over the same time as the others have theirs. Of those
-    equally far, another one begins each time, as the first after a pause may find a cooler machine.
+    equally far, another one begins each time, and with each seed, as the first after a pause may
+    find a cooler machine.
 
     Args:
         players: the runs.
@@ -226,7 +227,7 @@ def take_turns(
         on_step: called after each step; see `Player.turn`.
         only_last: test each after its last epoch alone.
     """
-    turn = 0
+    turn = players[0].seed if players else 0
     while waiting := [player for player in players if not player.finished]:
         least = min(player.progress for player in waiting)
         behind = [player for player in waiting if player.progress == least]

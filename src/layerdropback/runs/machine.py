@@ -13,6 +13,7 @@ import torch
 
 from .. import __version__
 from ..errors import UsageError, explain
+from .allocator import freed_memory_is_kept
 
 try:
     import resource
@@ -115,6 +116,19 @@ def machine(device: torch.device) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def measured_on(device: torch.device) -> dict[str, Any]:
+    """The same, with what times depend on, and results do not.
+
+    Example:
+        >>> "device" in measured_on(torch.device("cpu"))["hardware"]
+        True
+    """
+    facts = machine(device)
+    if freed_memory_is_kept():
+        facts["hardware"]["freed_memory"] = "kept"
+    return facts
 
 
 def _commit() -> str | None:

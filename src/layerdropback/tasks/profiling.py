@@ -16,7 +16,7 @@ from ..lab.profiling.profile import Profile, fill
 from ..lab.profiling.report import parts, write_files
 from ..lab.report.page import say
 from ..runs.folder import writable
-from ..runs.machine import command_line, find_device, is_out_of_memory, machine
+from ..runs.machine import command_line, find_device, is_out_of_memory, measured_on
 from ..training.compiling import compile_blocks
 from ..training.config import TrainConfig
 from ..training.model_args import parse_model_args
@@ -84,14 +84,15 @@ def _bench(config: TrainConfig, plan: Plan, found: Profile, console: Console) ->
     names = ("batch_size", "image_size", "optimizer", "precision", "tf32", "channels_last")
     settings = config.as_dict()
     found.about = {name: settings[name] for name in (*names, "compile", "unit", "keep", "seed")}
-    found.about |= {"classes": plan.classes, "stem": stem, **machine(device)}
+    precision = Precision(config.precision, device)
+    bench = Bench(model, images, _loss, make_optimizer(config, model), precision.autocast)
+    found.about |= {"classes": plan.classes, "stem": stem, **measured_on(device)}
     say(
         console,
         f"{config.model} ({found.parameters / 1e6:.1f} M parameters), {config.batch_size} images "
         f"of {size}x{size} pixels, {config.optimizer}, {config.precision}, {device.type}; {stem}\n",
     )
-    precision = Precision(config.precision, device)
-    return Bench(model, images, _loss, make_optimizer(config, model), precision.autocast)
+    return bench
 
 
 def _loss(outputs: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..controller import LayerDropBack
 from ..errors import UsageError, explain
+from ..runs.allocator import keep_freed_memory
 from ..runs.machine import find_device, peak_memory, reset_peak_memory
 from ..runs.randomness import generator_states, set_generator_states
 from ..runs.reasons import reason
@@ -75,6 +76,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         set_tf32(config.tf32)
         self.device = find_device(config.device)
+        keep_freed_memory(self.device)
         torch.manual_seed(config.seed)
 
         self.network = make_network(config, data, self.device, going_on)

@@ -50,11 +50,11 @@ def there():
 def a_record(place):
     """The text of a good comparison's record."""
     import made_up_task
-    from layerdropback.lab import compare, pilot
+    from layerdropback.lab import compare, pilot, slices
 
     task, ways = made_up_task.study()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pilot, "SLICE", 0.002)
+        patch.setattr(slices, "SLICE", 0.002)
         patch.setattr(pilot, "ROUNDS", (2, 2))
         quiet = Console(quiet=True)
         return compare(task, ways, seeds=2, out=place / "a-comparison", console=quiet).as_text()

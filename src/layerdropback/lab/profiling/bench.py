@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...model.graph import output_tensors
+from ...runs.allocator import keep_freed_memory
 from ..calling import Loss, call, now, summed
 from .cost import activations_only
 
@@ -77,6 +78,7 @@ class Bench:
         for group in self.optimizer.param_groups:
             group["lr"] = torch.zeros_like(rate) if isinstance(rate := group["lr"], Tensor) else 0.0
         self.device = output_tensors(batch)[0].device
+        keep_freed_memory(self.device)
         self.clock = partial(now, self.device)  # once the device has done all of its work
 
     def step(self, batch: Any = None) -> StepTimes:

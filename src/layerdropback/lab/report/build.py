@@ -186,7 +186,8 @@ def _machine(facts: dict[str, Any]) -> str:
     hardware, versions = facts.get("hardware", {}), facts.get("versions", {})
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
     device, threads = hardware.get("device", "an unknown machine"), hardware.get("threads", "?")
-    return f"{device}, {threads} threads; {shown}."
+    kept = ", freed memory kept" if hardware.get("freed_memory") == "kept" else ""
+    return f"{device}, {threads} threads{kept}; {shown}."
 
 
 def _named_apart(sources: Sequence[Source]) -> list[Source]:

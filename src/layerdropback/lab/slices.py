@@ -1,0 +1,243 @@
+"""One arm in the pilot: its steps, timed slice by slice all over its run."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import cycle, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError, explain
+from .arms import Arm
+from .calling import now
+from .held import MovingBytes, SavedBytes
+from .task import Run, Task, whole_epochs
+from .turns import Player
+
+# Seconds of a slice, about: so short that the machine is the same for all arms of a round.
+SLICE = 0.1
+
+# Of a normal distribution: its standard deviation over the median deviation, and the standard error
+# of the median over that of the mean.
+_NORMAL, _MEDIAN = 1.4826, 1.2533
+
+# Drop epochs whose rate changes are timed in so many parts, those of like rates together.
+PARTS = 4
+
+# Slices so far apart, as shares of a run, are spread over it evenly, however many there are.
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+# Steps whose bytes are counted, of each part of a run.
+_COUNTED = 4
+
+Numbers = NDArray[np.floating]
+
+
+class Part:
+    """Epochs of a run whose steps take the same time, or in which periods of steps decide.
+
+    Attributes:
+        mode: of its epochs.
+        epochs: counted from 0.
+        steps: of them all, in the whole run.
+        turn: its epochs, over and over.
+        count: steps of a slice.
+        found: seconds of a step, slice by slice.
+        saved: bytes that a step keeps for its backward pass.
+    """
+
+    def __init__(self, mode: str, epochs: Sequence[int], steps: float):
+        self.mode, self.epochs, self.steps = mode, epochs, steps
+        self.turn = cycle(epochs)
+        self.count = 2
+        self.found: list[float] = []
+        self.saved = 0.0
+
+
+class Track:
+    """One arm in the pilot; its runs are thrown away.
+
+    Args:
+        arm: what is timed.
+        task: makes its runs.
+
+    Raises:
+        UsageError: an epoch has too few steps for that.
+    """
+
+    def __init__(self, arm: Arm, task: Task):
+        self.arm, self._task = arm, task
+        whole = whole_epochs(arm.epochs)
+        self._whole = replace(arm, epochs=whole)
+        self.player = Player(self._whole, 0, task)
+        run = self.player.run
+        # The last epoch may be a part of one.
+        self.parts = [
+            Part(mode, epochs, sum(min(1.0, arm.epochs - e) * run.steps_in(e) for e in epochs))
+            for mode, epochs in _parts_of(run, whole)
+        ]
+        for part in self.parts:
+            if self._room(part) < 1:
+                fact = f"{arm.name} has less than 3 steps in a {part.mode} epoch"
+                cure = "use smaller batches or more data"
+                raise UsageError(explain(fact, "its time cannot be measured", cure))
+        self.moving = MovingBytes(run.optimizer)
+        self._made, self._done = 0, dict.fromkeys(range(whole), 0)
+
+    def prepare(self) -> None:
+        """Warm up, count bytes, and find how many steps make a slice."""
+        self._warm_up()
+        for part in self.parts:
+            # All over the run where its periods decide; elsewhere its steps are alike.
+            places = range(_COUNTED) if part.mode == "mixed" else (0,)
+            with SavedBytes(self.player.run.model) as saved, self.moving:
+                for number in places:
+                    self._seek(part, (number + 0.5) / _COUNTED)
+                    self._timed(next(part.turn), _COUNTED // len(places))
+            part.saved = saved.total / saved.passes
+            seconds = self._timed(next(part.turn), 4)
+            # For so many steps a mask's layers stay the same; a slice has whole periods.
+            period = self._period if part.mode == "mixed" else 1
+            wanted = max(2, min(1000, math.ceil(SLICE / seconds)))
+            part.count = min(self._room(part), period * math.ceil(wanted / period))
+
+    def round(self, number: int) -> None:
+        """One slice of each part.
+
+        Args:
+            number: of the round, counted from 0.
+        """
+        for part in self.parts:
+            if self._made + part.count + 1 > self.player.steps:
+                self._begin_anew()
+            self._seek(part, place(number))
+            epoch = next(part.turn)
+            run, done = self.player.run, self._done[epoch]
+            # Batches differ in length where sentences do: all over the epoch, if it can be.
+            if not run.mid_epoch or done + part.count + 1 >= run.steps_in(epoch):
+                done = 0
+            part.found.append(self._timed(epoch, part.count, done))
+
+    def _timed(self, epoch: int, steps: int, done: int = 0) -> float:
+        self._made += steps + 1
+        self._done[epoch] = done + steps + 1
+        return timed_steps(self.player, epoch, steps, done)
+
+    def runs(self) -> Numbers:
+        """Seconds of the whole run, as each round has it."""
+        found: Numbers = np.sum([p.steps * np.array(p.found) for p in self.parts], axis=0)
+        return found
+
+    @property
+    def mixed(self) -> bool:
+        """Whether periods of steps decide.
+
+        A median would take the periods that happen to be in the middle for all.
+        """
+        return any(part.mode == "mixed" for part in self.parts)
+
+    def middle(self, found: Numbers | Sequence[float]) -> float:
+        """Of slices: their median; their mean where they are to differ."""
+        return float(np.mean(found) if self.mixed else np.median(found))
+
+    def by_mode(self, value: Callable[[Part], float]) -> dict[str, float]:
+        """Means over steps."""
+        found = {}
+        for mode in dict.fromkeys(part.mode for part in self.parts):
+            mine = [part for part in self.parts if part.mode == mode]
+            weights = [part.steps for part in mine]
+            found[mode] = float(np.average([value(part) for part in mine], weights=weights))
+        return found
+
+    def error(self, plain: "Track") -> float:
+        """Standard error of the time's ratio to plain training's."""
+        ratios = self.runs() / plain.runs()
+        if len(ratios) < 2:
+            return math.inf
+        if self.mixed:
+            # What differs from one end of the run to the other is no error: neighbours tell it.
+            ordered = ratios[np.argsort([place(n) for n in range(len(ratios))])]
+            return math.sqrt(float(np.mean(np.diff(ordered) ** 2)) / 2 / len(ratios))
+        # By the median deviation, as a median is not moved by the slices that were disturbed.
+        spread = _NORMAL * float(np.median(np.abs(ratios - np.median(ratios))))
+        return _MEDIAN * spread / math.sqrt(len(ratios))
+
+    def close(self) -> None:
+        """End what runs beside it."""
+        self.player.close()
+
+    def _begin_anew(self) -> None:
+        """A run that is made anew: one that has had all its steps may have no rate for more."""
+        self.close()
+        self.player = Player(self._whole, 0, self._task)
+        self._made, self._done = 0, dict.fromkeys(self._done, 0)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The very first step, which is recorded, and full in an epoch that drops as well."""
+        for part in self.parts:
+            self._timed(part.epochs[0], 1)
+
+    def _room(self, part: Part) -> int:
+        """The most steps that a slice can have."""
+        return min(map(self.player.run.steps_in, part.epochs)) - 2
+
+    @property
+    def _period(self) -> int:
+        ldb = self.player.run.ldb
+        return 1 if ldb is None else ldb.settings.schedule.steps or 1
+
+    def _seek(self, part: Part, share: float) -> None:
+        """Let the next step but one begin a period so far on in the run, where periods decide."""
+        ldb = self.player.run.ldb
+        if part.mode == "mixed" and ldb is not None:
+            period = int(share * math.ceil(part.steps / self._period))
+            step = max(0, period * self._period - 1)
+            ldb.load_state_dict({**ldb.state_dict(), "step": step})
+
+
+def place(number: int) -> float:
+    """Where in the run a round's slice is, as a share of it.
+
+    Example:
+        >>> [round(place(number), 2) for number in range(4)]
+        [0.5, 0.12, 0.74, 0.35]
+    """
+    return (0.5 + number * _GOLDEN) % 1
+
+
+def timed_steps(player: Player, epoch: int, steps: int, done: int = 0) -> float:
+    """Seconds of one of a few steps of an epoch.
+
+    The very first, which starts the loader, is made and not counted.
+
+    Args:
+        player: trains them; it is of no use for a real run afterwards.
+        epoch: counted from 0; it decides whether layers drop.
+        steps: to be counted; fewer where the epoch has not as many.
+        done: steps of the epoch that were made already; 0: it begins anew.
+    """
+    run = player.run
+    steps = min(steps, run.steps_in(epoch) - done - 2)
+    with player.generators(), closing(run.train(epoch, done)) as training:
+        next(training)
+        start = now(player.device)
+        for _ in range(steps):
+            next(training)
+        return (now(player.device) - start) / steps
+
+
+def _parts_of(run: Run, epochs: int) -> list[tuple[str, list[int]]]:
+    """The run's epochs by mode; those that drop in several parts where the rate changes."""
+    found: dict[str, list[int]] = {}
+    for epoch in range(epochs):
+        found.setdefault(run.mode(epoch), []).append(epoch)
+    parts = []
+    changes = run.ldb is not None and run.ldb.settings.schedule.ramp != "constant"
+    for mode, mine in found.items():
+        count = min(PARTS, len(mine)) if mode == "drop" and changes else 1
+        ends = [number * len(mine) // count for number in range(count + 1)]
+        parts += [(mode, mine[a:b]) for a, b in pairwise(ends)]
+    return parts
