@@ -177,3 +177,29 @@ def test_batches_are_of_the_whole_epoch(monkeypatch):
     pilot.pilot(arms, task)
     assert len(set(begun)) >= 5
     assert 12 <= max(begun) <= 16
+
+
+@pytest.mark.parametrize("disturbed", [False, True])
+def test_long_batches_weigh_more_and_disturbed_rounds_nothing(disturbed, monkeypatch):
+    calls = {"plain": 0, "half": 0}
+
+    def steps(player, epoch, count, done=0):
+        name = player.arm.name
+        calls[name] += 1
+        number = calls[name] - 3  # the warm-up's are before
+        long = number % 3 == 0
+        if disturbed and number == 5 and name == "half":
+            return 50.0
+        return {"plain": 4.0 if long else 1.0, "half": 2.0 if long else 0.8}[name]
+
+    monkeypatch.setattr(slices, "timed_steps", steps)
+    monkeypatch.setattr(slices, "SavedBytes", _NoBytes)
+    monkeypatch.setattr(slices.Track, "_begin_anew", lambda track: None)
+    monkeypatch.setattr(pilot, "ROUNDS", (31, 31))
+    monkeypatch.setattr(pilot, "LONGEST", math.inf)
+    task, ways = Lines(), {"plain": None, "half": Truncate(0.5)}
+    arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
+    found = pilot.pilot(arms, task)["half"]
+    # A median would say 0.8.
+    assert found.ratio == pytest.approx((2.0 + 2 * 0.8) / (4.0 + 2 * 1.0), abs=0.02)
+    assert found.error < 0.05

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from ..errors import AttachError
 from .arms import Arm
@@ -23,13 +24,13 @@ class Timing:
     """What the pilot found of one arm.
 
     Attributes:
-        seconds: of the whole run, its tests not counted: the median over the rounds.
-        per_step: seconds of a step, by mode; the median over the rounds.
+        seconds: of the whole run, its tests not counted: the mean over the rounds.
+        per_step: seconds of a step, by mode; the mean over the rounds.
         saved: bytes that a step's forward pass keeps for its backward pass, by mode; the mean over
             a few steps.
         gradients: bytes, the most of a few steps; None where they cannot be seen.
         states: bytes of the optimizer's, the same way.
-        ratio: of the run's time to plain training's, the median over the rounds.
+        ratio: of the run's time to plain training's, over the rounds in which nothing disturbed.
         error: the ratio's standard error.
         n: rounds.
         epoch_steps: optimizer steps in a first, whole epoch.
@@ -87,7 +88,7 @@ def pilot(
             first = made % len(tracks)
             for track in tracks[first:] + tracks[:first]:
                 track.round(made - 1)
-            error = max(track.error(tracks[0]) for track in tracks)
+            error = max(track.ratio(tracks[0])[1] for track in tracks)
             tell(f"pilot: {made} rounds, times known to {100 * error:.1f} %")
             most = min(LONGEST, SHARE * runs * sum(float(track.runs()[-1]) for track in tracks))
             late = time.perf_counter() - begun > most
@@ -120,14 +121,14 @@ def same_time(control: Arm, method: Timing, plain: Timing) -> Arm:
 
 
 def _timing(track: Track, plain: Track) -> Timing:
-    runs = track.runs()
+    ratio, error = track.ratio(plain)
     return Timing(
-        seconds=track.middle(runs),
-        per_step=track.by_mode(lambda part: track.middle(part.found)),
+        seconds=fmean(track.runs()),
+        per_step=track.by_mode(lambda part: fmean(part.found)),
         saved=track.by_mode(lambda part: part.saved),
-        ratio=track.middle(runs / plain.runs()),
-        error=track.error(plain),
-        n=len(runs),
+        ratio=ratio,
+        error=error,
+        n=len(track.runs()),
         epoch_steps=track.player.run.steps_in(0),
         gradients=track.moving.gradients,
         states=track.moving.states,

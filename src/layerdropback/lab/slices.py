@@ -19,9 +19,9 @@ from .turns import Player
 # Seconds of a slice, about: so short that the machine is the same for all arms of a round.
 SLICE = 0.1
 
-# Of a normal distribution: its standard deviation over the median deviation, and the standard error
-# of the median over that of the mean.
-_NORMAL, _MEDIAN = 1.4826, 1.2533
+# Rounds in which the machine did something else are beyond the others' quartiles by over so many
+# times what lies between these: Tukey's outer fences.
+_FAR = 3.0
 
 # Drop epochs whose rate changes are timed in so many parts, those of like rates together.
 PARTS = 4
@@ -130,17 +130,32 @@ class Track:
         found: Numbers = np.sum([p.steps * np.array(p.found) for p in self.parts], axis=0)
         return found
 
-    @property
-    def mixed(self) -> bool:
-        """Whether periods of steps decide.
+    def ratio(self, plain: "Track") -> tuple[float, float]:
+        """The run's time of plain training's, and the standard error of that.
 
-        A median would take the periods that happen to be in the middle for all.
+        All of the one over all of the other: long batches weigh more, as they do in a run. A median
+        would take the batches, or the periods, that happen to be in the middle for all.
         """
-        return any(part.mode == "mixed" for part in self.parts)
+        mine, others, order = self.runs(), plain.runs(), np.arange(len(plain.runs()))
+        if self._mixed:
+            # What differs from one end of the run to the other is no error: neighbours tell it.
+            order = np.argsort([place(number) for number in order])
+        else:
+            ratios = mine / others
+            low, high = np.quantile(ratios, (0.25, 0.75))
+            far = _FAR * (high - low)
+            order = order[(low - far <= ratios) & (ratios <= high + far)]
+        mine, others = mine[order], others[order]
+        found = float(mine.sum() / others.sum())
+        left = mine - found * others
+        spread = np.diff(left) ** 2 / 2 if self._mixed else left**2
+        if len(left) < 2:
+            return found, math.inf
+        return found, math.sqrt(float(spread.mean()) / len(left)) / float(others.mean())
 
-    def middle(self, found: Numbers | Sequence[float]) -> float:
-        """Of slices: their median; their mean where they are to differ."""
-        return float(np.mean(found) if self.mixed else np.median(found))
+    @property
+    def _mixed(self) -> bool:
+        return any(part.mode == "mixed" for part in self.parts)
 
     def by_mode(self, value: Callable[[Part], float]) -> dict[str, float]:
         """Means over steps."""
@@ -150,19 +165,6 @@ class Track:
             weights = [part.steps for part in mine]
             found[mode] = float(np.average([value(part) for part in mine], weights=weights))
         return found
-
-    def error(self, plain: "Track") -> float:
-        """Standard error of the time's ratio to plain training's."""
-        ratios = self.runs() / plain.runs()
-        if len(ratios) < 2:
-            return math.inf
-        if self.mixed:
-            # What differs from one end of the run to the other is no error: neighbours tell it.
-            ordered = ratios[np.argsort([place(n) for n in range(len(ratios))])]
-            return math.sqrt(float(np.mean(np.diff(ordered) ** 2)) / 2 / len(ratios))
-        # By the median deviation, as a median is not moved by the slices that were disturbed.
-        spread = _NORMAL * float(np.median(np.abs(ratios - np.median(ratios))))
-        return _MEDIAN * spread / math.sqrt(len(ratios))
 
     def close(self) -> None:
         """End what runs beside it."""
