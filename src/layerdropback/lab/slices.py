@@ -139,7 +139,7 @@ class Track:
         mine, others, order = self.runs(), plain.runs(), np.arange(len(plain.runs()))
         if self._mixed:
             # What differs from one end of the run to the other is no error: neighbours tell it.
-            order = np.argsort([place(number) for number in order])
+            order = np.argsort([place(number) for number in range(len(mine))])
         else:
             ratios = mine / others
             low, high = np.quantile(ratios, (0.25, 0.75))
