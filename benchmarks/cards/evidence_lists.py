@@ -18,12 +18,14 @@ TASKS = {
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
     "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
     "fine-tuning, ResNet, 3 epochs": (
+        "2026-11-29-evidence-tune-resnet-kept",
         "2026-11-24-evidence-tune-resnet-short-2",
         "2026-11-23-evidence-tune-resnet-short-16",
         "2026-11-23-evidence-tune-resnet-short",
         "2026-11-23-evidence-tune-resnet-short-screen",
     ),
     "fine-tuning, ViT, 3 epochs": (
+        "2026-11-29-evidence-tune-vit-kept",
         "2026-11-24-evidence-tune-vit-short-2",
         "2026-11-23-evidence-tune-vit-short",
         "2026-11-23-evidence-tune-vit-short-screen",
@@ -85,13 +87,13 @@ STATUS = (
     (
         "fine-tuning a ResNet, 3 epochs",
         "the same",
-        "2026-11-24-evidence-tune-resnet-short-2",
+        "2026-11-29-evidence-tune-resnet-kept",
         "truncate.5-fixed",
     ),
     (
         "fine-tuning a ViT, 3 epochs",
         "the same",
-        "2026-11-24-evidence-tune-vit-short-2",
+        "2026-11-29-evidence-tune-vit-kept",
         "truncate.5-fixed",
     ),
     (
