@@ -86,10 +86,8 @@ class Trainer:
             parallel.sharded(self.model, config, self.device, workers)
 
         self.pipeline = make_pipeline(config, data, self.network.inputs, self.device, workers)
-
         self.optimizer = make_optimizer(config, self.model)
         self._schedule = make_schedule(config, self.optimizer, len(data.train))
-
         self.called, self.ldb = self._attach()
         self.phases = PhaseTimer(self.device)
         self._precision = Precision(config.precision, self.device, config.clip_grad)
