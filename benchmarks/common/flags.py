@@ -20,11 +20,11 @@ def device(parser: argparse.ArgumentParser) -> None:
 
 
 def threads(parser: argparse.ArgumentParser) -> None:
-    """Torch's threads; see `set_threads`."""
+    """Torch's threads; see `set_up_machine`."""
     parser.add_argument("--threads", type=int)
 
 
-def set_threads(args: argparse.Namespace) -> None:
+def set_up_machine(args: argparse.Namespace) -> None:
     """Give torch the threads that were asked for, if any were; and keep memory that was freed."""
     keep_freed_memory(torch.device(getattr(args, "device", "cpu")))
     if args.threads is not None:

@@ -26,7 +26,7 @@ from layerdropback.training.model_args import parse_model_args
 from layerdropback.training.models import ModelSpec, build_model, choose_stem
 
 from ..common import card_files
-from ..common.flags import out, set_threads, threads
+from ..common.flags import out, set_up_machine, threads
 from ..common.stopped import goes_on
 
 SIZE, CLASSES = 32, 10
@@ -124,7 +124,7 @@ def go(args: argparse.Namespace, study: Study) -> None:
     Raises:
         SystemExit: a comparison failed, after the others were made; or the process was stopped.
     """
-    set_threads(args)
+    set_up_machine(args)
     work = args.work or Path("runs") / args.out.name
     failed = []
     for name in args.chosen:

@@ -25,7 +25,7 @@ from layerdropback.training.precision import Precision
 
 from ..common.card_files import write
 from ..common.facts import facts_of
-from ..common.flags import device, out, set_threads, threads
+from ..common.flags import device, out, set_up_machine, threads
 from .compile_card import card_of
 from .twins import MASKS, Twins
 
@@ -116,7 +116,7 @@ def measure(pair: Sequence[Bench], strategy: str, rate: float, pairs: int) -> di
 
 def run(args: argparse.Namespace) -> None:
     """Measure model by model, and write the card after each."""
-    set_threads(args)
+    set_up_machine(args)
     facts = facts_of(args.device)
     cases = [case for case in CASES if case[0] in args.models]
     results: dict[str, list[dict[str, Any]]] = {}

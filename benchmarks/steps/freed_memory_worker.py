@@ -80,7 +80,7 @@ class Arm:
             self.ldb = LayerDropBack.from_preset(self.model, self.optimizer, "finetune")
 
     def steps(self, count: int) -> dict[str, float]:
-        """Seconds and page faults of a step, and whether there were any."""
+        """Seconds and page faults of a step, the mean over so many."""
         before, since = faults(), time.perf_counter()
         if self.ldb is None:
             self._train(count)

@@ -15,7 +15,7 @@ from layerdropback.training.loop import Trainer
 
 from ..common.card_files import page, write
 from ..common.facts import facts_of, sentence
-from ..common.flags import device, out, set_threads, threads
+from ..common.flags import device, out, set_up_machine, threads
 from ..common.timing import rotated
 
 # Small enough that what is done beside the passes shows.
@@ -103,7 +103,7 @@ def in_turns(
 
     The first rounds do not count: they record, and warm up.
     """
-    set_threads(args)
+    set_up_machine(args)
     target = find_device(args.device)
     found: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(WARM + args.rounds):

@@ -19,7 +19,7 @@ from layerdropback.training.dropping import Dropping
 
 from ..common.card_files import page, write
 from ..common.facts import Facts, facts_of, sentence
-from ..common.flags import device, out, set_threads, threads
+from ..common.flags import device, out, set_up_machine, threads
 
 # Model, image side in pixels, images per step (CPU, GPU).
 CASES = [
@@ -135,7 +135,7 @@ def card_of(args: argparse.Namespace, found: list[Profile], facts: Facts) -> str
 
 def run(args: argparse.Namespace) -> None:
     """Profile the models, and write the card."""
-    set_threads(args)
+    set_up_machine(args)
     facts = facts_of(args.device)
     found = profiles(args)
     card = card_of(args, found, facts)

@@ -21,7 +21,7 @@ from layerdropback.tasks.sentence_ways import Way, network
 from layerdropback.tasks.sentences import SentenceTask
 
 from ..cards import card
-from ..common.flags import set_threads, threads
+from ..common.flags import set_up_machine, threads
 from ..common.stopped import goes_on
 from . import sentences
 from .branch_flow import BranchRates, flows, rates_by_flow
@@ -82,7 +82,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the branches, then sweep."""
-    set_threads(args)
+    set_up_machine(args)
     names = ("epochs", "limit_train", "longest", "precision")
     shared = {name: getattr(args, name) for name in names}
     model, data = str(sentences.model_folder(args)), str(args.data)
