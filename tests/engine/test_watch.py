@@ -6,8 +6,8 @@ from torch.func import functional_call
 from torch.nn.functional import linear
 
 from by_hand import heard, loss_of
-from layerdropback import AttachError, Truncate
-from layerdropback.engine.watch import STEPS
+from layerdropback import AttachError, Schedule, Truncate
+from layerdropback.engine.watch import AGAIN, STEPS
 from watched_loops import Loop, halves, plain
 
 # ---- loops that save nothing ---------------------------------------------------------------------
@@ -124,13 +124,27 @@ def test_a_step_that_is_no_optimizers(body):
 
 # ---- how long it looks ---------------------------------------------------------------------------
 
+HALF = Truncate(0.5, depth="fixed")
 
-def test_it_looks_at_ten_windows_of_each_epoch():
-    loop = Loop()
-    watch = loop.ldb._engine.windows.watch
-    for epoch in range(2):
-        looked = []
-        for _ in loop.ldb.epoch(range(STEPS + 3), epoch):
-            looked.append(watch.is_on)
-            plain(loop)
-        assert looked == [True] * STEPS + [False] * 3
+
+def looked_at(loop, epoch, steps=STEPS + 3):
+    watch, looked = loop.ldb._engine.windows.watch, []
+    for _ in loop.ldb.epoch(range(steps), epoch):
+        looked.append(watch.is_on)
+        plain(loop)
+    return looked
+
+
+def test_it_looks_at_ten_windows_and_at_two_of_each_later_epoch():
+    loop = Loop(strategy=HALF)
+    assert looked_at(loop, 0) == [True] * STEPS + [False] * 3
+    # The very first window is recorded, and drops nothing.
+    assert looked_at(loop, 1) == [True] * AGAIN + [False] * (STEPS + 1)
+    loop.ldb.load_state_dict(loop.ldb.state_dict())
+    assert looked_at(loop, 2) == [True] * AGAIN + [False] * (STEPS + 1)
+
+
+def test_ten_drop_windows_are_looked_at_in_however_many_epochs():
+    loop = Loop(strategy=HALF, schedule=Schedule(every=2, start=1))
+    looked = [sum(looked_at(loop, epoch, steps=4)) for epoch in range(8)]
+    assert looked == [4] * 4 + [AGAIN] * 4

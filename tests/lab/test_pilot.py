@@ -9,6 +9,7 @@ import made_up_task
 from layerdropback import Truncate
 from layerdropback.lab import pilot, slices
 from layerdropback.lab.arms import arms_of, with_equal_time
+from layerdropback.lab.turns import Player
 from layerdropback.tasks.arms import make_arms
 from layerdropback.tasks.images import ImageTask
 from layerdropback.training.config import TrainConfig
@@ -92,9 +93,9 @@ def test_periods_are_timed_all_over_the_run(ramp, monkeypatch):
         if player.arm.name == "plain":
             return 1.0
         ldb = player.run.ldb
-        assert count in (1, 4) or count % 5 == 0  # of the warm-up; whole periods
-        schedule = ldb.settings.schedule
-        return 1 - schedule.position(schedule.period(epoch, ldb.stats()["step"] + 1))
+        assert count in (1, 4, 11) or count % 5 == 0  # of the warm-up; whole periods
+        schedule, first = ldb.settings.schedule, slices.lead(player.run, epoch)
+        return 1 - schedule.position(schedule.period(epoch, ldb.stats()["step"] + first))
 
     monkeypatch.setattr(slices, "timed_steps", steps)
     monkeypatch.setattr(slices, "SavedBytes", _NoBytes)
@@ -169,13 +170,13 @@ def test_batches_are_of_the_whole_epoch(monkeypatch):
 
     monkeypatch.setattr(slices, "timed_steps", noted)
     monkeypatch.setattr(slices, "SLICE", 0.0)
-    monkeypatch.setattr(made_up_task, "STEPS", 20)
+    monkeypatch.setattr(made_up_task, "STEPS", 60)
     monkeypatch.setattr(pilot, "ROUNDS", (12, 12))
     task, ways = Unlike(), {"plain": None, "half": Truncate(0.5)}
     arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
     pilot.pilot(arms, task)
-    assert len(set(begun)) >= 5
-    assert 12 <= max(begun) <= 16
+    assert len(set(begun)) >= 8
+    assert 40 <= max(begun) <= 53  # three first steps, three more, and one is left
 
 
 @pytest.mark.parametrize("disturbed", [False, True])
@@ -202,3 +203,34 @@ def test_long_batches_weigh_more_and_disturbed_rounds_nothing(disturbed, monkeyp
     # A median would say 0.8.
     assert found.ratio == pytest.approx((2.0 + 2 * 0.8) / (4.0 + 2 * 1.0), abs=0.02)
     assert found.error < 0.05
+
+
+def test_the_first_steps_of_a_slice_count_as_an_epochs_first_ones_do(monkeypatch):
+    """Each slice has them, and a run has them once in an epoch."""
+    clock = [0.0]
+
+    class Slow(LinesRun):
+        mid_epoch = True
+
+        def train(self, epoch, done=0):
+            for at in range(self.steps_in(epoch)):
+                clock[0] += 5.0 if at == 0 else 1.0
+                yield 0.0
+
+    class SlowAtFirst(Lines):
+        made, epochs = Slow, 1
+
+    ways = {"plain": None, "half": Truncate(0.5)}
+
+    monkeypatch.setattr(slices, "now", lambda device: clock[0])
+    monkeypatch.setattr(made_up_task, "STEPS", 40)
+    task = SlowAtFirst()
+    player = Player(arms_of(task, ways)[0], 0, task)
+    for steps, done in ((1, 0), (10, 0), (10, 20)):
+        assert slices.timed_steps(player, 0, steps, done) == pytest.approx((5.0 + 39 * 1.0) / 40)
+
+
+@pytest.mark.parametrize(("steps", "first"), [(3, 1), (8, 2), (12, 3), (1000, 3)])
+def test_of_a_short_epoch_fewer_steps_are_the_first_ones(steps, first, monkeypatch):
+    monkeypatch.setattr(made_up_task, "STEPS", steps)
+    assert slices.lead(LinesRun(None, 0, 1, 0.1), 0) == first

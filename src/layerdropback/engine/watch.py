@@ -20,8 +20,9 @@ from .switches import Sources
 from .target import Target, is_something
 from .window import Seen, Window
 
-# Windows that are looked at after every attachment, load and new epoch.
-STEPS = 10
+# Windows that are looked at after an attachment, so many of them drop windows, and in each later
+# epoch: to look takes about a tenth of a small network's step, and epochs may be short.
+STEPS, AGAIN = 10, 2
 
 # Forward passes of one window between which weights moved; passes that a window may have.
 _MOVES, _LONG = 3, 4
@@ -41,16 +42,18 @@ class Watch:
         self._warned: set[str] = set()
         self._passes = 0  # forward passes of the window
         self._outside: int | None  # steps without an epoch; None once there was one
+        self._looks = _Looks()
         self.begin()
 
     def begin(self, in_epoch: bool = False) -> None:
         """After an attachment or a load, or as an epoch begins."""
-        self._left, self._outside = STEPS, None if in_epoch else 0
+        self._looks.begin()
+        self._outside = None if in_epoch else 0
 
     @property
     def is_on(self) -> bool:
         """Whether it looks."""
-        return self._left > 0
+        return self._looks.left > 0
 
     # ---- passes ----------------------------------------------------------------------------------
 
@@ -177,7 +180,7 @@ class Watch:
             )
             cure = "call model(...), or attach to the module you call"
             self._warn("not called", fact, cause, cure)
-        self._left = max(0, self._left - 1)
+        self._looks.end_window(drops=bool(window.parameters))
 
     def nothing_to_drop(self, epoch: int | None) -> None:
         """No layer can be dropped in a drop step."""
@@ -208,6 +211,20 @@ class Watch:
 
 def _kinds(optimizers: Iterable[Optimizer]) -> str:
     return name_some([type(optimizer).__name__ for optimizer in optimizers])
+
+
+class _Looks:
+    """How many windows are still to be looked at: `left`, and drop windows altogether."""
+
+    def __init__(self) -> None:
+        self.left = self._drops = STEPS
+
+    def begin(self) -> None:
+        self.left = max(AGAIN, self._drops)
+
+    def end_window(self, drops: bool) -> None:
+        self.left = max(0, self.left - 1)
+        self._drops = max(0, self._drops - drops)
 
 
 class _Weights:

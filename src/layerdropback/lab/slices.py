@@ -9,6 +9,7 @@ from itertools import cycle, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.watch import AGAIN, STEPS
 from ..errors import UsageError, explain
 from .arms import Arm
 from .calling import now
@@ -18,6 +19,13 @@ from .turns import Player
 
 # Seconds of a slice, about: so short that the machine is the same for all arms of a round.
 SLICE = 0.1
+
+# The first steps of a slice, where an epoch is not short, count as an epoch's first ones do, no
+# more: with one of them the loader starts, and LayerDropBack looks whether it does what it says.
+LEAD = AGAIN + 1
+
+# Steps before a run's first slice: it looks in these, once, and the very first is recorded.
+_WARM = STEPS + 1
 
 # Rounds in which the machine did something else are beyond the others' quartiles by over so many
 # times what lies between these: Tukey's outer fences.
@@ -88,19 +96,19 @@ class Track:
 
     def prepare(self) -> None:
         """Warm up, count bytes, and find how many steps make a slice."""
-        self._warm_up()
+        self._warm_up(1)
         for part in self.parts:
             # All over the run where its periods decide; elsewhere its steps are alike.
             places = range(_COUNTED) if part.mode == "mixed" else (0,)
             with SavedBytes(self.player.run.model) as saved, self.moving:
                 for number in places:
-                    self._seek(part, (number + 0.5) / _COUNTED)
+                    self._seek(part, (number + 0.5) / _COUNTED, LEAD // 2)
                     self._timed(next(part.turn), _COUNTED // len(places))
             part.saved = saved.total / saved.passes
             seconds = self._timed(next(part.turn), 4)
             # For so many steps a mask's layers stay the same; a slice has whole periods.
             period = self._period if part.mode == "mixed" else 1
-            wanted = max(2, min(1000, math.ceil(SLICE / seconds)))
+            wanted = max(LEAD, min(1000, math.ceil(SLICE / seconds)))
             part.count = min(self._room(part), period * math.ceil(wanted / period))
 
     def round(self, number: int) -> None:
@@ -110,19 +118,20 @@ class Track:
             number: of the round, counted from 0.
         """
         for part in self.parts:
-            if self._made + part.count + 1 > self.player.steps:
+            if self._made + part.count + LEAD > self.player.steps:
                 self._begin_anew()
-            self._seek(part, place(number))
-            epoch = next(part.turn)
-            run, done = self.player.run, self._done[epoch]
+            epoch, run = next(part.turn), self.player.run
+            self._seek(part, place(number), lead(run, epoch))
+            done, slice_ = self._done[epoch], lead(run, epoch) + part.count
             # Batches differ in length where sentences do: all over the epoch, if it can be.
-            if not run.mid_epoch or done + part.count + 1 >= run.steps_in(epoch):
+            if not run.mid_epoch or done + slice_ >= run.steps_in(epoch):
                 done = 0
             part.found.append(self._timed(epoch, part.count, done))
 
     def _timed(self, epoch: int, steps: int, done: int = 0) -> float:
-        self._made += steps + 1
-        self._done[epoch] = done + steps + 1
+        made = lead(self.player.run, epoch) + steps
+        self._made += made
+        self._done[epoch] = done + made
         return timed_steps(self.player, epoch, steps, done)
 
     def runs(self) -> Numbers:
@@ -175,28 +184,31 @@ class Track:
         self.close()
         self.player = Player(self._whole, 0, self._task)
         self._made, self._done = 0, dict.fromkeys(self._done, 0)
-        self._warm_up()
+        self._warm_up(min(_WARM, self.player.steps // 4))
 
-    def _warm_up(self) -> None:
-        """The very first step, which is recorded, and full in an epoch that drops as well."""
+    def _warm_up(self, steps: int) -> None:
+        """So many steps of each part at least; the very first is full in a drop epoch, too."""
         for part in self.parts:
-            self._timed(part.epochs[0], 1)
+            until = self._made + steps
+            while self._made < until:
+                self._timed(part.epochs[0], min(steps, self._room(part)))
 
     def _room(self, part: Part) -> int:
         """The most steps that a slice can have."""
-        return min(map(self.player.run.steps_in, part.epochs)) - 2
+        run = self.player.run
+        return min(run.steps_in(epoch) - lead(run, epoch) - 1 for epoch in part.epochs)
 
     @property
     def _period(self) -> int:
         ldb = self.player.run.ldb
         return 1 if ldb is None else ldb.settings.schedule.steps or 1
 
-    def _seek(self, part: Part, share: float) -> None:
-        """Let the next step but one begin a period so far on in the run, where periods decide."""
+    def _seek(self, part: Part, share: float, first: int) -> None:
+        """Let a period so far on in the run begin after so many steps, where periods decide."""
         ldb = self.player.run.ldb
         if part.mode == "mixed" and ldb is not None:
             period = int(share * math.ceil(part.steps / self._period))
-            step = max(0, period * self._period - 1)
+            step = max(0, period * self._period - first)
             ldb.load_state_dict({**ldb.state_dict(), "step": step})
 
 
@@ -210,25 +222,32 @@ def place(number: int) -> float:
     return (0.5 + number * _GOLDEN) % 1
 
 
-def timed_steps(player: Player, epoch: int, steps: int, done: int = 0) -> float:
-    """Seconds of one of a few steps of an epoch.
+def lead(run: Run, epoch: int) -> int:
+    """The first steps of a slice: of a short epoch they would be too much."""
+    return min(LEAD, max(1, run.steps_in(epoch) // 4))
 
-    The very first, which starts the loader, is made and not counted.
+
+def timed_steps(player: Player, epoch: int, steps: int, done: int = 0) -> float:
+    """Seconds of a step of an epoch: its first ones took what these first ones take.
 
     Args:
         player: trains them; it is of no use for a real run afterwards.
         epoch: counted from 0; it decides whether layers drop.
-        steps: to be counted; fewer where the epoch has not as many.
+        steps: to be made after the first ones; fewer where the epoch has not as many.
         done: steps of the epoch that were made already; 0: it begins anew.
     """
     run = player.run
-    steps = min(steps, run.steps_in(epoch) - done - 2)
+    whole, first = run.steps_in(epoch), lead(run, epoch)
+    steps = min(steps, whole - done - first - 1)
     with player.generators(), closing(run.train(epoch, done)) as training:
-        next(training)
+        begun = now(player.device)
+        for _ in range(first):
+            next(training)
         start = now(player.device)
         for _ in range(steps):
             next(training)
-        return (now(player.device) - start) / steps
+        each = (now(player.device) - start) / steps
+    return (start - begun + (whole - first) * each) / whole
 
 
 def _parts_of(run: Run, epochs: int) -> list[tuple[str, list[int]]]:
