@@ -96,11 +96,15 @@ def test_the_card_of_the_families_has_the_record_s_numbers():
     }
     assert "claims 16.93 % less" in text
     assert "23.3 % from scratch" in text
-    assert "**batch x1**: of plain training's time 5.0 % are saved" in text
-    assert "nothing dropped save 2.5 %" in text
-    assert "the dropping saves 2.6 %; by FLOPs it can save 4.2 %" in text
+    assert "**batch x1** takes 95.0 % of plain training's time" in text
+    assert "nothing dropped take 97.5 % of it" in text
+    assert "Of that control's time the method takes 97.4 %" in text
+    assert "of a run's FLOPs 95.8 % are left" in text
     assert "30.0 % of a step's FLOPs are for gradients of weights" in text
     assert "in 25.0 % of the epochs" in text
+    assert "Not finished" not in text
+    text = families_card.card_of("the command", {"vit": done}, ("vit", "swin", "dla"))
+    assert "accuracy kept or better. Not finished, and not on this card: swin, dla." in text
 
 
 def test_the_card_of_the_stem_has_the_record_s_numbers():

@@ -121,6 +121,10 @@ FIGURE = "2026-11-29-trec-ways"
 
 # Cards that compare no accuracies at equal time: what was measured, and what came out.
 MEASURED = {
+    "2026-11-29-families-cpu": (
+        "small ViT and Swin from scratch, 3 seeds: the paper's presets and their controls",
+        "0.978 and 0.970 of plain's time, with twice the batch 0.919 and 0.930; no gain is shown",
+    ),
     "2026-11-29-start-up-cpu": (
         "before anything happens: help, a wrong flag, the import",
         "`ldb --help` 86 ms, a wrong flag 134; `import torch` 2252 ms, with the library 2171",

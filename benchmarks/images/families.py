@@ -8,6 +8,7 @@ tuned. A run that was stopped goes on where it was; the card has what is finishe
 """
 
 import argparse
+from functools import partial
 from typing import Any
 
 from layerdropback.lab.profiling.cost import step_costs
@@ -68,7 +69,7 @@ def count(network: Network) -> dict[str, Any]:
     }
 
 
-STUDY = Study(NETWORKS, methods, count, card_of)
+STUDY = Study(NETWORKS, methods, count, partial(card_of, wanted=tuple(NETWORKS)))
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -104,7 +104,7 @@ def test_a_stopped_comparison_goes_on(run, tmp_path, steps, where):
     assert code == 143
     again = "stopped, all saved; go on with: ldb compare "
     assert again in output
-    assert output.rstrip().endswith("--resume")
+    assert output.rstrip().endswith("--seeds 2 --out lab --resume")
     stopped = Record.read(tmp_path / "lab")
     assert bool(stopped.pilot) == (where == "runs")
     code, output, errors = run("compare", *flags, "--resume")

@@ -1,6 +1,7 @@
 """What a comparison says: one line that is replaced, and a result that fits a screen."""
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -209,4 +210,21 @@ def test_a_stopped_comparison_says_so_on_a_terminal_and_how_to_go_on(tmp_path, m
         compare_images(config, make_arms(config), Plan((0, 1)), console)
     last = [line for line in screen(written.getvalue()) if line][-1]
     assert last.startswith("stopped, all saved; go on with: ldb compare --name-of-a-flag")
-    assert last.endswith("--name-of-a-flag --resume")
+    assert last.endswith("--name-of-a-flag --out lab --resume")
+
+
+@pytest.mark.usefixtures("short_pilot", "no_drawings")
+def test_what_goes_on_names_the_folder_that_the_time_of_day_named(run, monkeypatch):
+    flags = ["compare", "--model", "test_resnet", "--limit-train", "96", "--limit-test", "20"]
+    flags += ["--batch-size", "16", "--epochs", "2", "--seeds", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 120)
+        code, output, _ = run(*flags)
+    assert code == 143
+    (folder,) = Path("runs").iterdir()
+    again = output.rstrip().split("go on with: ldb ")[1]
+    assert again.endswith(f"--out {folder} --resume")
+    code, output, errors = run(*shlex.split(again))
+    assert (code, errors) == (0, "")
+    assert "resumed: " in output
+    assert Record.read(folder).finished_seeds() == [0]

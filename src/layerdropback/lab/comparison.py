@@ -22,7 +22,7 @@ from .record import Record
 from .report.build import make_report
 from .storing import Storing
 from .task import Task, require_task
-from .telling import Telling
+from .telling import Telling, resuming
 from .tuning import Tuning
 from .turns import Player, Row, take_turns
 
@@ -201,7 +201,8 @@ class _Comparison:
 
     def _stop_if_asked(self) -> None:
         if self.stopping.requested is not None:
-            self.telling.stopped(self.record, self._save())
+            again = resuming(self.record.command, self.folder, self._resume)
+            self.telling.stopped(self.record, self._save(), again)
             self.stopping.check()
 
     def _save(self) -> bool:

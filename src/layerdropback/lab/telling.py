@@ -1,5 +1,6 @@
 """What a comparison says while it runs."""
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -104,21 +105,16 @@ class Telling:
             more = f"; about {self._left(record)[1]}" if done < all_of_them else ""
             self.say(f"seed {seed} done, {done} of {all_of_them}{more}")
 
-    def stopped(self, record: Record, whole: bool) -> None:
+    def stopped(self, record: Record, whole: bool, again: str) -> None:
         """On a signal; what is done is saved, and `whole` the runs under way, too.
 
-        Else these go on from an earlier epoch.
+        Else these go on from an earlier epoch. `again` is the command that goes on.
         """
         self._bar.stop()
         if record.finished_seeds():
             self.say(result_tables(record))
-        command = record.command
-        if not command.startswith("ldb "):
-            command = f"{command}, with resume=True"
-        elif "--resume" not in command:
-            command += " --resume"
         saved = "all saved" if whole else "saved as it was between two epochs"
-        self.say(f"stopped, {saved}; go on with: {command}")
+        self.say(f"stopped, {saved}; go on with: {again}")
 
     def ends(self, record: Record, page: Path) -> None:
         """The comparison is done."""
@@ -140,3 +136,27 @@ def _expected(record: Record) -> dict[str, float]:
         epochs = whole_epochs(arm["settings"]["epochs"])
         found[arm["name"]] = plain * record.pilot[timed]["ratio"] / epochs
     return found
+
+
+def resuming(command: str, folder: Path, resumes: bool) -> str:
+    """The command that goes on with a comparison which another one began, or went on with.
+
+    Args:
+        command: that one.
+        folder: the comparison's, which may have been named by the time of day.
+        resumes: whether that one went on with it already.
+
+    Example:
+        >>> resuming("ldb compare --data digits --overwrite", Path("runs/a b"), False)
+        "ldb compare --data digits --out 'runs/a b' --resume"
+        >>> resuming("python mine.py", Path("runs/a"), False)
+        "python mine.py, with out='runs/a', resume=True"
+        >>> resuming("python mine.py", Path("runs/a"), True)
+        'python mine.py'
+    """
+    if not command.startswith("ldb "):
+        return command if resumes else f"{command}, with out={str(folder)!r}, resume=True"
+    words = [word for word in shlex.split(command) if word not in ("--overwrite", "--resume")]
+    if not any(word.split("=")[0] == "--out" for word in words):
+        words += ["--out", str(folder)]
+    return shlex.join([*words, "--resume"])
