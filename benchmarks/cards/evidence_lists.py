@@ -60,30 +60,15 @@ STATUS = (
         "2026-11-29-cifar1000-efficientnet-kept",
         "ldb",
     ),
-    (
-        "the same on 5,000 images",
-        "the same",
-        "2026-11-29-cifar5000-efficientnet",
-        "ldb",
-    ),
+    ("the same on 5,000 images", "the same", "2026-11-29-cifar5000-efficientnet", "ldb"),
     (
         "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
         "the same",
         "2026-11-29-trec-minilm-half",
         "half",
     ),
-    (
-        "the same on SST-2",
-        "the same",
-        "2026-11-29-sst2-minilm",
-        "half",
-    ),
-    (
-        "the same on Subj",
-        "the same",
-        "2026-11-29-subj-minilm",
-        "half",
-    ),
+    ("the same on SST-2", "the same", "2026-11-29-sst2-minilm", "half"),
+    ("the same on Subj", "the same", "2026-11-29-subj-minilm", "half"),
     (
         "fine-tuning a ResNet, 3 epochs",
         "the same",
