@@ -21,7 +21,7 @@ from .target import Target, is_something
 from .window import Seen, Window
 
 # Windows that are looked at after an attachment, so many of them drop windows, and in each later
-# epoch: to look takes about a tenth of a small network's step, and epochs may be short.
+# epoch: looking takes much of a small network's step, and epochs may be short.
 STEPS, AGAIN = 10, 2
 
 # Forward passes of one window between which weights moved; passes that a window may have.
