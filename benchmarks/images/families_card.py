@@ -107,7 +107,7 @@ def explained(done: Mapping[str, Done]) -> list[str]:
         left = [100 * (1 - flops_saved(each, method, ("forward", "backward"))) for each in having]
         lines.append(
             f"**{method}** takes {span(took)} of plain training's time. The same learning rate and "
-            f"batch with nothing dropped take {span(alone)} of it: what they save is not the "
+            f"batch with nothing dropped take {span(alone)} of it: that difference is not the "
             f"dropping's. Of that control's time the method takes {span(beyond)}, and of a run's "
             f"FLOPs {span(left)} are left."
         )

@@ -214,7 +214,7 @@ def test_a_stopped_comparison_says_so_on_a_terminal_and_how_to_go_on(tmp_path, m
 
 
 @pytest.mark.usefixtures("short_pilot", "no_drawings")
-def test_what_goes_on_names_the_folder_that_the_time_of_day_named(run, monkeypatch):
+def test_what_goes_on_names_the_folder_that_the_time_of_day_named(run):
     flags = ["compare", "--model", "test_resnet", "--limit-train", "96", "--limit-test", "20"]
     flags += ["--batch-size", "16", "--epochs", "2", "--seeds", "1"]
     with pytest.MonkeyPatch.context() as patch:
