@@ -1,6 +1,7 @@
 import gc
 import signal
 import sys
+import time
 
 import pytest
 import torch
@@ -70,6 +71,19 @@ def _same_start():
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds pass by a call of this, and while something sleeps, and at no other time."""
+    passed = [0.0]
+
+    def wait(seconds):
+        passed[0] += seconds
+
+    monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
+    monkeypatch.setattr(time, "sleep", wait)
+    return wait
 
 
 @pytest.fixture

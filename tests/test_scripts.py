@@ -106,6 +106,7 @@ def test_the_profile_card_is_written(monkeypatch, capsys, tmp_path):
         depths = 5 if strategy == "truncate" else 0  # of one of the rates, one by one
         assert card.count(f"\n| test_resnet | {strategy} ") == 2 + depths
     assert "Command: `python -m benchmarks step-profile --out" in card
+    assert re.search(r"Measured of ideal: median -?\d\.\d\d, .* n = 6; \d under 0\.85", card)
     (profile,) = read_card(out)["profiles"]
     assert [saving["setting"]["drop_rate"] for saving in profile["savings"]] == [0.5, 0.75] * 3
     assert profile["phases"]["n"] == 5

@@ -241,7 +241,7 @@ def test_training_that_diverges_is_told(run, tmp_path, more):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_default_run_reaches_95_percent_in_under_a_minute(run, tmp_path, seed):
     start = time.perf_counter()
     assert run("train", "--seed", seed, "--threads", 2, "--out", tmp_path / "run")[0] == 0
@@ -253,7 +253,7 @@ def test_the_default_run_reaches_95_percent_in_under_a_minute(run, tmp_path, see
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f"no CIFAR-10 images in {CIFAR} (LDB_CIFAR10)")
 def test_a_drop_epoch_on_cifar10_is_faster_than_a_full_one(run, tmp_path):
     """Issue 2, point 3. Two epochs of each mode, so that the first full one is a warm-up."""
-    flags = ["--data", f"folder:{CIFAR}", "--limit-train", 2000, "--limit-test", 200]
+    flags = ["--data", f"folder:{CIFAR}", "--limit-train", 640, "--limit-test", 100]
     flags += ["--model", "resnet18", "--epochs", 4, "--threads", 2]
     assert run("train", *flags, "--out", tmp_path / "run")[0] == 0
     lines = metrics_of(tmp_path / "run")

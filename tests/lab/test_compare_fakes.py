@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial, wraps
 
 import pytest
 import torch
@@ -14,30 +15,40 @@ from layerdropback.training.config import TrainConfig
 from layerdropback.training.loop import Trainer
 
 
-class Sleeping(Trainer):
+class Paced(Trainer):
+    """Its steps sleep so many seconds."""
+
+    seconds = 0.01
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._replace_step(self._slept)
+
+    def _replace_step(self, changed):
+        self._step = wraps(self._step)(partial(changed, self._step))
+
+    def _slept(self, make, *batch):
+        time.sleep(self.seconds)
+        return make(*batch)
+
+
+class Sleeping(Paced):
     """Does nothing but take longer."""
 
-    def steps_of(self, epoch):
-        for step in super().steps_of(epoch):
-            time.sleep(0.005)
-            yield step
+    seconds = 0.015
 
 
-class SkippingHalf(Trainer):
+class SkippingHalf(Paced):
     """Really skips every second batch."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        make, self.calls = self._step, 0
+        self.calls = 0
+        self._replace_step(self._skipped)
 
-        def step(images, targets, large):
-            self.calls += 1
-            if self.calls % 2:
-                return make(images, targets, large)
-            return torch.zeros(2, dtype=torch.float64)
-
-        step.parts = make.parts
-        self._step = step
+    def _skipped(self, make, *batch):
+        self.calls += 1
+        return make(*batch) if self.calls % 2 else torch.zeros(2, dtype=torch.float64)
 
 
 class Asleep(TrainConfig):
@@ -52,29 +63,38 @@ class FakeTask(ImageTask):
     """Some arms' settings name another trainer."""
 
     def trainer(self, config):
-        return getattr(config, "trainer", Trainer)(config, self.data)
+        return getattr(config, "trainer", Paced)(config, self.data)
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("name", ["sleeps", "half the rate", "half the batches"])
-def test_fake_methods_get_the_verdict_they_deserve(tmp_path, name):
-    """None of them gains anything over plain training."""
-    base = plain_of(TrainConfig(model="test_resnet", epochs=8, batch_size=32, lr=0.05))
+def verdict_of(name, folder, plan, **settings):
+    """Of one fake method against plain training."""
+    base = plain_of(TrainConfig(model="test_resnet", batch_size=32, lr=0.05, **settings))
     fakes = {
         "sleeps": Asleep(**vars(base)),
         "half the rate": replace(base, lr=base.lr / 2),
         "half the batches": Halved(**vars(base)),
     }
-    arms, plan = with_controls(base, [arm_of(name, fakes[name])]), Plan(tuple(range(8)), 1.5)
-    for attempt in range(3):  # the tool itself tells when the machine was too restless
-        place = Place(tmp_path / str(attempt))
-        verdict = carry_out(FakeTask.load(base), arms, plan, place).verdicts()[name]
-        if verdict.kind != "withheld":
-            break
+    arms = with_controls(base, [arm_of(name, fakes[name])])
+    return carry_out(FakeTask.load(base), arms, plan, Place(folder)).verdicts()[name]
+
+
+# Seconds of a run, of plain training's.
+TIMES = {"sleeps": 1.5, "half the rate": 1.0, "half the batches": 0.5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TIMES)
+def test_fake_methods_get_the_verdict_they_deserve(tmp_path, name, clock):
+    """None of them gains anything over plain training."""
+    verdict = verdict_of(name, tmp_path, Plan(tuple(range(6)), 1.5), epochs=8, limit_train=900)
     assert not verdict.gain
     assert verdict.kind == "no gain", verdict.text
-    if name == "sleeps":
-        assert verdict.against_plain.time.mean > 1.2
-        assert "it takes no less time than plain training" in verdict.text
-    if name == "half the batches":
-        assert verdict.against_plain.time.mean < 0.8
+    assert verdict.against_plain.time.mean == pytest.approx(TIMES[name])
+    assert ("it takes no less time than plain training" in verdict.text) == (TIMES[name] >= 1)
+
+
+@pytest.mark.alone
+def test_what_sleeps_takes_longer_by_the_real_clock(tmp_path):
+    verdict = verdict_of("sleeps", tmp_path, Plan((0, 1)), epochs=2, limit_train=640)
+    assert not verdict.gain
+    assert verdict.against_plain.time.mean > 1.1

@@ -9,18 +9,6 @@ from layerdropback.training.phases import PHASES, PhaseTimer
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Sets the host's time."""
-    now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-
-    def move(seconds):
-        now[0] += seconds
-
-    return move
-
-
 def test_phases_are_summed_over_parts_and_steps_without_the_pauses(clock):
     timer = PhaseTimer(CPU)
     for _ in range(2):
