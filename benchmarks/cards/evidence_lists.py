@@ -7,6 +7,7 @@ TASKS = {
         "2026-11-29-cifar1000-efficientnet",
     ),
     "fine-tuning, EfficientNet-Lite0, 5,000 images, 3 epochs": (
+        "2026-11-29-cifar5000-efficientnet-kept",
         "2026-11-29-cifar5000-efficientnet",
     ),
     "fine-tuning, MiniLM on TREC, 1 epoch": (
@@ -60,7 +61,7 @@ STATUS = (
         "2026-11-29-cifar1000-efficientnet-kept",
         "ldb",
     ),
-    ("the same on 5,000 images", "the same", "2026-11-29-cifar5000-efficientnet", "ldb"),
+    ("the same on 5,000 images", "the same", "2026-11-29-cifar5000-efficientnet-kept", "ldb"),
     (
         "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
         "the same",
@@ -109,6 +110,10 @@ MEASURED = {
     "2026-11-29-families-cpu": (
         "small ViT and Swin from scratch, 3 seeds: the paper's presets and their controls",
         "0.978 and 0.970 of plain's time, with twice the batch 0.919 and 0.930; no gain is shown",
+    ),
+    "2026-11-29-step-profile-strategies-cpu": (
+        "a drop step's time, six models, three strategies: what is realised of the ideal saving",
+        "median 0.95 of it, from 0.74 to 1.39; predicted and measured differ by at most 6.9 %",
     ),
     "2026-11-29-start-up-cpu": (
         "before anything happens: help, a wrong flag, the import",
