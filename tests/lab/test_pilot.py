@@ -1,6 +1,7 @@
 """The pilot's arithmetic, with steps of known length."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -176,7 +177,43 @@ def test_batches_are_of_the_whole_epoch(monkeypatch):
     arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
     pilot.pilot(arms, task)
     assert len(set(begun)) >= 8
-    assert 40 <= max(begun) <= 53  # three first steps, three more, and one is left
+    assert 40 <= max(begun) <= 51  # four first steps, four more, and one is left
+
+
+class InTurns(Sentences):
+    """What all of its steps take is slept in each, or in every so many."""
+
+    every = 1
+
+    def train(self, epoch, done=0):
+        for at, loss in enumerate(super().train(epoch, done), done):
+            if at % self.every == 0:
+                time.sleep(self.every)
+            yield loss
+
+
+@pytest.mark.parametrize("mid_epoch", [False, True])
+@pytest.mark.parametrize("seconds", [0.0, 9.0])
+@pytest.mark.parametrize("every", [2, 4])
+def test_what_comes_in_every_second_step_counts_as_often_as_in_a_run(
+    every, seconds, mid_epoch, monkeypatch, clock
+):
+    monkeypatch.setattr(InTurns, "mid_epoch", mid_epoch)
+    monkeypatch.setattr(slices, "SLICE", seconds)
+    monkeypatch.setattr(made_up_task, "STEPS", 60)
+    task, ways = Unlike(), {"plain": None, "half": Truncate(0.5)}
+    monkeypatch.setattr(Unlike, "made", InTurns)
+    started = task.start
+
+    def start(way, *arguments):
+        run = started(way, *arguments)
+        run.every = 1 if way is None else every
+        return run
+
+    monkeypatch.setattr(task, "start", start)
+    arms = [arm for arm in with_equal_time(arms_of(task, ways)) if arm.role != "same time"]
+    found = pilot.pilot(arms, task)
+    assert {name: timing.ratio for name, timing in found.items()} == {"plain": 1.0, "half": 1.0}
 
 
 @pytest.mark.parametrize("disturbed", [False, True])
@@ -230,7 +267,7 @@ def test_the_first_steps_of_a_slice_count_as_an_epochs_first_ones_do(monkeypatch
         assert slices.timed_steps(player, 0, steps, done) == pytest.approx((5.0 + 39 * 1.0) / 40)
 
 
-@pytest.mark.parametrize(("steps", "first"), [(3, 1), (8, 2), (12, 3), (1000, 3)])
+@pytest.mark.parametrize(("steps", "first"), [(3, 1), (8, 2), (12, 3), (1000, 4)])
 def test_of_a_short_epoch_fewer_steps_are_the_first_ones(steps, first, monkeypatch):
     monkeypatch.setattr(made_up_task, "STEPS", steps)
     assert slices.lead(LinesRun(None, 0, 1, 0.1), 0) == first

@@ -20,9 +20,12 @@ from .turns import Player
 # Seconds of a slice, about: so short that the machine is the same for all arms of a round.
 SLICE = 0.1
 
+# What a loop does in every second or fourth step has its part in so many, wherever they begin.
+TURN = 4
+
 # The first steps of a slice, where an epoch is not short, count as an epoch's first ones do, no
 # more: with one of them the loader starts, and LayerDropBack looks whether it does what it says.
-LEAD = AGAIN + 1
+LEAD = TURN * math.ceil((AGAIN + 1) / TURN)
 
 # Steps before a run's first slice: it looks in these, once, and the very first is recorded.
 _WARM = STEPS + 1
@@ -100,16 +103,14 @@ class Track:
         for part in self.parts:
             # All over the run where its periods decide; elsewhere its steps are alike.
             places = range(_COUNTED) if part.mode == "mixed" else (0,)
+            half = lead(self.player.run, part.epochs[0]) // 2
             with SavedBytes(self.player.run.model) as saved, self.moving:
                 for number in places:
-                    self._seek(part, (number + 0.5) / _COUNTED, LEAD // 2)
+                    self._seek(part, (number + 0.5) / _COUNTED, half)
                     self._timed(next(part.turn), _COUNTED // len(places))
             part.saved = saved.total / saved.passes
             seconds = self._timed(next(part.turn), 4)
-            # For so many steps a mask's layers stay the same; a slice has whole periods.
-            period = self._period if part.mode == "mixed" else 1
-            wanted = max(LEAD, min(1000, math.ceil(SLICE / seconds)))
-            part.count = min(self._room(part), period * math.ceil(wanted / period))
+            part.count = self._slice(part, min(1000, math.ceil(SLICE / seconds)))
 
     def round(self, number: int) -> None:
         """One slice of each part.
@@ -192,6 +193,12 @@ class Track:
             until = self._made + steps
             while self._made < until:
                 self._timed(part.epochs[0], min(steps, self._room(part)))
+
+    def _slice(self, part: Part, wanted: int) -> int:
+        """Steps of a slice, in whole turns; for a period's steps a mask's layers stay the same."""
+        turn = self._period if part.mode == "mixed" else TURN
+        room = self._room(part)
+        return min(turn * math.ceil(max(LEAD, wanted) / turn), room - room % turn or room)
 
     def _room(self, part: Part) -> int:
         """The most steps that a slice can have."""
