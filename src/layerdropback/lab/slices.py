@@ -21,11 +21,11 @@ from .turns import Player
 SLICE = 0.1
 
 # What a loop does in every second or fourth step has its part in so many, wherever they begin.
-TURN = 4
+_TURN = 4
 
 # The first steps of a slice, where an epoch is not short, count as an epoch's first ones do, no
 # more: with one of them the loader starts, and LayerDropBack looks whether it does what it says.
-LEAD = TURN * math.ceil((AGAIN + 1) / TURN)
+LEAD = _TURN * math.ceil((AGAIN + 1) / _TURN)
 
 # Steps before a run's first slice: it looks in these, once, and the very first is recorded.
 _WARM = STEPS + 1
@@ -196,7 +196,7 @@ class Track:
 
     def _slice(self, part: Part, wanted: int) -> int:
         """Steps of a slice, in whole turns; for a period's steps a mask's layers stay the same."""
-        turn = self._period if part.mode == "mixed" else TURN
+        turn = self._period if part.mode == "mixed" else _TURN
         room = self._room(part)
         return min(turn * math.ceil(max(LEAD, wanted) / turn), room - room % turn or room)
 
