@@ -8,7 +8,7 @@ import torch
 from benchmarks.__main__ import main
 from benchmarks.common.card_files import read as read_card
 from benchmarks.common.card_files import tables
-from benchmarks.images import families, families_card, small_runs, stem, stem_card
+from benchmarks.images import families, families_card, small_rows, small_runs, stem, stem_card
 from benchmarks.images.small_runs import Done
 from folders import make_folder
 from layerdropback import PRESETS, LayerDropBack, Schedule, Truncate
@@ -121,6 +121,23 @@ def test_the_card_of_the_stem_has_the_record_s_numbers():
     assert "| resnet  | 0.05 | stem.0 " in text
     assert "block.0: 0.25" in text
     assert "Of 1 cut 0 are shown to gain. Of 1 neither a gain nor its absence is shown." in text
+
+
+def test_a_card_names_each_machine_once_with_all_commits():
+    done = {name: Done(made_up("m", SPENT), {}) for name in ("a", "b", "c")}
+    done["b"].record.facts = FACTS | {"versions": FACTS["versions"] | {"commit": "d"}}
+    alike = "A CPU, 2 CPU threads; torch 2, timm 1, layerdropback 0, commit"
+    assert small_rows.machine_of(done) == f"{alike} c, d."
+    done["c"].record.facts = FACTS | {"hardware": {"device": "Another", "threads": 2}}
+    assert small_rows.machine_of(done) == f"{alike} c, d. {alike.replace('A CPU', 'Another')} c."
+
+
+def test_a_card_says_what_chose_the_learning_rates():
+    record = made_up("m", SPENT)
+    record.tuned = {"plain": 0.1, "m": 0.05}
+    record.trials = [{"arm": "plain", "lr": lr, "seed": s} for lr in (0.1, 0.05) for s in (7, 8)]
+    line = small_rows.tuned_line({"vit": Done(record, {})})
+    assert line.endswith("(runs of each rate: 2): vit: plain 0.1, m 0.05.")
 
 
 @pytest.mark.parametrize("name", ["families", "stem"])

@@ -44,16 +44,22 @@ def network_table(done: Mapping[str, Done]) -> str:
 
 
 def machine_of(done: Mapping[str, Done]) -> str:
-    """Where it was measured: of each machine and version one sentence."""
-    return " ".join(dict.fromkeys(sentence(each.record.facts) for each in done.values()))
+    """Where it was measured: of each machine and its versions one sentence, with all commits."""
+    commits: dict[str, list[str]] = {}
+    for each in done.values():
+        machine, _, commit = sentence(each.record.facts).rpartition("commit ")
+        commits.setdefault(machine, []).append(commit.removesuffix("."))
+    return " ".join(f"{at}commit {', '.join(dict.fromkeys(of))}." for at, of in commits.items())
 
 
 def tuned_line(done: Mapping[str, Done]) -> str:
-    """Every arm's learning rate."""
-    return "Learning rates, each tuned on training images held out, which no run trains on: " + (
-        "; ".join(
-            f"{name}: " + ", ".join(f"{arm} {rate:g}" for arm, rate in each.record.tuned.items())
-            for name, each in done.items()
-        )
-        + "."
+    """Every arm's learning rate, and how many runs chose it."""
+    runs = sorted({len({trial["seed"] for trial in each.record.trials}) for each in done.values()})
+    tuned = (
+        f"{name}: " + ", ".join(f"{arm} {rate:g}" for arm, rate in each.record.tuned.items())
+        for name, each in done.items()
+    )
+    return (
+        "Learning rates, each tuned on training images held out, which no run trains on (runs of "
+        f"each rate: {', '.join(map(str, runs))}): {'; '.join(tuned)}."
     )

@@ -136,7 +136,15 @@ def _commit() -> str | None:
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    commit = _git(root, "describe", "--always")
+    # A measurement that has written its card measures the same code afterwards.
+    changed = _git(root, "diff", "--name-only", "HEAD", "--", ".", ":!benchmarks/results")
+    return f"{commit}-dirty" if commit and changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails, takes long, or has nothing to say."""
+    command = ["git", "-C", str(root), *arguments]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
