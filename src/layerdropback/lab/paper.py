@@ -23,7 +23,7 @@ _MODELS = (*_TRANSFORMERS, "efficientnet_b0", "dla34", "resnet50", "densenet121"
 
 # Small enough to train in seconds on two cores, one with convolutions and one with attention, whose
 # images must be divisible by its patches.
-_TINY_MODELS = {"test_resnet": "", "test_vit": "--image-size 32"}
+_TINY_MODELS = {"test_resnet": "", "test_vit": "--image-size 32 --stem original"}
 _TINY = "--data digits --epochs 4 --batch-size 32 --no-flip --rotate 0 --seeds 2 --limit-train 720"
 _DENSENET = "--model-args growth_rate=8 --model-args 'block_config=[2, 2, 2, 2]'"
 _STEPS = "--batch-size 4 --pairs 3 --rates 0.5"
