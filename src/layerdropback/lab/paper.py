@@ -21,8 +21,8 @@ _OUT = "OUT"
 _TRANSFORMERS = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224")
 _MODELS = (*_TRANSFORMERS, "efficientnet_b0", "dla34", "resnet50", "densenet121")
 
-# Small enough to train in seconds on two cores, one with convolutions and one with attention, whose
-# images must be divisible by its patches.
+# Small enough to train in seconds on two cores: one with convolutions, and one with attention that
+# keeps its patches of 16 pixels, by which its images must be divisible.
 _TINY_MODELS = {"test_resnet": "", "test_vit": "--image-size 32 --stem original"}
 _TINY = "--data digits --epochs 4 --batch-size 32 --no-flip --rotate 0 --seeds 2 --limit-train 720"
 _DENSENET = "--model-args growth_rate=8 --model-args 'block_config=[2, 2, 2, 2]'"
