@@ -36,14 +36,22 @@ gc.set_threshold(20_000, 20, 20)
 def pytest_xdist_make_scheduler(config, log):
     from sharing_out import ByWhatIsStarted
 
+    config.option.loadscopereorder = False  # tests come in an order already
     return ByWhatIsStarted(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
+    takes_minutes = {item for item in items if item.get_closest_marker("slow")}
     for item in items:
         if not is_shown(item):
             item.add_marker(pytest.mark.slow)
+    result = yield
+    if hasattr(config, "workerinput"):
+        from sharing_out import longest_first
+
+        items[:] = longest_first(items, takes_minutes)
+    return result
 
 
 def pytest_collection_finish():

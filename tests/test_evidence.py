@@ -5,7 +5,8 @@ import re
 import pytest
 
 from benchmarks.cards import evidence_table
-from benchmarks.cards.evidence_lists import MEASURED, STATUS, TASKS
+from benchmarks.cards.evidence_lists import STATUS, TASKS
+from benchmarks.cards.evidence_measured import MEASURED
 from benchmarks.cards.evidence_rows import RESULTS, method_of, rows_of
 
 CARDS = {path.stem for path in RESULTS.glob("*.md")}

@@ -120,7 +120,7 @@ def test_the_card_of_the_stem_has_the_record_s_numbers():
     assert row["of backward FLOPs saved, %"] == "5.0"
     assert "| resnet  | 0.05 | stem.0 " in text
     assert "block.0: 0.25" in text
-    assert "Of 1 cut 0 are shown to gain. Of 1 neither a gain nor its absence is shown." in text
+    assert "Of 1 cut none is shown to gain. No gain: 0. Neither is shown: 1." in text
 
 
 def test_a_card_names_each_machine_once_with_all_commits():
@@ -132,12 +132,24 @@ def test_a_card_names_each_machine_once_with_all_commits():
     assert small_rows.machine_of(done) == f"{alike} c, d. {alike.replace('A CPU', 'Another')} c."
 
 
+def test_a_card_says_which_seeds_have_not_run():
+    done = {name: Done(made_up("m", SPENT), {}) for name in ("a", "b")}
+    assert small_rows.unfinished(done) == ""
+    done["b"].record.seeds.append(3)
+    assert small_rows.unfinished(done) == " Not all planned seeds have run yet: b has 3 of 4."
+
+
 def test_a_card_says_what_chose_the_learning_rates():
     record = made_up("m", SPENT)
-    record.tuned = {"plain": 0.1, "m": 0.05}
+    record.tuned = {"plain": 0.1, "0.05, every step": 0.05}
     record.trials = [{"arm": "plain", "lr": lr, "seed": s} for lr in (0.1, 0.05) for s in (7, 8)]
-    line = small_rows.tuned_line({"vit": Done(record, {})})
-    assert line.endswith("(runs of each rate: 2): vit: plain 0.1, m 0.05.")
+    other = made_up("m", SPENT)
+    other.tuned = {"plain": 0.2}
+    text = small_rows.tuned_rates({"vit": Done(record, {}), "dla": Done(other, {})})
+    assert "(runs of each rate: 0, 2):" in text
+    head, *rows = tables(text)[0]
+    assert head == ["arm", "vit", "dla"]
+    assert rows == [["plain", "0.1", "0.2"], ["0.05, every step", "0.05", ""]]
 
 
 @pytest.mark.parametrize("name", ["families", "stem"])

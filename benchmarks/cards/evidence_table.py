@@ -2,8 +2,8 @@
 
     python -m benchmarks evidence-table
 
-A new card of a comparison gets a line in `TASKS` of `evidence_lists`, one of
-another kind a line in `MEASURED`. (`evidence` makes the runs; this one reads what they left.)
+A new card of a comparison gets a line in `TASKS` of `evidence_lists`, one of another kind a line in
+`evidence_measured`. (`evidence` makes the runs; this one reads what they left.)
 """
 
 import argparse
@@ -13,7 +13,8 @@ from pathlib import Path
 from layerdropback.lab.statistics import Interval
 from layerdropback.lab.tables import markdown_table
 
-from .evidence_lists import MEASURED, STATUS, TASKS
+from .evidence_lists import STATUS, TASKS
+from .evidence_measured import MEASURED
 from .evidence_rows import Row, rows_of
 
 ROOT = Path(__file__).parents[2]

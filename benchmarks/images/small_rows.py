@@ -27,6 +27,16 @@ def time_and_points(verdict: Verdict) -> list[str]:
     ]
 
 
+def unfinished(done: Mapping[str, Done]) -> str:
+    """A sentence on seeds that were planned and have not run; nothing where all have."""
+    counts = {
+        name: f"{name} has {len(each.record.finished_seeds())} of {len(each.record.seeds)}"
+        for name, each in done.items()
+        if len(each.record.finished_seeds()) < len(each.record.seeds)
+    }
+    return f" Not all planned seeds have run yet: {'; '.join(counts.values())}." if counts else ""
+
+
 def network_table(done: Mapping[str, Done]) -> str:
     """What was trained, and how."""
     head = ("network", "timm model", "plain accuracy, %", "parts", "epochs", "images", "optimizer")
@@ -52,14 +62,16 @@ def machine_of(done: Mapping[str, Done]) -> str:
     return " ".join(f"{at}commit {', '.join(dict.fromkeys(of))}." for at, of in commits.items())
 
 
-def tuned_line(done: Mapping[str, Done]) -> str:
-    """Every arm's learning rate, and how many runs chose it."""
+def tuned_rates(done: Mapping[str, Done]) -> str:
+    """Every arm's learning rate on each network, and how many runs chose it."""
     runs = sorted({len({trial["seed"] for trial in each.record.trials}) for each in done.values()})
-    tuned = (
-        f"{name}: " + ", ".join(f"{arm} {rate:g}" for arm, rate in each.record.tuned.items())
-        for name, each in done.items()
-    )
+    tuned = {name: each.record.tuned for name, each in done.items()}
+    arms = dict.fromkeys(arm for rates in tuned.values() for arm in rates)
+    rows = [
+        [arm, *(f"{rates[arm]:g}" if arm in rates else "" for rates in tuned.values())]
+        for arm in arms
+    ]
     return (
         "Learning rates, each tuned on training images held out, which no run trains on (runs of "
-        f"each rate: {', '.join(map(str, runs))}): {'; '.join(tuned)}."
+        f"each rate: {', '.join(map(str, runs))}):\n\n{markdown_table(('arm', *tuned), rows)}"
     )

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from statistics import fmean
 
-from layerdropback.lab.tables import markdown_table
+from layerdropback.lab.tables import counted, markdown_table
 
 from ..common.card_files import page
-from .small_rows import EQUAL, machine_of, network_table, time_and_points, tuned_line
+from .small_rows import (
+    EQUAL,
+    machine_of,
+    network_table,
+    time_and_points,
+    tuned_rates,
+    unfinished,
+)
 from .small_runs import Done
 
 HEAD = (
@@ -31,7 +38,8 @@ def card_of(command: str, done: Mapping[str, Done]) -> str:
         f"{machine_of(done)} A fixed cut of so much of the backward pass's FLOPs, in every step "
         "or from a part of the run on: backward stops there, and what lies before it stays as it "
         "is.",
-        f"{EQUAL} FLOPs saved are of the whole run, full epochs included, as each step reports.",
+        f"{EQUAL} FLOPs saved are of the whole run, full epochs included, as each step reports."
+        f"{unfinished(done)}",
         markdown_table(HEAD, rows(done)),
         conclusion(done),
         "## What a cut leaves out",
@@ -41,7 +49,7 @@ def card_of(command: str, done: Mapping[str, Done]) -> str:
         markdown_table(LAYERS, layer_rows(done)),
         "## What was trained",
         network_table(done),
-        tuned_line(done),
+        tuned_rates(done),
     )
 
 
@@ -91,8 +99,8 @@ def conclusion(done: Mapping[str, Done]) -> str:
         for method, verdict in each.record.verdicts().items()
     }
     gains = [name for name, verdict in verdicts.items() if verdict.gain]
-    open_ones = [v for v in verdicts.values() if v.kind in ("not enough seeds", "withheld")]
-    cuts = f"{len(verdicts)} cut{'s' if len(verdicts) != 1 else ''}"
-    said = f"Of {cuts} {len(gains)} are shown to gain"
-    said += f": {'; '.join(gains)}" if gains else ""
-    return f"{said}. Of {len(open_ones)} neither a gain nor its absence is shown."
+    losers = sum(verdict.kind == "no gain" for verdict in verdicts.values())
+    said = f"Of {counted(len(verdicts), 'cut')} {len(gains) or 'none'}"
+    said += f" gained: {'; '.join(gains)}" if gains else " is shown to gain"
+    left = len(verdicts) - len(gains) - losers
+    return f"{said}. No gain: {losers}. Neither is shown: {left}."
