@@ -134,9 +134,10 @@ def test_a_card_names_each_machine_once_with_all_commits():
 
 def test_a_card_says_which_seeds_have_not_run():
     done = {name: Done(made_up("m", SPENT), {}) for name in ("a", "b")}
-    assert small_rows.unfinished(done) == ""
+    assert small_rows.how_to_read(done).endswith("(Holm).")
     done["b"].record.seeds.append(3)
-    assert small_rows.unfinished(done) == " Not all planned seeds have run yet: b has 3 of 4."
+    text = small_rows.how_to_read(done)
+    assert text.endswith("(Holm). Not all planned seeds have run yet: b has 3 of 4.")
 
 
 def test_a_card_says_what_chose_the_learning_rates():

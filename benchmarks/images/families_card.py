@@ -5,14 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from layerdropback.lab.tables import markdown_table
 
 from ..common.card_files import page
-from .small_rows import (
-    EQUAL,
-    machine_of,
-    network_table,
-    time_and_points,
-    tuned_rates,
-    unfinished,
-)
+from .small_rows import how_to_read, machine_of, network_table, time_and_points, tuned_rates
 from .small_runs import Done
 
 # Of training time, in percent: the paper's means (arXiv 2412.18027).
@@ -45,8 +38,8 @@ def card_of(command: str, done: Mapping[str, Done], wanted: Sequence[str] = ()) 
         "drawn anew every step, learning rate x 2 in drop epochs, which are every second one from "
         "the third on. The no-drop control has the same learning rate and batch in the same "
         "epochs, and drops nothing.",
-        f"{EQUAL} FLOPs are counted by the library on each network, over masks that are drawn as "
-        f"in training, and weighed with the epochs that dropped.{unfinished(done)}",
+        f"{how_to_read(done)} FLOPs are counted by the library on each network, over masks that "
+        "are drawn as in training, and weighed with the epochs that dropped.",
         markdown_table(HEAD, rows(done)),
         f"The paper claims {FINE_TUNING:g} % less training time in fine-tuning and {SCRATCH:g} % "
         f"from scratch, accuracy kept or better. {note}".strip(),

@@ -8,13 +8,24 @@ from layerdropback.lab.verdict import Verdict
 from ..common.facts import sentence
 from .small_runs import Done
 
-EQUAL = (
-    "Points are percentage points of final test accuracy, means with 95 % intervals, paired by "
-    "seed. Times are of training steps alone, on the wall clock. *Same time*: plain training of so "
-    "many epochs as take the method's time, its own learning rate tuned; where it took another "
-    "time, by more than 2 %, plain training's front at the method's time. The verdict is the "
-    "lab's, corrected for the methods of one network (Holm)."
-)
+
+def how_to_read(done: Mapping[str, Done]) -> str:
+    """What the main table's numbers are, and which of the planned seeds have not run."""
+    counts = (
+        (name, len(each.record.finished_seeds()), len(each.record.seeds))
+        for name, each in done.items()
+    )
+    fewer = "; ".join(
+        f"{name} has {made} of {planned}" for name, made, planned in counts if made < planned
+    )
+    text = (
+        "Points are percentage points of final test accuracy, means with 95 % intervals, paired by "
+        "seed. Times are of training steps alone, on the wall clock. *Same time*: plain training "
+        "of so many epochs as take the method's time, its own learning rate tuned; where it took "
+        "another time, by more than 2 %, plain training's front at the method's time. The verdict "
+        "is the lab's, corrected for the methods of one network (Holm)."
+    )
+    return f"{text} Not all planned seeds have run yet: {fewer}." if fewer else text
 
 
 def time_and_points(verdict: Verdict) -> list[str]:
@@ -25,16 +36,6 @@ def time_and_points(verdict: Verdict) -> list[str]:
         "" if equal is None else equal.accuracy.as_text("+.2f"),
         verdict.against_plain.accuracy.as_text("+.2f"),
     ]
-
-
-def unfinished(done: Mapping[str, Done]) -> str:
-    """A sentence on seeds that were planned and have not run; nothing where all have."""
-    counts = {
-        name: f"{name} has {len(each.record.finished_seeds())} of {len(each.record.seeds)}"
-        for name, each in done.items()
-        if len(each.record.finished_seeds()) < len(each.record.seeds)
-    }
-    return f" Not all planned seeds have run yet: {'; '.join(counts.values())}." if counts else ""
 
 
 def network_table(done: Mapping[str, Done]) -> str:

@@ -6,14 +6,7 @@ from statistics import fmean
 from layerdropback.lab.tables import counted, markdown_table
 
 from ..common.card_files import page
-from .small_rows import (
-    EQUAL,
-    machine_of,
-    network_table,
-    time_and_points,
-    tuned_rates,
-    unfinished,
-)
+from .small_rows import how_to_read, machine_of, network_table, time_and_points, tuned_rates
 from .small_runs import Done
 
 HEAD = (
@@ -38,8 +31,8 @@ def card_of(command: str, done: Mapping[str, Done]) -> str:
         f"{machine_of(done)} A fixed cut of so much of the backward pass's FLOPs, in every step "
         "or from a part of the run on: backward stops there, and what lies before it stays as it "
         "is.",
-        f"{EQUAL} FLOPs saved are of the whole run, full epochs included, as each step reports."
-        f"{unfinished(done)}",
+        f"{how_to_read(done)} FLOPs saved are of the whole run, full epochs included, as each step "
+        "reports.",
         markdown_table(HEAD, rows(done)),
         conclusion(done),
         "## What a cut leaves out",
