@@ -3,7 +3,7 @@
 MEASURED = {
     "2026-11-30-stem-cpu": (
         "a cut that leaves the stem untrained, from scratch: ResNet, and ConvNeXt (3 seeds of 6)",
-        "0.898 to 0.979 of plain's time, and 0.930 to 0.987; no gain is shown, 8 of 18 have none",
+        "0.898 to 0.979 of plain's time, and 0.930 to 0.987; of 18 cuts none is shown to gain",
     ),
     "2026-11-29-families-cpu": (
         "the paper's six families from scratch, small, 3 seeds: its presets, and controls",

@@ -42,6 +42,18 @@ def test_a_commit_is_dirty_where_code_has_changed_and_not_where_a_card_has(check
     assert commit() == f"{name}-dirty"
 
 
+def test_a_commit_of_which_git_cannot_tell_whether_code_has_changed_is_not_named(
+    checkout, monkeypatch
+):
+    run = subprocess.run
+
+    def cannot_compare(command, **more):
+        return run(["git", "no-such-command"] if "diff" in command else command, **more)
+
+    monkeypatch.setattr(machine.subprocess, "run", cannot_compare)
+    assert commit() is None
+
+
 def test_what_is_installed_elsewhere_has_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "__file__", str(tmp_path / "a/b/c/machine.py"))
     assert commit() is None

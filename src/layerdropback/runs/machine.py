@@ -132,24 +132,26 @@ def measured_on(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this is run from; None where it is installed elsewhere."""
+    """Of the checkout that this is run from; None where it is installed elsewhere, or not known."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
     commit = _git(root, "describe", "--always")
     # A measurement that has written its card measures the same code afterwards.
     changed = _git(root, "diff", "--name-only", "HEAD", "--", ".", ":!benchmarks/results")
-    return f"{commit}-dirty" if commit and changed else commit
+    if commit is None or changed is None:
+        return None
+    return f"{commit}-dirty" if changed else commit
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where it fails, takes long, or has nothing to say."""
+    """What git prints; None where it fails or takes long."""
     command = ["git", "-C", str(root), *arguments]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _processor() -> str:
