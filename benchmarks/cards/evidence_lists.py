@@ -17,6 +17,7 @@ TASKS = {
         "2026-11-29-trec-ways",
     ),
     "fine-tuning, MiniLM on SST-2, 1 epoch": ("2026-11-29-sst2-minilm",),
+    "fine-tuning, MiniLM on SST-2, 3 epochs": ("2026-11-30-sst2-minilm-three",),
     "fine-tuning, MiniLM on Subj, 1 epoch": ("2026-11-29-subj-minilm",),
     "fine-tuning, ResNet, 3 epochs": (
         "2026-11-29-evidence-tune-resnet-kept",
@@ -69,7 +70,8 @@ STATUS = (
         "half",
     ),
     ("the same on SST-2", "the same", "2026-11-29-sst2-minilm", "half"),
-    ("the same on Subj", "the same", "2026-11-29-subj-minilm", "half"),
+    ("the same on SST-2, 3 epochs", "the same", "2026-11-30-sst2-minilm-three", "half"),
+    ("the same on Subj, 1 epoch", "the same", "2026-11-29-subj-minilm", "half"),
     (
         "fine-tuning a ResNet, 3 epochs",
         "the same",

@@ -81,12 +81,16 @@ def verdict_of(name, folder, plan, **settings):
 # Seconds of a run, of plain training's.
 TIMES = {"sleeps": 1.5, "half the rate": 1.0, "half the batches": 0.5}
 
+# What sleeps is as accurate as plain training, seed by seed: a few show it.
+SEEDS = {"sleeps": 3, "half the rate": 6, "half the batches": 6}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TIMES)
 def test_fake_methods_get_the_verdict_they_deserve(tmp_path, name, clock):
     """None of them gains anything over plain training."""
-    verdict = verdict_of(name, tmp_path, Plan(tuple(range(6)), 1.5), epochs=8, limit_train=900)
+    plan = Plan(tuple(range(SEEDS[name])), 1.5)
+    verdict = verdict_of(name, tmp_path, plan, epochs=8, limit_train=900)
     assert not verdict.gain
     assert verdict.kind == "no gain", verdict.text
     assert verdict.against_plain.time.mean == pytest.approx(TIMES[name])
