@@ -42,10 +42,10 @@ def steps(device, **environment):
 @pytest.mark.slow
 def test_a_step_takes_nothing_anew_and_the_peak_stays():
     kept, faults, peak = steps("cpu")
-    by_itself, faults_of_glibc, peak_of_glibc = steps("cuda")
+    # By itself glibc gives memory back or not, as the heap happens to lie; the next test tells it.
+    by_itself, _, peak_of_glibc = steps("cuda")
     assert kept
     assert not by_itself
-    assert faults_of_glibc > 10_000  # of 20,480 pages
     assert faults < 100
     assert peak < 1.1 * peak_of_glibc
 
@@ -61,7 +61,7 @@ def test_a_step_takes_nothing_anew_and_the_peak_stays():
 def test_settings_of_the_user_are_left_as_they_are(environment):
     kept, faults, _ = steps("cpu", **environment)
     assert not kept
-    assert faults > 10_000
+    assert faults > 10_000  # of 20,480 pages
 
 
 def test_where_there_is_no_glibc_nothing_is_done(monkeypatch):
