@@ -58,10 +58,10 @@ def test_a_runs_time_is_that_of_all_its_epochs(dropping, epochs, ratio, monkeypa
 
 
 def test_the_first_step_which_is_recorded_does_not_count_as_a_drop_steps_memory(known_times):
-    data, found = load_data("digits", limit_train=160, limit_test=40), []
+    data, found = load_data("digits", limit_train=80, limit_test=40), []
     for start in (0, 1):  # in the second the first step is in a full epoch
         dropping = Dropping(drop_rate=0.5, strategy="truncate", every=1, start=start)
-        config = TrainConfig(model="test_vit", epochs=2, batch_size=16, dropping=dropping)
+        config = TrainConfig(model="test_vit", epochs=2, batch_size=8, dropping=dropping)
         arms = [arm for arm in make_arms(config) if arm.role != "same time"]
         found.append(pilot.pilot(arms, ImageTask(config, data)))
     first, second = (timings["ldb"].saved for timings in found)
@@ -109,11 +109,11 @@ def test_periods_are_timed_all_over_the_run(ramp, monkeypatch):
 
 def test_the_bytes_of_periods_are_of_the_whole_run(known_times):
     """With a falling share the first steps hold least."""
-    data, saved = load_data("digits", limit_train=160, limit_test=40), {}
+    data, saved = load_data("digits", limit_train=80, limit_test=40), {}
     for ramp in ("falling", "rising"):
         periods = {"period_steps": 2, "every": 1, "start": 0, "ramp": ramp}
         dropping = Dropping(drop_rate=0.5, strategy="truncate", depth="fixed", **periods)
-        config = TrainConfig(model="test_vit", epochs=2, batch_size=16, dropping=dropping)
+        config = TrainConfig(model="test_vit", epochs=2, batch_size=8, dropping=dropping)
         arms = [arm for arm in make_arms(config) if arm.role != "same time"]
         saved[ramp] = pilot.pilot(arms, ImageTask(config, data))["ldb"].saved["mixed"]
     assert saved["falling"] == pytest.approx(saved["rising"], rel=0.15)
