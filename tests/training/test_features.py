@@ -227,11 +227,8 @@ def replace_so_far(metrics):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-def test_compiled_blocks_train_alike_and_need_few_graphs(monkeypatch):
+def test_compiled_blocks_train_alike_and_need_few_graphs():
     """For any number of masks: trained or not, with a gradient for the input or not, and tested."""
-    # As many graphs as with the default compiler, which takes a minute for what it makes of them.
-    quick = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
-    monkeypatch.setattr(torch.nn.Module, "compile", quick)
     dropping = Dropping(unit="block", every=1, start=0)
     config = replace(BASE, epochs=6, dropping=dropping, compile="blocks")
     from torch._dynamo.utils import counters
