@@ -151,6 +151,7 @@ def test_what_the_compile_card_would_tell_of_wrong_gradients():
     assert twins.relative(torch.ones(2), torch.zeros(2)) == float("inf")
 
 
+@pytest.mark.slow
 def test_the_cifar10_card_is_written(capsys, tmp_path):
     make_folder(tmp_path / "images", size=(32, 32), train=16, test=4)
     for name in ("cpu", "gpu"):
@@ -171,6 +172,7 @@ def test_the_cifar10_card_is_written(capsys, tmp_path):
         assert capsys.readouterr().out.endswith(card + "\n")
 
 
+@pytest.mark.slow
 def test_the_card_of_the_recipe_for_fine_tuning_is_written(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(finetune_recipe, "MODEL", "test_resnet")
     images = make_folder(tmp_path / "images", size=(40, 40), train=24, test=2)

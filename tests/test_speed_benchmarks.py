@@ -64,6 +64,7 @@ def test_the_plain_loop_by_hand_is_the_trainers(monkeypatch):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_authors_loop_drops_in_every_second_epoch_and_its_card_is_written(tmp_path):
     main(["authors-loop", *FEW, "--workers", "0", "--out", str(tmp_path / "card")])
     found = read_card(tmp_path / "card")["seconds"]["resnet"]

@@ -157,6 +157,7 @@ def test_places_that_are_touched_for_older_compilers_hold_what_they_held(graphs,
     assert [module._parameters for module in model.modules()] == before
 
 
+@slow
 def test_graphs_that_are_older_than_the_switches_are_not_used(graphs):
     """Without its switch a dropped block has the same flags, but gradients flow through it."""
     model = Chain(dropout=0)
@@ -170,6 +171,7 @@ def test_graphs_that_are_older_than_the_switches_are_not_used(graphs):
         assert drops(twins.masks[-20:])
 
 
+@slow
 def test_graphs_of_another_models_blocks_are_not_used_for_switches(graphs):
     """All blocks of one kind share their graphs; these are compiled after the switches came."""
     other, model = Chain(dropout=0), Chain(dropout=0)

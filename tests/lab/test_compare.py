@@ -123,32 +123,26 @@ class Killed(BaseException):
     pass
 
 
-def killed_after_the_first_seed(run, *flags):
-    """Saved with its last row, and not once more."""
+def test_a_kill_after_a_seeds_last_row_loses_nothing(run, tmp_path):
+    """It is not run again, and the next one does not begin where it ended."""
+    flags = [*THREE_STEPS, "--epochs", "2", "--seeds", "2", "--out", "lab"]
 
-    def killed(self):
+    def killed(self):  # saved with the last row, and not once more
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Storing, "is_due", True)
         patch.setattr(_Comparison, "_close", killed)
         with pytest.raises(Killed):
-            run("compare", *THREE_STEPS, "--epochs", "2", *flags, "--out", "lab")
-
-
-def test_what_was_dropped_is_kept_with_a_seeds_last_row(run, tmp_path):
-    """A seed that has all of its rows is not run again, so a kill after it must lose nothing."""
-    killed_after_the_first_seed(run, "--seeds", "1")
+            run("compare", *flags)
     record = Record.read(tmp_path / "lab")
     assert record.finished_seeds() == [0]
-    assert sum(record.dropped["ldb 0"].values()) > 0
-
-
-def test_the_next_seed_does_not_begin_where_the_last_one_ended(run, tmp_path, short_pilot):
-    killed_after_the_first_seed(run, "--seeds", "2")
-    flags = [*THREE_STEPS, "--epochs", "2", "--seeds", "2", "--out", "lab"]
+    dropped = record.dropped["ldb 0"]
+    assert sum(dropped.values()) > 0
     assert run("compare", *flags, "--resume")[0] == 0
-    as_if_never_stopped(Record.read(tmp_path / "lab"))
+    record = Record.read(tmp_path / "lab")
+    assert record.dropped["ldb 0"] == dropped
+    as_if_never_stopped(record)
 
 
 @pytest.mark.slow

@@ -215,10 +215,10 @@ def test_a_stopped_comparison_says_so_on_a_terminal_and_how_to_go_on(tmp_path, m
 
 @pytest.mark.usefixtures("short_pilot", "no_drawings")
 def test_what_goes_on_names_the_folder_that_the_time_of_day_named(run):
-    flags = ["compare", "--model", "test_resnet", "--limit-train", "96", "--limit-test", "20"]
-    flags += ["--batch-size", "16", "--epochs", "2", "--seeds", "1"]
+    flags = ["compare", "--model", "test_resnet", "--limit-train", "24", "--limit-test", "20"]
+    flags += ["--batch-size", "8", "--epochs", "2", "--seeds", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, 120)
+        stop_after(patch, 60)
         code, output, _ = run(*flags)
     assert code == 143
     (folder,) = Path("runs").iterdir()

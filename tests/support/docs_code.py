@@ -200,7 +200,7 @@ RUN = {
     "docs/start-images.md": Page(of_images, check_images),
     "docs/profile.md": Page(check=check_profile),
     "docs/memory.md": Page(check=check_memory),
-    "docs/compare.md": Page(check=check_comparison, fixtures=("known_times",)),
+    "docs/compare.md": Page(check=check_comparison, fixtures=("known_times", "no_drawings")),
 }
 
 # These need a framework, and are run by a test file that names all of their blocks.

@@ -58,6 +58,7 @@ def test_it_resumes_bit_for_bit(run, tmp_path, flags, more):
     assert numbers(tmp_path / "run") == numbers(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_times", "no_drawings")
 def test_its_settings_compare(run, flags):
     code, output, errors = run("compare", *flags, "--seeds", "1", "--out", "study")
