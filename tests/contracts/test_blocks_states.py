@@ -5,8 +5,10 @@ import io
 
 import pytest
 import torch
+from torch import nn
 
 from attached import assert_same_weights
+from by_hand import skip_net
 from layerdropback import AttachError, Blocks, LayerDropBack
 from recipes import ScheduleFree
 from turns import EVERY_FOUR, adamw, backward, made, train
@@ -108,6 +110,33 @@ def test_an_optimizer_without_the_resting_blocks_is_an_error():
     words = "no optimizer holds blocks 'blocks.0'.*which never train.*made from the parameters"
     with pytest.raises(AttachError, match=words):
         LayerDropBack(model, optimizer, Blocks(1))
+
+
+@pytest.mark.parametrize("unit", ["block", "layer"])
+def test_a_frozen_teacher_beside_the_student_needs_no_optimizer(unit):
+    """None of its blocks is in one, so it is meant to be left alone."""
+    student, teacher = skip_net(), skip_net().requires_grad_(False)
+    model = nn.ModuleDict({"student": student, "teacher": teacher})
+    optimizer = torch.optim.AdamW(student.parameters(), lr=0.01)
+    ldb = LayerDropBack(model, optimizer, Blocks(1, unit=unit))
+    before = copy.deepcopy(teacher.state_dict())
+    for batch in ldb.epoch([torch.randn(4, 8) for _ in range(8)], 0):
+        with torch.no_grad():
+            wanted = teacher(batch)
+        (student(batch) - wanted).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    torch.testing.assert_close(teacher.state_dict(), before, rtol=0, atol=0)
+    times = ldb.stats()["times_dropped"]
+    assert {name.partition(".")[0] for name, count in times.items() if count} == {"student"}
+
+
+def test_adapters_are_held_where_what_they_adapt_is_not():
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(target_modules=["1.inner.0", "2.inner.0", "3.inner.0"], r=2)
+    model = peft.get_peft_model(skip_net(), config)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    LayerDropBack(model, optimizer, Blocks(1, unit="layer"))
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------

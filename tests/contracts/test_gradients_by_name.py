@@ -5,7 +5,7 @@ import torch
 from torch.func import functional_call, grad
 
 from attached import dropped_names, each_but_branch
-from by_hand import Beside, heard, skip_net
+from by_hand import Beside, heard, plain_passes, skip_net
 from layerdropback import AttachError, Schedule, Truncate, Uniform
 
 
@@ -165,6 +165,54 @@ def test_a_plain_backward_of_such_a_loop_leaves_dropped_weights_without_a_gradie
         assert without == dropped_names(pair.ldb)
         pair.optimizers[0][0].step()
         pair.optimizers[0][0].zero_grad()
+
+
+# ---- inside of a backward pass -------------------------------------------------------------------
+
+
+class Adjoint(torch.autograd.Function):
+    """A neural ODE's: it goes back through time, and asks for gradients by name on its way."""
+
+    @staticmethod
+    def forward(ctx, y, slope, steps, *parameters):
+        ctx.slope, ctx.steps, ctx.parameters = slope, steps, parameters
+        with torch.no_grad():
+            for _ in range(steps):
+                y = y + 0.1 * slope(y)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (y,) = ctx.saved_tensors
+        total = [torch.zeros_like(parameter) for parameter in ctx.parameters]
+        for _ in range(ctx.steps):
+            with torch.enable_grad():
+                y = y.detach().requires_grad_()
+                out = ctx.slope(y)
+            found = torch.autograd.grad(out, (y, *ctx.parameters), 0.1 * gradient)
+            gradient = gradient + found[0]
+            total = [old + new for old, new in zip(total, found[1:], strict=True)]
+            y = y - 0.1 * out.detach()
+        return gradient, None, None, *total
+
+
+class Ode(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 3)
+        self.slope = torch.nn.Sequential(
+            torch.nn.Linear(8, 8), torch.nn.Tanh(), torch.nn.Linear(8, 8)
+        )
+
+    def forward(self, x):
+        chosen = [p for p in self.slope.parameters() if p.requires_grad]
+        return self.head(torch.tanh(Adjoint.apply(self.stem(x), self.slope, 3, *chosen)))
+
+
+@pytest.mark.parametrize("strategy", [Uniform(0.5), Truncate(0.2, "uniform")])
+def test_an_adjoint_that_chooses_by_requires_grad_is_that_of_layers_frozen_by_hand(strategy):
+    assert Beside(Ode, strategy).train(plain_passes)["drop_steps"] == 9
 
 
 # ---- functions of the weights --------------------------------------------------------------------

@@ -182,6 +182,15 @@ def test_a_share_that_a_kept_layer_makes_unreachable_is_told_with_the_maximum():
     first_step(chain(), Truncate(0.44, keep=["2"]))
 
 
+def test_an_input_that_requires_a_gradient_is_the_cause_where_it_is():
+    ldb, optimizer = attach(chain(), Truncate(0.9))
+    with pytest.raises(AttachError) as caught, ldb.epoch(None, 0):
+        ldb.model(torch.ones(2, 8, requires_grad=True)).sum().backward()
+        optimizer.step()
+    # Of the products half are weights', and of those one in so many is the head's.
+    assert "an input requires a gradient, for which 0.5 of the cost is spent" in str(caught.value)
+
+
 def test_the_head_bounds_the_share_too_and_no_weight_has_moved():
     model = chain()
     before = [parameter.clone() for parameter in model.parameters()]

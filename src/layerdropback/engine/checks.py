@@ -1,7 +1,9 @@
 """What would go wrong, found when something is attached or an epoch begins, all at once."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -13,6 +15,8 @@ from torch.optim import LBFGS, Adagrad
 from ..errors import explain, name_some
 from ..interop import private
 from ..interop.compiling import compile_ignores_flags, compiled_modules
+from ..interop.wrappers import is_adapted
+from ..model.layers import Layer
 from ..settings import Settings
 from ..strategies import Strategy
 from .hooks import WeakHook
@@ -203,14 +207,31 @@ def _nothing_to_drop(target: Target, strategy: Strategy) -> Iterator[str]:
         yield explain("no layer can be dropped", cause, cure)
 
 
+def _left_out(turns: Iterable[Layer], target: Target) -> list[str]:
+    """Blocks that are in no optimizer while others of the same list are.
+
+    A list of which none is in one, a frozen teacher's say, is meant to be left alone, as is what
+    PEFT has frozen.
+    """
+    if any(map(is_adapted, target.inner.modules())):
+        return []
+    held = set[int]().union(*target.held())
+    lists: dict[str, dict[str, bool]] = defaultdict(lambda: defaultdict(bool))
+    for layer in turns:
+        found = re.match(r"(?:(.+?)\.)?\d+(?=\.|\+|$)", layer.name)
+        block = found.group() if found else layer.name
+        place = found.group(1) or "" if found else layer.name.rpartition(".")[0]
+        lists[place][block] |= not held.isdisjoint(map(id, layer.parameters))
+    mixed = (blocks for blocks in lists.values() if any(blocks.values()))
+    return [block for blocks in mixed for block, is_held in blocks.items() if not is_held]
+
+
 def _resting_problems(target: Target, strategy: Strategy) -> Iterator[str]:
     """What takes turns must be in an optimizer from the start (ms-swift#10140)."""
     if strategy.resting is None:
         return
-    held = set[int]().union(*target.held())
-    turns = [layer for layer in target.layers if strategy.takes_turns(layer)]
-    out = [la.name for la in turns if held.isdisjoint(map(id, la.parameters))]
-    if out and len(out) < len(turns):
+    out = _left_out([layer for layer in target.layers if strategy.takes_turns(layer)], target)
+    if out:
         cause = "it was made from the parameters that were trainable then"
         cure = "make it from all of model.parameters(), with requires_grad on what may train"
         yield explain(f"no optimizer holds blocks {name_some(out)}, which never train", cause, cure)

@@ -81,6 +81,10 @@ class Truncate(Strategy):
         kept = facts.layers[facts.ascending[len(below)]].name
         fact = f"share={self.share:g} cannot be reached: cuts skip at most {reach:.3g} of the cost"
         cause = f"layer {kept!r} is always kept, and its gradient flows through all after it"
+        beyond = 1 - max((facts.shares or {}).values())  # what a cut above all layers would leave
+        if beyond > 1e-6:
+            spent = f"an input requires a gradient, for which {beyond:.3g} of the cost is spent"
+            cause = f"{spent} in every step, and layer {kept!r} is always kept"
         cure = f"give a share of at most {reach:.3g}, or keep only layers that are used later"
         raise AttachError([explain(fact, cause, cure)])
 
