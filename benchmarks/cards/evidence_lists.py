@@ -7,7 +7,7 @@ TASKS = {
         "2026-11-29-cifar1000-efficientnet",
     ),
     "fine-tuning, EfficientNet-Lite0, 5,000 images, 3 epochs": (
-        "2026-11-29-cifar5000-efficientnet-kept",
+        "2026-11-30-cifar5000-efficientnet-kept",
         "2026-11-29-cifar5000-efficientnet",
     ),
     "fine-tuning, MiniLM on TREC, 1 epoch": (
@@ -62,7 +62,7 @@ STATUS = (
         "2026-11-29-cifar1000-efficientnet-kept",
         "ldb",
     ),
-    ("the same on 5,000 images", "the same", "2026-11-29-cifar5000-efficientnet-kept", "ldb"),
+    ("the same on 5,000 images", "the same", "2026-11-30-cifar5000-efficientnet-kept", "ldb"),
     (
         "fine-tuning MiniLM (real weights) on TREC, 1 epoch",
         "the same",

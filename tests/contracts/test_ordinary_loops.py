@@ -1,6 +1,7 @@
 """Promise 12, its other half: loops in which all is well hear nothing."""
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -112,6 +113,34 @@ def evaluated(loop):
     loop.model.train()
 
 
+def inferred(loop):
+    """Between the passes, too."""
+    loss = loss_of(loop.model(torch.randn(4, 8)))
+    for action in (loss.backward, loop.step):
+        with torch.inference_mode():
+            loop.model(torch.randn(4, 8))
+        action()
+
+
+def in_threads(loop):
+    """A new one for each pass."""
+    losses = []
+    for action in (
+        lambda: losses.append(loss_of(loop.model(torch.randn(4, 8)))),
+        lambda: losses.pop().backward(),
+    ):
+        thread = threading.Thread(target=action)
+        thread.start()
+        thread.join()
+    loop.step()
+
+
+def with_anomalies(loop):
+    """As a loop is debugged."""
+    with torch.autograd.set_detect_anomaly(True):
+        plain(loop)
+
+
 def by_closure(loop):
     def closure():
         loop.optimizer.zero_grad()
@@ -140,6 +169,9 @@ ORDINARY = {
     "gradient penalty": penalised,
     "adversarial": adversarial,
     "evaluation": evaluated,
+    "inference": inferred,
+    "threads": in_threads,
+    "anomalies": with_anomalies,
     "closure": by_closure,
     "views": many_views,
 }
