@@ -187,7 +187,7 @@ def test_an_input_that_requires_a_gradient_is_the_cause_where_it_is():
     with pytest.raises(AttachError) as caught, ldb.epoch(None, 0):
         ldb.model(torch.ones(2, 8, requires_grad=True)).sum().backward()
         optimizer.step()
-    # Of the products half are weights', and of those one in so many is the head's.
+    # Each layer has two products of one size: for its weight, and for what comes before it.
     assert "an input requires a gradient, for which 0.5 of the cost is spent" in str(caught.value)
 
 
