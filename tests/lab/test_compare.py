@@ -156,7 +156,11 @@ def test_more_seeds_can_be_added(run, tmp_path):
     assert code == 0
     assert "resumed: 1 seeds are done" in output
     assert rows(tmp_path / "lab")[: len(before)] == before
-    assert Record.read(tmp_path / "lab").finished_seeds() == [0, 1]
+    record = Record.read(tmp_path / "lab")
+    assert record.finished_seeds() == [0, 1]
+    assert record.command.endswith("--seeds 2 --out lab --resume"), (
+        "what made it, and goes on with it"
+    )
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from ..runs.allocator import keep_freed_memory
 from ..runs.claim import claimed
 from ..runs.folder import CHECKPOINTS
 from ..runs.leaving import absent, nothing_left
+from ..runs.machine import command_line
 from ..runs.stopping import Stopping
 from .arms import Arm, arms_of, with_equal_time, with_shorter
 from .opening import identity, new_record
@@ -225,7 +226,8 @@ class _Comparison:
             fact = f"--seeds {len(self.plan.seeds)} leaves out seeds that were planned"
             cause = f"the comparison has {len(record.seeds)}"
             raise UsageError(explain(fact, cause, "give as many or more"))
-        record.seeds = list(self.plan.seeds)
+        if record.seeds != list(self.plan.seeds):  # the command of before cannot go on with it
+            record.seeds, record.command = list(self.plan.seeds), command_line()
         self.telling.say(f"resumed: {len(record.finished_seeds())} seeds are done")
         return record, players
 
